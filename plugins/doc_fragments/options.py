@@ -1,0 +1,36 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options that every module of the collection accepts (Task.SHARED_OPTIONS)."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  host_root:
+    description:
+      - Tree below which every default path is resolved, component by component.
+      - Symbolic links are followed inside this tree, absolute ones too (C(/var/run) is one). A path that leaves it is refused.
+      - A path that is given explicitly is taken as it is.
+    type: path
+    default: /
+  sees_all_processes:
+    description:
+      - Asserts that C(/proc) shows every process that could own this tree, as with an offline image or a test host.
+      - Worked out when omitted. It is true in the initial PID namespace as root, with O(host_root=/).
+      - Where it is false, the absence of a process proves nothing, and what has no proved owner is unknown and kept.
+    type: bool
+  lock_timeout:
+    description:
+      - How long the whole task may wait for locks, in seconds.
+      - When it is over, the error names the process that holds the lock.
+    type: float
+    default: 10
+  durable:
+    description:
+      - Write files and directories through to the disk before the task returns.
+    type: bool
+    default: true
+"""

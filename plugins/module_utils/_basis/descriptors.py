@@ -1,0 +1,303 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who has files open, who holds a lock or waits for one, and who stands in a tree.
+
+Everything is read from /proc/PID: links and fdinfo, which never touch the file system of the file, so a hanging FUSE or
+NFS mount cannot block (safety.md B6). Known limits: the descriptors of a thread that left its process's table are not
+seen, and a process in another mount namespace shows its paths as they are there (safety.md D3 covers those by mounts).
+
+Private to the collection: no promise of stability for others.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, os_reason
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import Superblock, superblocks
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, pids, read
+
+Inode = tuple[int, int]  # st_dev and st_ino
+
+_GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
+_DELETED = " (deleted)"
+_INFO = re.compile(rb"^(mnt_id|ino|lock):\t(.*)$", re.MULTILINE)
+_INFO_LIMIT = 1 << 20
+# File systems whose stat may wait for a server or a daemon for ever.
+_REMOTE = ("fuse", "nfs", "cifs", "smb3", "9p", "ceph", "afs", "autofs", "virtiofs", "gfs2", "lustre", "beegfs")
+
+
+class Holder(NamedTuple):
+    """One descriptor of another process. locks: its own lock lines as "FLOCK WRITE" (safety.md B5). path: its link."""
+
+    pid: int
+    descriptor: int
+    inode: Inode
+    locks: tuple[str, ...]
+    path: str
+
+
+class Descriptors(NamedTuple):
+    """What open_by_others saw. unreadable: pids whose descriptors are hidden, so that nothing about them is proved."""
+
+    by_inode: dict[Inode, list[Holder]]
+    unreadable: tuple[int, ...]
+
+    def of(self, inode: Inode) -> list[Holder]:
+        """All descriptors of other processes on this inode."""
+        return self.by_inode.get(inode, [])
+
+    def lock_holders(self, inode: Inode) -> list[Holder]:
+        """The descriptors among them through which an flock is held; several after a fork (safety.md B5)."""
+        return [holder for holder in self.of(inode) if any(lock.startswith("FLOCK ") for lock in holder.locks)]
+
+
+class User(NamedTuple):
+    """How a process uses a tree: where is cwd, root, exe or descriptor, path is what it names."""
+
+    pid: int
+    where: str
+    path: str
+
+
+class Users(NamedTuple):
+    """What users_below saw. unreadable as in Descriptors."""
+
+    users: tuple[User, ...]
+    unreadable: tuple[int, ...]
+
+
+class _Wanted:
+    """The inodes looked for, and how a descriptor is compared with them without a stat of its file.
+
+    fdinfo names the kernel's inode number (Linux 5.14) and the mount, mountinfo its superblock. That is st_dev and
+    st_ino but for btrfs and some overlays; their devices are in no mountinfo. Only for those, and for older kernels,
+    the file is really examined, and never on a file system that may not answer.
+    """
+
+    def __init__(self, inodes: Collection[Inode]) -> None:
+        self.inodes = frozenset(inodes)
+        self._own = superblocks()
+        plain = {mount.device for mount in self._own.values()}
+        self._numbers: dict[int, set[int]] = {}
+        for device, number in self.inodes:
+            self._numbers.setdefault(number, set()).add(device)
+        self._devices = {device for device, _number in self.inodes}
+        self._examine_all = not self._devices <= plain
+
+    def match(self, process: str, link: str, info: dict[bytes, bytes], mounts: _Mounts) -> Inode | None:
+        """The wanted inode behind one descriptor. Raises PermissionError where that cannot be told."""
+        number = int(info.get(b"ino", b"-1"))
+        known = number >= 0
+        if known and not self._examine_all and number not in self._numbers:
+            return None
+        mount_id = int(info.get(b"mnt_id", b"-1"))
+        mount = mounts.of(process).get(mount_id) or self._own.get(mount_id)
+        if mount is None:
+            # A mount of nobody's view: the number alone decides, in favour of keeping.
+            devices = self._numbers.get(number, ())
+            if known or not self._devices:
+                return next(((device, number) for device in devices), None)
+            raise PermissionError(errno.EACCES, "unknown mount", link)
+        if known and mount.device in self._numbers.get(number, ()):
+            return mount.device, number
+        if known and (not self._examine_all or mount.device in self._devices):
+            return None
+        if mount.device not in self._devices and mount.fstype.partition(".")[0] in _REMOTE:
+            return None
+        status = os.stat(link)
+        inode = (status.st_dev, status.st_ino)
+        return inode if inode in self.inodes else None
+
+
+class _Mounts:
+    """The mounts of each process looked at, read at most once a mount namespace."""
+
+    def __init__(self) -> None:
+        self._by_namespace: dict[str, dict[int, Superblock]] = {}
+
+    def of(self, process: str) -> dict[int, Superblock]:
+        # A changed root hides mounts from the process's own list, so it is part of the key.
+        key = os.readlink(f"{process}/ns/mnt") + os.readlink(f"{process}/root")
+        if key not in self._by_namespace:
+            self._by_namespace[key] = superblocks(process)
+        return self._by_namespace[key]
+
+
+class _Look:
+    """One pass over the other processes, and which of them refused to be read."""
+
+    def __init__(self, proc: str) -> None:
+        self.proc = proc
+        self.unreadable: list[int] = []
+
+    def others(self) -> Iterator[str]:
+        """The directory of each process but this one."""
+        own = str(os.getpid())
+        return (f"{self.proc}/{name}" for name in pids(self.proc) if name != own)
+
+    @contextmanager
+    def at(self, process: str) -> Iterator[None]:
+        """Read one process: its end ends the reading, a refusal is noted."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _GONE:
+                return
+            # The kernel also answers EACCES for a process that has just ended.
+            pid = int(process.rsplit("/", 1)[1])
+            now = read(pid, self.proc)
+            if now is not None and not now.dead:
+                self.unreadable.append(pid)
+
+
+def open_by_others(inodes: Collection[Inode], proc: str = "/proc") -> Descriptors:
+    """Which descriptors other processes have on these inodes, in one pass over /proc (safety.md B5, C3).
+
+    A pass costs the same for one inode and for thousands: ask for all at once. Raises OSError when proc cannot be
+    listed.
+    """
+    found: dict[Inode, list[Holder]] = {}
+    look = _Look(proc)
+    if not inodes:
+        return Descriptors(found, ())
+    wanted = _Wanted(inodes)
+    mounts = _Mounts()
+    for process in look.others():
+        with look.at(process):
+            for base, name in _descriptors(process):
+                holder = _holder(process, base, name, wanted, mounts)
+                if holder is not None:
+                    found.setdefault(holder.inode, []).append(holder)
+    return Descriptors(found, tuple(look.unreadable))
+
+
+def _descriptors(process: str) -> Iterator[tuple[str, str]]:
+    """Each descriptor as (directory that has fd and fdinfo, number)."""
+    names = os.listdir(f"{process}/fd")
+    base = process
+    if not names:
+        # An ended leader has given up its descriptors while the threads behind it keep theirs (safety.md A9).
+        tids = os.listdir(f"{process}/task")
+        for tid in tids if len(tids) > 1 else ():
+            base = f"{process}/task/{tid}"
+            try:
+                names = os.listdir(f"{base}/fd")
+            except FileNotFoundError:
+                continue
+            if names:
+                break
+    for name in names:
+        yield base, name
+
+
+def _holder(process: str, base: str, name: str, wanted: _Wanted, mounts: _Mounts) -> Holder | None:
+    link = f"{base}/fd/{name}"
+    try:
+        path = os.readlink(link)
+        # Pipes, sockets and the like have no path; /dev/null is by far the most frequent of the others.
+        if path[:1] != "/" or path == "/dev/null":
+            return None
+        info, locks = _info(f"{base}/fdinfo/{name}")
+        inode = wanted.match(process, link, info, mounts)
+    except OSError as error:
+        if error.errno in _GONE:
+            return None
+        raise
+    if inode is None:
+        return None
+    return Holder(int(process.rsplit("/", 1)[1]), int(name), inode, locks, path)
+
+
+def _info(path: str) -> tuple[dict[bytes, bytes], tuple[str, ...]]:
+    """The plain entries of an fdinfo file, and its lock lines cut to kind and mode."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(descriptor, _INFO_LIMIT)
+    finally:
+        os.close(descriptor)
+    entries = _INFO.findall(data)
+    # "1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF"
+    fields = [value.decode("ascii", "replace").split() for key, value in entries if key == b"lock"]
+    return dict(entries), tuple(f"{line[1]} {line[3]}" for line in fields if len(line) > 3)
+
+
+def lock_holders(inode: Inode, proc: str = "/proc") -> list[Process]:
+    """The other processes that hold an flock on this inode (st_dev, st_ino), for messages (safety.md B5).
+
+    Empty means that no holder is visible from here. Costs one pass over /proc.
+    """
+    holders = open_by_others([inode], proc).lock_holders(inode)
+    found = (read(pid, proc) for pid in dict.fromkeys(holder.pid for holder in holders))
+    return [process for process in found if process is not None]
+
+
+def lock_waiters(inode: Inode, proc: str = "/proc") -> tuple[int, ...]:
+    """The pids that wait for a lock on this inode (st_dev, st_ino), as /proc/locks shows them (safety.md C3).
+
+    Waiters outside our pid namespace are not shown. Raises Unreadable.
+    """
+    device, number = inode
+    # Written is the superblock's device. Where st_dev is another one (btrfs, overlay) the inode number alone decides.
+    plain = any(mount.device == device for mount in superblocks().values())
+    own = f"{os.major(device):02x}:{os.minor(device):02x}:{number}"
+    waiters = []
+    try:
+        with open(f"{proc}/locks", encoding="ascii", errors="replace") as lines:
+            for line in lines:
+                # "1: -> FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF"
+                fields = line.split()
+                if len(fields) < 7 or fields[1] != "->":
+                    continue
+                if fields[6] == own or (not plain and fields[6].rpartition(":")[2] == str(number)):
+                    waiters.append(int(fields[5]))
+    except OSError as error:
+        raise Unreadable(f"{proc}/locks", os_reason(error)) from error
+    return tuple(dict.fromkeys(waiters))
+
+
+def users_below(paths: Collection[str], proc: str = "/proc") -> Users:
+    """The processes that stand in or use a tree: cwd, root (of each thread), exe, descriptors (safety.md D8).
+
+    paths: absolute, without symbolic links; each counts with all below it, by whole components. This process itself is
+    left out, its ancestors are not. Only links are read. Raises OSError when proc cannot be listed.
+    """
+    tops = tuple(path.rstrip("/") for path in paths)
+    starts = tuple(f"{top}/" for top in tops)
+    users: list[User] = []
+    look = _Look(proc)
+    for process in look.others() if tops else ():
+        pid = int(process.rsplit("/", 1)[1])
+        with look.at(process):
+            for where, path in _used_paths(process):
+                if f"{path}/".startswith(starts):
+                    users.append(User(pid, where, path))
+    return Users(tuple(dict.fromkeys(users)), tuple(look.unreadable))
+
+
+def _used_paths(process: str) -> Iterator[tuple[str, str]]:
+    """(where, path) for all that one process names, without " (deleted)"."""
+    tids = os.listdir(f"{process}/task")
+    links = [("exe", f"{process}/exe")] + [
+        # A thread may have a cwd and root of its own (unshare(CLONE_FS), as the Rust virtiofsd's do).
+        (where, f"{process}/task/{tid}/{where}")
+        for tid in tids
+        for where in ("cwd", "root")
+    ]
+    for base, name in _descriptors(process):
+        links.append(("descriptor", f"{base}/fd/{name}"))
+    for where, link in links:
+        try:
+            path = os.readlink(link)
+        except OSError as error:
+            if error.errno in _GONE:
+                continue
+            raise
+        if path[:1] == "/":
+            yield where, path[: -len(_DELETED)] if path.endswith(_DELETED) else path

@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of sandboxes and containers: a strict rule to create, a wider one to inspect and delete (README.md R8)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
+
+# What containerd, both Kata runtimes and runsc all accept: containerd's rule, and Kata wants two characters.
+_NEW_NAME = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
+_NEW_NAME_RULE = (
+    "a new name has 2 to 76 letters (A-Z, a-z) and digits, with single '.', '_' or '-' between them: "
+    "what every runtime accepts"
+)
+_NEW_NAME_BYTES = 76
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_FILE_NAME_BYTES = 255
+
+
+class NameRule(NamedTuple):
+    """Which names a layout can have on disk.
+
+    characters: a regular expression for the whole name, or empty for any single path component.
+    described: the same in words. extra_bytes: what file names of the layout add to one name.
+    copies: how often the name can occur in one file name.
+    """
+
+    characters: str = ""
+    described: str = ""
+    extra_bytes: int = 0
+    copies: int = 1
+
+
+def as_name(value: Any, option: str) -> str:
+    """The text of a name, or InvalidInput when YAML has made something else of it (unquoted 0123, 12:30:45, yes)."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (bool, int, float)):
+        raise InvalidInput(
+            option,
+            f"{value} is a {'boolean' if isinstance(value, bool) else 'number'}, not a name"
+            + (" (YAML reads an unquoted 0123 as 83)" if not isinstance(value, bool) else ""),
+            f'Quote it: {option}: "0123".' if not isinstance(value, bool) else f'Quote it: {option}: "yes".',
+        )
+    raise InvalidInput(option, f"a name is a text, and this is a {type(value).__name__}", "Give one quoted name.")
+
+
+def as_names(value: Any, option: str) -> list[str]:
+    """The names of an option that takes one, several, or a text with commas (Ansible's own convention for lists)."""
+    if isinstance(value, str):
+        value = [name.strip() for name in value.split(",")]
+    if not isinstance(value, list):
+        value = [value]
+    names = [as_name(element, option) for element in value]
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InvalidInput(option, f"'{name}' is given twice", "Give each name once.")
+        seen.add(name)
+    return names
+
+
+def check_known_name(name: str, option: str, rule: NameRule) -> str:
+    """Accept a name that may be on disk, for inspection and deletion; InvalidInput with the rule otherwise."""
+    if name in ("", ".", "..") or "/" in name:
+        raise InvalidInput(option, f"'{name}' is not a name", "A name is not empty, '.' or '..', and has no '/'.")
+    if _CONTROL.search(name):
+        raise InvalidInput(option, f"{name!r} has a control character or is not valid Unicode", "Give the exact name.")
+    if rule.characters and not re.fullmatch(rule.characters, name):
+        raise InvalidInput(option, f"'{name}' cannot be a name in this layout", f"Its names have only {rule.described}.")
+    size = len(name.encode("utf-8")) * rule.copies + rule.extra_bytes
+    if size > _FILE_NAME_BYTES:
+        raise InvalidInput(
+            option,
+            f"'{name[:40]}…' is too long: its file name would have {size} bytes",
+            f"A file name has at most {_FILE_NAME_BYTES}.",
+        )
+    return name
+
+
+def check_new_name(name: str, option: str, rule: NameRule) -> str:
+    """Accept a name for something new: what every runtime accepts (R8); InvalidInput with the rule otherwise."""
+    check_known_name(name, option, rule._replace(characters="", described=""))
+    size = len(name.encode("utf-8"))
+    if not 2 <= size <= _NEW_NAME_BYTES or not _NEW_NAME.fullmatch(name):
+        shown = name if size <= _NEW_NAME_BYTES else f"{name[:40]}… ({size} bytes)"
+        raise InvalidInput(option, f"'{shown}' cannot be the name of something new", f"{_NEW_NAME_RULE.capitalize()}.")
+    return name

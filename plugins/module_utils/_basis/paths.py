@@ -1,0 +1,164 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Directories below a host's root, opened component by component, so that no link leads out of it (design.md, host_root)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from types import TracebackType
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    OutsideRoot,
+    Unreadable,
+    WriteFailed,
+    os_reason,
+)
+
+_MOST_LINKS = 40  # the kernel's own limit
+_STEP_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Directory:
+    """An open directory and the path that names it. All work below it goes through its descriptor."""
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        self.fd = descriptor
+        self.path = path
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when they name the same path: plans that were made at different times are compared."""
+        return isinstance(other, Directory) and other.path == self.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> Directory:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def reopened(self) -> Directory:
+        """The same directory, open again; for one that was only looked at. Raises FileNotFoundError."""
+        again = open_below("/", self.path)
+        if again is None:
+            raise FileNotFoundError(self.path)
+        return again
+
+    def join(self, name: str) -> str:
+        """The path of an entry, for messages and results."""
+        return f"{self.path}/{name}" if self.path != "/" else f"/{name}"
+
+
+def open_given(path: str, create_mode: int | None = None) -> Directory | None:
+    """Open a directory that the user named: taken as it is, links and all. None when it does not exist."""
+    absolute = os.path.abspath(path)
+    return open_below("/", absolute, create_mode)
+
+
+def open_below(root: str, path: str, create_mode: int | None = None) -> Directory | None:
+    """Open the directory `path` as a process would that has `root` as its root directory.
+
+    Links are followed inside `root`: an absolute one starts at `root` again. None when a component does not exist
+    and create_mode is None; with a mode, missing components are made, the last one with that mode, others 0755.
+    Raises OutsideRoot for a link that climbs above `root`, Unreadable for what cannot be opened or is no directory.
+    """
+    walk = _Walk(root, path)
+    try:
+        while walk.pending:
+            if not walk.step(create_mode):
+                return None
+        return walk.finish()
+    except OSError as error:
+        raise Unreadable(walk.shown(), os_reason(error), "Nothing was changed.") from error
+    finally:
+        walk.close()
+
+
+class _Walk:
+    """One walk down from the root: a stack of open directories, and the components still to go."""
+
+    def __init__(self, root: str, path: str) -> None:
+        self.root = os.path.realpath(root)
+        self.path = path
+        self.links = 0
+        self.names: list[str] = []
+        self.pending = [name for name in reversed(path.split("/")) if name not in ("", ".")]
+        try:
+            self.stack = [os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
+        except OSError as error:
+            raise Unreadable(root, os_reason(error), "It must be an existing directory.") from error
+
+    def shown(self) -> str:
+        inside = "/".join(self.names)
+        return f"{self.root.rstrip('/')}/{inside}" if inside else self.root
+
+    def step(self, create_mode: int | None) -> bool:
+        """Go one component further; False when it does not exist and is not to be made."""
+        name = self.pending.pop()
+        if name == "..":
+            self._climb()
+            return True
+        try:
+            descriptor = os.open(name, _STEP_FLAGS, dir_fd=self.stack[-1])
+        except FileNotFoundError:
+            if create_mode is None:
+                return False
+            self._make(name, create_mode)
+            descriptor = os.open(name, _STEP_FLAGS, dir_fd=self.stack[-1])
+        try:
+            target = os.readlink("", dir_fd=descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):  # what the kernel says of an O_PATH descriptor of no link
+                os.close(descriptor)
+                raise
+            self.stack.append(descriptor)
+            self.names.append(name)
+            return True
+        os.close(descriptor)
+        self._follow(name, target)
+        return True
+
+    def _climb(self) -> None:
+        if len(self.stack) == 1:
+            if self.root != "/":
+                raise OutsideRoot(self.path, f"it leads out of {self.root}", "Give the path explicitly if it is right.")
+            return
+        os.close(self.stack.pop())
+        self.names.pop()
+
+    def _follow(self, name: str, target: str) -> None:
+        self.links += 1
+        if self.links > _MOST_LINKS:
+            raise Unreadable(f"{self.shown()}/{name}", "too many levels of symbolic links")
+        self.pending += [part for part in reversed(target.split("/")) if part not in ("", ".")]
+        if target.startswith("/"):
+            while len(self.stack) > 1:
+                self._climb()
+
+    def _make(self, name: str, create_mode: int) -> None:
+        mode = create_mode if not self.pending else 0o755
+        try:
+            os.mkdir(name, mode, dir_fd=self.stack[-1])
+            # mkdir's mode is cut by the umask; the contract's mode is not
+            with Directory(os.open(name, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=self.stack[-1]), name) as made:
+                os.fchmod(made.fd, mode)
+        except FileExistsError:
+            return  # somebody else made it just now
+        except OSError as error:
+            raise WriteFailed(f"{self.shown().rstrip('/')}/{name}", os_reason(error), "Nothing was changed.") from error
+
+    def finish(self) -> Directory:
+        return Directory(os.open(".", _DIRECTORY_FLAGS, dir_fd=self.stack[-1]), self.shown())
+
+    def close(self) -> None:
+        for descriptor in self.stack:
+            os.close(descriptor)

@@ -1,0 +1,149 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every layout says about itself: the words and shapes in which a runtime generation is described.
+
+A layout is data and a few pure look-ups. It never changes anything on disk and knows no Ansible.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
+
+
+class RootRule(NamedTuple):
+    """A directory that a layout keeps its objects in. option: its name in the modules; mode: of one that is made."""
+
+    option: str
+    default: str
+    mode: int
+
+
+class DocumentRule(NamedTuple):
+    """A document of a layout. newline: whether the runtime ends it with one."""
+
+    name: str
+    mode: int
+    newline: bool = False
+
+
+class Part(NamedTuple):
+    """An entry on disk that belongs to a sandbox. role: state, lock, temporary, socket, filestore.
+
+    container_id: the container that it belongs to.
+    """
+
+    role: str
+    container_id: str
+    directory: Directory
+    name: str
+    facts: FileFacts
+
+    @property
+    def path(self) -> str:
+        return self.directory.join(self.name)
+
+
+class Document(NamedTuple):
+    """A document that was read. problem: why its content is not known, or empty. readable: False when reading failed,
+    which is worse than a content that is empty or cut: then nothing at all is known about it."""
+
+    name: str
+    container_id: str
+    path: str
+    content: Any
+    problem: str = ""
+    readable: bool = True
+
+
+class RecordedProcess(NamedTuple):
+    """A process that a document names. role: "sandbox", "gofer"; a pid of 0 or less is no process and not given."""
+
+    role: str
+    pid: int
+    container_id: str
+
+
+class Reading(NamedTuple):
+    """All that one sandbox has on disk. missing: names of files that a whole one would have, for people."""
+
+    sandbox_id: str
+    parts: tuple[Part, ...] = ()
+    documents: tuple[Document, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def document(self, name: str, container_id: str) -> Document | None:
+        for document in self.documents:
+            if (document.name, document.container_id) == (name, container_id):
+                return document
+        return None
+
+
+class Claim(NamedTuple):
+    """A process that has to do with a sandbox. proved: it owns it for certain; otherwise it may.
+
+    why: what proves or suggests it, as the end of the sentence "<process> …".
+    stop_order: in which order owners are stopped, lowest first; None: not ours to stop, and remedy says who does.
+    """
+
+    process: Process
+    proved: bool
+    why: str
+    stop_order: int | None = None
+    remedy: str = ""
+
+
+class Layout:
+    """One runtime generation. Subclasses set the data and answer the look-ups; the object floor does the rest."""
+
+    name: str
+    roots: tuple[RootRule, ...]
+    documents: tuple[DocumentRule, ...]
+    names: NameRule
+    commit_role: str  # the role whose removal makes an object be gone (safety.md D1)
+
+    def sandboxes_of(self, directories: dict[str, Directory]) -> dict[str, list[str]]:
+        """One pass over the roots: sandbox id to the file names that belong to it."""
+        raise NotImplementedError
+
+    def read(self, directories: dict[str, Directory], sandbox_id: str, names: list[str]) -> Reading:
+        """Read one sandbox from the file names that sandboxes_of found."""
+        raise NotImplementedError
+
+    def place(
+        self, directories: dict[str, Directory], document: str, sandbox_id: str, container_id: str
+    ) -> tuple[Directory, str]:
+        """Where a document is, or would be."""
+        raise NotImplementedError
+
+    def lock_place(
+        self, directories: dict[str, Directory], sandbox_id: str, container_id: str, create: bool
+    ) -> LockPlace:
+        """The object that the runtime itself locks for a container (README.md R1)."""
+        raise NotImplementedError
+
+    def check_document(self, name: str, content: Any, sandbox_id: str, container_id: str) -> None:
+        """InvalidInput when a document to be written does not fit the object that it is for."""
+        raise NotImplementedError
+
+    def recorded_processes(self, reading: Reading) -> list[RecordedProcess]:
+        """The processes that the documents name. A hint, never a proof (README.md R7)."""
+        raise NotImplementedError
+
+    def tokens(self, reading: Reading) -> set[str]:
+        """The whole arguments by which processes of this sandbox are found: ids, and paths that stand for them (A8)."""
+        raise NotImplementedError
+
+    def claim(self, process: Process, directories: dict[str, Directory], reading: Reading) -> Claim | None:
+        """What a process that carries the sandbox's or a container's id has to do with it, if anything."""
+        raise NotImplementedError
+
+    def referrers(self, reading: Reading) -> list[str]:
+        """Paths whose existence means that an engine may still know the sandbox (safety.md A4, A5)."""
+        raise NotImplementedError

@@ -1,0 +1,260 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""gVisor's runsc: flat state and lock files, before and after release-20210112.0 (gvisor.md)."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import Any, Callable
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
+    TEMPORARY_SUFFIX,
+    look,
+    read_file,
+    temporary_name,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, Unreadable
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout import gvisor_processes, go_json
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
+    Claim,
+    Document,
+    DocumentRule,
+    Layout,
+    Part,
+    Reading,
+    RecordedProcess,
+    RootRule,
+)
+
+_NAMES = r"[A-Za-z0-9_+.\-]+"
+_LEGACY_NAMES = r"[A-Za-z0-9_+.,\-]+"  # the seed's class [\w+-\.] has a range, which lets a comma in
+_STATE, _LOCK = ".state", ".lock"
+_REMOVAL = ("filestore", "socket", "temporary", "state", "lock")
+_SOCKET_PLACES = ("/var/run", "/run", "/tmp")  # beside the root directory itself
+
+
+class _Runsc(Layout):
+    """What both generations share. They differ in the names of files alone."""
+
+    roots = (RootRule("run_root", "/var/run/runsc", 0o711),)
+    documents = (DocumentRule("state", 0o640),)
+    commit_role = "state"
+
+    _FILE: re.Pattern[str]
+    _TEMPORARY: re.Pattern[str]
+
+    def stem(self, sandbox_id: str, container_id: str) -> str:
+        """The file name of a container without its ending."""
+        raise NotImplementedError
+
+    def _match(self, name: str) -> re.Match[str] | None:
+        return self._TEMPORARY.fullmatch(name) or self._FILE.fullmatch(name)
+
+    def place(
+        self, directories: dict[str, Directory], document: str, sandbox_id: str, container_id: str
+    ) -> tuple[Directory, str]:
+        return directories["run_root"], self.stem(sandbox_id, container_id) + _STATE
+
+    def lock_place(
+        self, directories: dict[str, Directory], sandbox_id: str, container_id: str, create: bool
+    ) -> LockPlace:
+        name = self.stem(sandbox_id, container_id) + _LOCK
+        return LockPlace(directories["run_root"], name, 0o600 if create else None)
+
+    def read(self, directories: dict[str, Directory], sandbox_id: str, names: list[str]) -> Reading:
+        root = directories["run_root"]
+        parts: list[Part] = []
+        documents: list[Document] = []
+        missing: list[str] = []
+        matches = [match for match in map(self._match, names) if match is not None]
+        containers = sorted({match["cid"] for match in matches}, key=lambda cid: (cid == sandbox_id, cid))
+        for container_id in containers:  # the sandbox's own container last: it identifies the rest (kata-store.md K12)
+            stem = self.stem(sandbox_id, container_id)
+            found = {role: self._part(root, stem, role, container_id) for role in ("state", "temporary", "lock")}
+            parts += [part for part in found.values() if part is not None]
+            missing += [stem + ending for role, ending in (("state", _STATE), ("lock", _LOCK)) if found[role] is None]
+            if found["state"] is not None:
+                documents.append(_read_state(found["state"]))
+        reading = Reading(sandbox_id, (), tuple(documents), tuple(missing))
+        parts += _sockets(root, reading) + _filestores(reading)
+        # The order of removal. The state alone says where filestores are, so they go before it, or a crash in between
+        # would lose them; its unlink is the commit point; the lock, which is held, goes last (safety.md D1).
+        parts.sort(key=lambda part: _REMOVAL.index(part.role))
+        return reading._replace(parts=tuple(parts))
+
+    def _part(self, root: Directory, stem: str, role: str, container_id: str) -> Part | None:
+        name = {"state": stem + _STATE, "lock": stem + _LOCK, "temporary": temporary_name(stem + _STATE)}[role]
+        facts = look(root, name)
+        return None if facts is None else Part(role, container_id, root, name, facts)
+
+    def check_document(self, name: str, content: Any, sandbox_id: str, container_id: str) -> None:
+        where = f"documents.{name}"
+        if not isinstance(content, dict):
+            raise InvalidInput(where, f"it is a {type(content).__name__}, not a mapping", "Give the whole document.")
+        named = _mapping(content, "sandbox").get("id")
+        for key, value, wanted in (("id", content.get("id"), container_id), ("sandbox.id", named, sandbox_id)):
+            if value is not None and value != wanted:
+                raise InvalidInput(where, f"its {key} is '{value}', and it is for '{wanted}'", "Make the two the same.")
+
+    def recorded_processes(self, reading: Reading) -> list[RecordedProcess]:
+        recorded: dict[int, RecordedProcess] = {}
+        for document in reading.documents:
+            sandbox = _mapping(document.content, "sandbox")
+            for role, pid in (("sandbox", sandbox.get("pid")), ("gofer", (document.content or {}).get("goferPid"))):
+                if isinstance(pid, int) and not isinstance(pid, bool) and pid > 0:
+                    recorded.setdefault(pid, RecordedProcess(role, pid, document.container_id))
+        return list(recorded.values())
+
+    def tokens(self, reading: Reading) -> set[str]:
+        ids = {reading.sandbox_id} | {part.container_id for part in reading.parts}
+        return ids | gvisor_processes.bundles(reading)  # a gofer carries its bundle, and no id
+
+    def claim(self, process: Process, directories: dict[str, Directory], reading: Reading) -> Claim | None:
+        return gvisor_processes.claim(process, directories["run_root"], reading)
+
+    def referrers(self, reading: Reading) -> list[str]:
+        return [path for path in sorted(gvisor_processes.bundles(reading)) if "/io.containerd.runtime." in path]
+
+
+class Gvisor(_Runsc):
+    """runsc from release-20210112.0: <cid>_sandbox:<sid>.state and .lock. The container's id comes first."""
+
+    name = "gvisor"
+    names = NameRule(_NAMES, "letters, digits, '_', '+', '.' and '-'", len("._sandbox:" + _STATE + TEMPORARY_SUFFIX), 2)
+    # anchored, unlike runsc's own pattern (G9)
+    _FILE = re.compile(rf"(?P<cid>{_NAMES})_sandbox:(?P<sid>{_NAMES})(?:{_STATE}|{_LOCK})", re.A)
+    _TEMPORARY = re.compile(rf"\.(?P<cid>{_NAMES})_sandbox:(?P<sid>{_NAMES}){_STATE}{TEMPORARY_SUFFIX}", re.A)
+
+    def stem(self, sandbox_id: str, container_id: str) -> str:
+        return f"{container_id}_sandbox:{sandbox_id}"
+
+    def sandboxes_of(self, directories: dict[str, Directory]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in _names_in(directories["run_root"]):
+            match = self._match(name)
+            if match is not None:
+                found.setdefault(match["sid"], []).append(name)
+        return found
+
+
+class GvisorLegacy(_Runsc):
+    """runsc before release-20210112.0: <cid>.state and .lock; which sandbox it is stands in the state alone."""
+
+    name = "gvisor_legacy"
+    names = NameRule(_LEGACY_NAMES, "letters, digits, '_', '+', ',', '.' and '-'", len("." + _STATE + TEMPORARY_SUFFIX))
+    _FILE = re.compile(rf"(?P<cid>{_LEGACY_NAMES})(?:{_STATE}|{_LOCK})", re.A)
+    _TEMPORARY = re.compile(rf"\.(?P<cid>{_LEGACY_NAMES}){_STATE}{TEMPORARY_SUFFIX}", re.A)
+
+    def stem(self, sandbox_id: str, container_id: str) -> str:
+        return container_id
+
+    def sandboxes_of(self, directories: dict[str, Directory]) -> dict[str, list[str]]:
+        root = directories["run_root"]
+        by_container: dict[str, list[str]] = {}
+        for name in _names_in(root):
+            match = self._match(name)
+            if match is not None:
+                by_container.setdefault(match["cid"], []).append(name)
+        found: dict[str, list[str]] = {}
+        for container_id, names in by_container.items():
+            found.setdefault(_recorded_sandbox(root, container_id) or container_id, []).extend(names)
+        return found
+
+
+def _recorded_sandbox(root: Directory, container_id: str) -> str | None:
+    """The sandbox that a legacy state names; None where nothing can be read: one bad file stops nobody (gvisor#5052)."""
+    try:
+        data = read_file(root, container_id + _STATE)
+        content = go_json.decode(data, container_id) if data else None
+    except Unreadable:
+        return None
+    sandbox_id = _mapping(content, "sandbox").get("id")
+    return sandbox_id if isinstance(sandbox_id, str) and re.fullmatch(_LEGACY_NAMES, sandbox_id, re.A) else None
+
+
+def _mapping(content: Any, key: str) -> dict[str, Any]:
+    """content[key] where both are mappings, else an empty one: a foreign document may hold anything."""
+    value = content.get(key) if isinstance(content, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _names_in(root: Directory) -> list[str]:
+    try:
+        return os.listdir(root.fd)
+    except OSError as error:
+        raise Unreadable(root.path, f"it cannot be listed: {os.strerror(error.errno or 0)}") from error
+
+
+def _read_state(part: Part) -> Document:
+    """Never fails: one unreadable state must not hide the others (gvisor#5052, field problem 31)."""
+    try:
+        data = read_file(part.directory, part.name)
+    except Unreadable as error:
+        return Document("state", part.container_id, part.path, None, error.why, readable=False)
+    if data is None:
+        return Document("state", part.container_id, part.path, None, "it went away while it was read", readable=False)
+    try:
+        content = go_json.decode(data, part.path)
+    except Unreadable as error:
+        return Document("state", part.container_id, part.path, None, error.why)
+    problem = "" if isinstance(content, dict) else "it is no JSON object"
+    return Document("state", part.container_id, part.path, content if not problem else None, problem)
+
+
+def _sockets(root: Directory, reading: Reading) -> list[Part]:
+    """Control sockets of a sandbox: in its root directory, and where its state says, if runsc would put one there."""
+    name = f"runsc-{reading.sandbox_id}.sock"
+    places = {}
+    for document in reading.documents:
+        recorded = _mapping(document.content, "sandbox").get("controlSocketPath")
+        if isinstance(recorded, str) and os.path.basename(recorded) == name:
+            places[os.path.dirname(recorded)] = document.container_id
+    found = [_entry(root, name, "socket", reading.sandbox_id, stat.S_ISSOCK)]
+    found += [
+        _elsewhere(place, name, "socket", container_id, stat.S_ISSOCK)
+        for place, container_id in places.items()
+        if place in _SOCKET_PLACES and place != root.path
+    ]
+    return [part for part in found if part is not None]
+
+
+def _filestores(reading: Reading) -> list[Part]:
+    """Filestores .gvisor.filestore.<sid> in the root file systems and mount sources that the states name."""
+    places: dict[str, str] = {}
+    for document in reading.documents:
+        for path in _spec_places(_mapping(document.content, "spec")):
+            places.setdefault(path, document.container_id)
+    name = f".gvisor.filestore.{reading.sandbox_id}"
+    found = [_elsewhere(place, name, "filestore", cid, stat.S_ISREG) for place, cid in places.items()]
+    return [part for part in found if part is not None]
+
+
+def _elsewhere(place: str, name: str, role: str, container_id: str, kind: Callable[[int], bool]) -> Part | None:
+    """An entry of a directory outside the root. That directory is opened again only if the entry is to be removed."""
+    try:
+        directory = open_given(place)
+        if directory is None:
+            return None
+        with directory:
+            return _entry(directory, name, role, container_id, kind)
+    except Unreadable:
+        return None  # what cannot be read is kept: only a Part can be removed
+
+
+def _entry(directory: Directory, name: str, role: str, container_id: str, kind: Callable[[int], bool]) -> Part | None:
+    facts = look(directory, name)
+    return Part(role, container_id, directory, name, facts) if facts is not None and kind(facts.mode) else None
+
+
+def _spec_places(spec: dict[str, Any]) -> list[str]:
+    mounts = spec.get("mounts")
+    paths = [_mapping(spec, "root").get("path")]
+    paths += [mount.get("source") for mount in mounts if isinstance(mount, dict)] if isinstance(mounts, list) else []
+    return [path for path in paths if isinstance(path, str) and path.startswith("/")]

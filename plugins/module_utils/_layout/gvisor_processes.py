@@ -1,0 +1,110 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which processes belong to a gVisor sandbox: read off real runsc 20221219 and 20240729, and containerd's shims.
+
+runsc-sandbox --root=<root> … boot … --bundle=<bundle> … <sandbox id>     the id is its last argument
+runsc-gofer --root=<root> … gofer --bundle <bundle> …                    carries no id, only the bundle
+runsc --root <root> … create|start|run|delete|… <container id>           a command at work
+containerd-shim-runsc-v1 -namespace <ns> -id <sandbox id> …              serves a pod, its root ends in <ns>
+"""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Reading
+
+_COMMANDS_FIRST, _SANDBOX_NEXT, _GOFER_LAST = 0, 1, 2  # a command that ran on would clean up, or start again, beside us
+_ASK_ENGINE = "Remove the container with its engine (ctr, crictl, docker): its shim still serves it."
+
+
+def claim(process: Process, root: Directory, reading: Reading) -> Claim | None:
+    """What a process has to do with the sandbox that was read from `root`; None: nothing."""
+    kind = _kind(process)
+    if kind.startswith("containerd-shim"):
+        return _claim_of_shim(process, root, reading)
+    if kind not in ("runsc", "runsc-sandbox", "runsc-gofer"):
+        return _claim_by_cgroup(process, reading)
+    why = _why(kind, process.argv, reading)
+    if not why:
+        return None
+    place = _names_root(process.argv, root)
+    if place is False:
+        return None
+    if place is None:
+        return Claim(process, False, "names it, and it cannot be told in which root directory")
+    order = {"runsc": _COMMANDS_FIRST, "runsc-sandbox": _SANDBOX_NEXT, "runsc-gofer": _GOFER_LAST}[kind]
+    return Claim(process, True, why, order)
+
+
+def _kind(process: Process) -> str:
+    """The program in runsc's own words. Its children run /proc/self/exe, so argv[0] says more than the executable."""
+    executable = os.path.basename(process.exe or "")
+    if process.program.startswith(("runsc-", "containerd-shim")):
+        return process.program
+    if executable.startswith("containerd-shim"):
+        return executable
+    return "runsc" if process.program == "runsc" or executable.startswith("runsc") else process.program
+
+
+def _why(kind: str, argv: tuple[str, ...], reading: Reading) -> str:
+    """Why the arguments of a runsc process mean this sandbox, or empty. Ids are whole arguments, never parts (A8)."""
+    ids = {reading.sandbox_id} | {part.container_id for part in reading.parts}
+    if kind == "runsc-gofer":
+        return "serves its files" if _option(argv, "bundle") in bundles(reading) else ""
+    if kind == "runsc-sandbox":
+        return "runs it" if argv[-1:] == (reading.sandbox_id,) else ""
+    return "is at work on it" if ids & set(argv[1:]) else ""
+
+
+def bundles(reading: Reading) -> set[str]:
+    """The bundle directories that the states name."""
+    contents = [document.content for document in reading.documents]
+    return {content["bundleDir"] for content in contents if content and isinstance(content.get("bundleDir"), str)}
+
+
+def _names_root(argv: tuple[str, ...], root: Directory) -> bool | None:
+    """Whether a runsc process works in `root`: by the identity of the directory, since links and binds have many names.
+
+    None when its root directory cannot be found from here, or it uses a default that its environment decided.
+    """
+    named = _option(argv, "root")
+    if named == root.path:
+        return True
+    try:
+        theirs = os.stat(named or "/var/run/runsc")
+        ours = os.stat(root.path)
+    except OSError:
+        return None
+    if (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino):
+        return True
+    return False if named else None
+
+
+def _option(argv: tuple[str, ...], name: str) -> str:
+    """The value of a Go flag: -name=X, --name=X, -name X, --name X; empty when it is not given."""
+    for position, argument in enumerate(argv):
+        flag, equals, value = argument.partition("=")
+        if flag in (f"-{name}", f"--{name}"):
+            return value if equals else "".join(argv[position + 1 : position + 2])
+    return ""
+
+
+def _claim_of_shim(process: Process, root: Directory, reading: Reading) -> Claim | None:
+    """A shim that serves this sandbox. Its root directory is <engine's>/runsc/<namespace> (gvisor.md, Paths)."""
+    if _option(process.argv, "id") != reading.sandbox_id:
+        return None
+    namespace = _option(process.argv, "namespace")
+    proved = bool(namespace) and os.path.basename(root.path) == namespace
+    return Claim(process, proved, "serves its pod", None, _ASK_ENGINE)
+
+
+def _claim_by_cgroup(process: Process, reading: Reading) -> Claim | None:
+    """A cgroup that carries the id and holds a process may be the sandbox's (safety.md A7)."""
+    for path in process.cgroups:
+        if reading.sandbox_id in path.split("/"):
+            return Claim(process, False, f"is in the cgroup {path}, which carries its name")
+    return None

@@ -1,0 +1,158 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The single changes that plans consist of: values that can be compared, shown as a diff, and made."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple, Union
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
+    look,
+    remove_file,
+    write_file,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import ChangedMeanwhile
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import MASK, masked
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
+
+
+class Stop(NamedTuple):
+    """End an owner. pid and start_ticks identify it; text describes it."""
+
+    pid: int
+    start_ticks: int
+    text: str
+    role: str = "process"
+    sign: str = "-"
+
+    @property
+    def path(self) -> str:
+        return self.text
+
+
+class Unmount(NamedTuple):
+    """Unmount what is mounted at or below `path`."""
+
+    path: str
+    role: str = "mount"
+    sign: str = "-"
+
+
+class Remove(NamedTuple):
+    """Unlink one entry, if it still is the one that was planned. identity None: the lock file, which is held."""
+
+    role: str
+    directory: Directory
+    name: str
+    identity: tuple[int, int] | None
+    sign: str = "-"
+
+    @property
+    def path(self) -> str:
+        return self.directory.join(self.name)
+
+    def make(self) -> bool:
+        """True when it was removed, False when it was already gone; ChangedMeanwhile when it is something else now."""
+        if self.directory.fd >= 0:
+            return self._unlink(self.directory)
+        try:
+            with self.directory.reopened() as directory:
+                return self._unlink(directory)
+        except FileNotFoundError:
+            return False
+
+    def _unlink(self, directory: Directory) -> bool:
+        facts = look(directory, self.name)
+        if facts is not None and self.identity not in (None, facts.identity):
+            raise ChangedMeanwhile(self.path, "it was replaced since it was looked at", "Run again.")
+        return remove_file(directory, self.name)
+
+
+class Write(NamedTuple):
+    """Replace or create a document. old: what was there as a JSON value, None where there was nothing readable."""
+
+    role: str
+    directory: Directory
+    name: str
+    data: bytes
+    mode: int
+    replaces: bool
+    old: Any
+    new: Any
+
+    @property
+    def sign(self) -> str:
+        return "~" if self.replaces else "+"
+
+    @property
+    def path(self) -> str:
+        return self.directory.join(self.name)
+
+    def make(self, durable: bool) -> None:
+        write_file(self.directory, self.name, self.data, self.mode, durable)
+
+
+class AddLock(NamedTuple):
+    """The lock file that a whole object has. Taking the lock makes it; this says so in the diff."""
+
+    directory: Directory
+    name: str
+    role: str = "lock"
+    sign: str = "+"
+
+    @property
+    def path(self) -> str:
+        return self.directory.join(self.name)
+
+
+Change = Union[Stop, Unmount, Remove, Write, AddLock]
+
+
+def diff_of(changes: tuple[Change, ...], label: str) -> list[dict[str, str]]:
+    """The diff of one item: a listing of what comes and goes, and before and after of each document that is written."""
+    diffs = []
+    before = [_line(change) for change in changes if change.sign in "-~"]
+    after = [_line(change) for change in changes if change.sign in "+~"]
+    if before != after:
+        diffs.append(_listing(label, before, after))
+    for change in changes:
+        if isinstance(change, Write):
+            diffs.append(_document(change))
+    return diffs
+
+
+def listing_of(all_changes: list[tuple[Change, ...]], label: str) -> dict[str, str]:
+    """One listing for many items."""
+    changes = [change for changes in all_changes for change in changes]
+    before = [_line(change) for change in changes if change.sign in "-~"]
+    after = [_line(change) + (" (written)" if change.sign == "~" else "") for change in changes if change.sign in "+~"]
+    return _listing(label, before, after)
+
+
+def _listing(label: str, before: list[str], after: list[str]) -> dict[str, str]:
+    return {
+        "before_header": label,
+        "after_header": label,
+        "before": "".join(line + "\n" for line in before),
+        "after": "".join(line + "\n" for line in after),
+    }
+
+
+def _line(change: Change) -> str:
+    return f"{change.role:<9} {change.path}"
+
+
+def _document(change: Write) -> dict[str, str]:
+    old, new = masked(change.old), masked(change.new)
+    before = "" if change.old is None else _pretty(old)
+    after = _pretty(new)
+    if before == after:  # only masked values differ: the diff must still say that something changes
+        after = after.replace(MASK, f"{MASK} (changed)")
+    return {"before_header": change.path, "after_header": change.path, "before": before, "after": after}
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

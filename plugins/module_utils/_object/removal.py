@@ -1,0 +1,103 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stands in the way of a removal, and what must be ended before it (safety.md C3, D3, D8, E)."""
+
+from __future__ import annotations
+
+import time
+from typing import Collection
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode, open_by_others
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, Mounted, NotProved
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
+    describe,
+    read,
+    started_before,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signalling import stop
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Part
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount
+
+_LOOKS, _BETWEEN_LOOKS = 3, 0.05  # our own waiters open a lock for microseconds; a runtime that waits stays
+_TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
+
+
+def mounts_in_the_way(parts: Collection[Part], survey: MountSurvey, unmount: bool, trusting: bool) -> list[Unmount]:
+    """The unmounts that a removal needs first. Raises Mounted where they are not wished, or not ours to make (D3).
+
+    trusting: what cannot be read is taken to hold no mounts (force, or the user asserts to see all).
+    """
+    found = [(part, mount) for part in parts for mount in survey.in_the_way(part.path)]
+    elsewhere = [mount.text for _part, mount in found if mount.pid is not None]
+    if elsewhere:
+        raise Mounted(
+            "",
+            f"{_count(elsewhere, 'mount')} of other mount namespaces on it ({'; '.join(elsewhere[:3])})",
+            "End the processes of these namespaces first. Nothing was changed.",
+        )
+    if found and not unmount:
+        texts = [mount.text for _part, mount in found]
+        raise Mounted(
+            "",
+            f"{_count(texts, 'mount')} on it or below ({'; '.join(texts[:3])})",
+            "Set on_mounted=unmount to unmount first. Nothing was changed.",
+        )
+    if survey.unreadable and not trusting:
+        raise NotProved(
+            "",
+            f"{_count(survey.unreadable, 'mount namespace')} cannot be read, so mounts in it are unknown",
+            "Run as root. Nothing was changed.",
+        )
+    return [Unmount(path) for path in dict.fromkeys(part.path for part, _mount in found)]
+
+
+def _count(things: Collection[object], noun: str) -> str:
+    return f"there is 1 {noun}" if len(things) == 1 else f"there are {len(things)} {noun}s"
+
+
+def stops_for(label: str, owners: Collection[Claim], parts: Collection[Part]) -> list[Stop]:
+    """The owners to be ended, in order. Raises InUse for one that is not ours to end, NotProved for one that has
+    started after the record was written, which therefore is not the one that the record means (E1)."""
+    written = [part.facts.ctime_ns / 1e9 for part in parts if part.role == "state"]
+    for claim in owners:
+        if claim.stop_order is None:
+            raise InUse(f"{label} is in use", f"{describe(claim.process)} {claim.why}", claim.remedy)
+        if written and not started_before(claim.process, max(written)):
+            raise NotProved(
+                "",
+                f"{describe(claim.process)} {claim.why}, but started after its state was written, "
+                "so it is not proved to be the one to stop",
+                "Stop it by hand.",
+            )
+    ordered = sorted(owners, key=lambda claim: (claim.stop_order or 0, claim.process.pid))
+    return [Stop(claim.process.pid, claim.process.start_ticks, describe(claim.process)) for claim in ordered]
+
+
+def stop_all(stops: Collection[Stop], owners: Collection[Claim]) -> bool:
+    """End the processes, each through a pidfd and only if it still is the one that was looked at (E1)."""
+    processes = {claim.process.pid: claim.process for claim in owners}
+    ended = False
+    for change in stops:
+        if change.pid in processes:
+            ended = stop(processes[change.pid], _KILL_SECONDS, _TERM_SECONDS) or ended
+    return ended
+
+
+def lasting_users(inodes: Collection[Inode]) -> dict[Inode, str]:
+    """Who has one of these inodes open now and a moment later: a runtime that waits for a lock, or uses a file."""
+    seen: set[tuple[Inode, int]] | None = None
+    for look in range(_LOOKS if inodes else 0):
+        if look:
+            time.sleep(_BETWEEN_LOOKS)
+        found = open_by_others(inodes)
+        now = {(inode, holder.pid) for inode, holders in found.by_inode.items() for holder in holders}
+        seen = now if seen is None else seen & now
+        if not seen:
+            return {}
+    users = {}
+    for inode, pid in seen or ():
+        process = read(pid)
+        users[inode] = describe(process) if process is not None else f"pid {pid}"
+    return users

@@ -1,0 +1,250 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sandbox state as an object: how it is compared with a wish, planned, locked and changed."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look, remove_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    AlreadyExists,
+    InUse,
+    InvalidInput,
+    NotProved,
+    StateError,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import check_new_name
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import HeldLock, LockPlace
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part, Reading
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import (
+    AddLock,
+    Change,
+    Remove,
+    Stop,
+    Unmount,
+    Write,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import Owners, owners_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+_STOP_FIRST = "Stop the container first. Nothing was changed."
+_STOP_FIRST_OR_HERE = "Stop the container first, or set stop_processes=true to stop it here."
+
+
+class Wish(NamedTuple):
+    """What the user wants of one sandbox, or of one container in it (container_id not empty)."""
+
+    sandbox_id: str
+    container_id: str = ""
+    present: bool = True
+    documents: dict[str, Any] = {}
+    fail_if_exists: bool = False
+    unmount: bool = False
+    force: bool = False
+    stop_processes: bool = False
+
+
+class SandboxState(Item):
+    """One sandbox, or one container of it, in one layout."""
+
+    def __init__(self, wish: Wish, tree: Tree) -> None:
+        super().__init__()
+        self.wish = wish
+        self.tree = tree
+        self.reading = Reading(wish.sandbox_id)
+        self.owners: Owners | None = None
+        self._lock_names: dict[str, str] = {}  # file name of a lock to the container that it is for
+        inside = f"Container '{wish.container_id}' of sandbox" if wish.container_id else "Sandbox"
+        self.label = f"{inside} '{wish.sandbox_id}' ({tree.layout.name})"
+
+    @property
+    def container_id(self) -> str:
+        """The container whose documents are meant; a sandbox's own one has its name."""
+        return self.wish.container_id or self.wish.sandbox_id
+
+    @property
+    def parts(self) -> list[Part]:
+        """What is on disk of the object that the wish is about."""
+        only = self.wish.container_id
+        return [part for part in self.reading.parts if not only or part.container_id == only]
+
+    def read(self, view: HostView) -> None:
+        self.reading = self.tree.read(view, self.wish.sandbox_id)
+
+    def plan(self, view: HostView) -> Plan:
+        return self._plan_present(view) if self.wish.present else self._plan_absent(view)
+
+    def described(self) -> dict[str, Any]:
+        """What identifies it in the list of outcomes. paths: what it has, or what it is to have."""
+        directory, state = self._state_place(self.container_id)
+        paths = [part.path for part in self.parts] or [directory.join(state)]
+        inside = {"container_id": self.wish.container_id} if self.wish.container_id else {}
+        return {"sandbox_id": self.wish.sandbox_id, **inside, "layout": self.tree.layout.name, "paths": paths}
+
+    # present
+
+    def _plan_present(self, view: HostView) -> Plan:
+        exists = any(part.role == self.tree.layout.commit_role for part in self._own_parts())
+        if exists and self.wish.fail_if_exists:
+            raise AlreadyExists("", "it exists already", "Nothing was changed. Remove it, or leave fail_if_exists out.")
+        if not exists:
+            self._check_creation()
+        writes = [write for rule in self.tree.layout.documents if (write := self._write(rule.name)) is not None]
+        changes: list[Change] = [*self._missing_lock(), *writes]
+        if writes:
+            self._refuse_unless_dead(view, creating=not exists)
+        return Plan("updated" if exists else "created", tuple(changes)) if changes else Plan()
+
+    def _own_parts(self) -> list[Part]:
+        return [part for part in self.reading.parts if part.container_id == self.container_id]
+
+    def _check_creation(self) -> None:
+        names = self.tree.layout.names
+        check_new_name(self.wish.sandbox_id, "sandbox_id", names)
+        check_new_name(self.container_id, "container_id", names)
+        wanted = [rule.name for rule in self.tree.layout.documents]
+        missing = [name for name in wanted if name not in self.wish.documents]
+        if missing:
+            raise InvalidInput("", "it does not exist, and there is nothing to make it from", f"Give documents.{missing[0]}.")
+
+    def _write(self, name: str) -> Write | None:
+        """The change that brings one document to what is wished; None where it already means the same."""
+        if name not in self.wish.documents:
+            return None
+        wanted = self.wish.documents[name]
+        self.tree.layout.check_document(name, wanted, self.wish.sandbox_id, self.container_id)
+        rule = next(rule for rule in self.tree.layout.documents if rule.name == name)
+        old = self.reading.document(name, self.container_id)
+        if old is not None and not old.problem and go_json.same(old.content, wanted):
+            return None
+        directory, file_name = self.tree.layout.place(
+            self.tree.directories, name, self.wish.sandbox_id, self.container_id
+        )
+        data = go_json.encode(wanted, f"documents.{name}") + (b"\n" if rule.newline else b"")
+        return Write(name, directory, file_name, data, rule.mode, old is not None, old.content if old else None, wanted)
+
+    def _missing_lock(self) -> list[Change]:
+        """The lock file that is to be made, or that this run has just made in order to hold it."""
+        place = self._lock_place(self.container_id, create=True)
+        there = any(part.role == "lock" for part in self._own_parts())
+        ours = any(lock.made and lock.place.name == place.name for lock in self.locks)
+        return [AddLock(place.directory, place.name)] if ours or not there else []
+
+    # absent
+
+    def _plan_absent(self, view: HostView) -> Plan:
+        if not self.parts:
+            return Plan()
+        stops = self._refuse_unless_dead(view, creating=False)
+        trusting = self.wish.force or view.asserted
+        mounts = removal.mounts_in_the_way(self.parts, view.mounts, self.wish.unmount, trusting)
+        removes = [
+            Remove(part.role, part.directory, part.name, part.facts.identity)
+            for part in self.parts
+            if part.role != "lock"
+        ]
+        # A missing lock is made to be held, so it is removed with the others: that leaves nothing (README.md R9).
+        locks = [Remove("lock", place.directory, place.name, None) for place in self.lock_places()]
+        return Plan("deleted", (*stops, *mounts, *removes, *locks))
+
+    # both
+
+    def _refuse_unless_dead(self, view: HostView, creating: bool) -> list[Stop]:
+        """Raise unless the verdict allows a change; the owners that must be stopped first.
+
+        Something new needs less than a change: where nothing is on disk, only signs of an owner stand in the way.
+        """
+        self.owners = owners_of(self.tree.layout, self.tree.directories, self.reading, view)
+        evidence = self.owners.evidence
+        if creating:
+            evidence = evidence._replace(blind="")
+        verdict = judge(evidence)
+        if verdict.kind == LIVE:
+            if self.wish.present:
+                raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), _STOP_FIRST)
+            if not self.wish.stop_processes:
+                raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), _STOP_FIRST_OR_HERE)
+            return removal.stops_for(self.label, self.owners.proved, self.parts)
+        if verdict.kind != LEFTOVER and not self.wish.force:
+            raise NotProved(
+                "",
+                f"it may still have an owner: {'; '.join(verdict.reasons)}",
+                "Look, and set force=true if it is dead. Nothing was changed.",
+            )
+        return []
+
+    def _lock_place(self, container_id: str, create: bool) -> LockPlace:
+        place = self.tree.layout.lock_place(self.tree.directories, self.wish.sandbox_id, container_id, create)
+        self._lock_names[place.name] = container_id
+        return place
+
+    def _state_place(self, container_id: str) -> tuple[Directory, str]:
+        layout = self.tree.layout
+        return layout.place(self.tree.directories, layout.commit_role, self.wish.sandbox_id, container_id)
+
+    def lock_places(self) -> list[LockPlace]:
+        if self.wish.present:
+            self.tree.create()
+            return [self._lock_place(self.container_id, create=True)]
+        states = {part.container_id for part in self.parts if part.role == self.tree.layout.commit_role}
+        locks = {part.container_id for part in self.parts if part.role == "lock"}
+        # the sandbox's own lock first: it is the one that may have to be waited for
+        ordered = sorted(states | locks, key=lambda name: (name != self.wish.sandbox_id, name))
+        return [self._lock_place(container_id, create=container_id in states) for container_id in ordered]
+
+    def stop_owners(self, plan: Plan) -> None:
+        stops = [change for change in plan.changes if isinstance(change, Stop)]
+        if not stops or self.owners is None:
+            return
+        self.acted = removal.stop_all(stops, self.owners.proved) or self.acted
+        view = HostView()
+        self.read(view)
+        owners = owners_of(self.tree.layout, self.tree.directories, self.reading, view)
+        if owners.evidence.owners:
+            raise InUse(f"{self.label} is in use", "; ".join(owners.evidence.owners), "Nothing was removed.")
+
+    def guarded(self, plan: Plan) -> set[Inode]:
+        if self.wish.present:
+            return set()
+        removed = {change.identity for change in plan.changes if isinstance(change, Remove) and change.identity}
+        return removed | {lock.inode for lock in self.locks}
+
+    def apply(self, plan: Plan, durable: bool) -> None:
+        for change in plan.changes:
+            if isinstance(change, Stop):
+                continue
+            if isinstance(change, Unmount):
+                self.acted = bool(unmount_all(change.path)) or self.acted
+                continue
+            if isinstance(change, Write):
+                change.make(durable)
+            elif isinstance(change, Remove):
+                change.make()
+            self.acted = True
+            self.touched.add(change.directory)
+
+    def tidy(self) -> None:
+        """A lock that this run made for something that is not there is a stray one (G3): unlink it, still held."""
+        for lock in self.locks:
+            if lock.made:
+                self._remove_stray(lock)
+
+    def _remove_stray(self, lock: HeldLock) -> None:
+        container_id = self._lock_names[lock.place.name]
+        directory, name = self._state_place(container_id)
+        try:
+            there = look(directory, lock.place.name)
+            if there is not None and there.identity == lock.inode and look(directory, name) is None:
+                remove_file(directory, lock.place.name)
+        except StateError:
+            return  # what cannot be read is kept: an empty lock file harms nobody

@@ -1,0 +1,127 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one sandbox looks like to a reader: paths, documents, owners, verdict, age and size (sandbox_state_info)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import LockTimeout
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import HeldLock, LockBudget, acquire
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import masked
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Document, Part, Reading
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import Selection
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import owners_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Verdict, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+
+class Look(NamedTuple):
+    """One sandbox as it was read. locked: why its lock could not be had in time, or empty."""
+
+    reading: Reading
+    locked: str = ""
+
+
+def report_all(
+    tree: Tree, selection: Selection, view: HostView, budget: LockBudget, with_documents: bool
+) -> list[dict[str, Any]]:
+    """The entries of all selected sandboxes: all files first, then the processes, from one view (safety.md B4)."""
+    names = selection.sandbox_ids if selection.sandbox_ids is not None else sorted(tree.names(view))
+    looks = [look_at(tree, name, view, budget) for name in names]
+    return [report(tree, look, view, selection.container_id, with_documents) for look in looks]
+
+
+def look_at(tree: Tree, sandbox_id: str, view: HostView, budget: LockBudget) -> Look:
+    """Read one sandbox under a shared lock, since runsc writes its state in place (safety.md B3).
+
+    A lock file is never made for it. Where the lock is held until the deadline, the documents are read all the same,
+    and the holder is reported: it is at work on them.
+    """
+    reading = tree.read(view, sandbox_id)
+    held: list[HeldLock] = []
+    locked = ""
+    try:
+        for container_id in dict.fromkeys(part.container_id for part in reading.parts if part.role == "lock"):
+            place = tree.layout.lock_place(tree.directories, sandbox_id, container_id, create=False)
+            lock = acquire(place, budget if not held else None, exclusive=False)
+            if lock is not None:
+                held.append(lock)
+        if held:
+            reading = tree.read(view, sandbox_id)
+    except LockTimeout as error:
+        locked = error.why
+    finally:
+        for lock in held:
+            lock.release()
+    return Look(reading, locked)
+
+
+def report(tree: Tree, look: Look, view: HostView, container_id: str, with_documents: bool) -> dict[str, Any]:
+    """The entry of one sandbox in the result. container_id: only this container's parts, empty for all."""
+    reading = look.reading
+    parts = [part for part in reading.parts if not container_id or part.container_id == container_id]
+    entry: dict[str, Any] = {"sandbox_id": reading.sandbox_id, "layout": tree.layout.name, "exists": bool(parts)}
+    if container_id:
+        entry["container_id"] = container_id
+    if not parts:
+        return entry
+    verdict = _verdict(tree, look, view)
+    documents = [one for one in reading.documents if not container_id or one.container_id == container_id]
+    return {
+        **entry,
+        "verdict": verdict.kind,
+        "evidence": [f"{one.path}: {one.problem}" for one in documents if one.problem] + list(verdict.reasons),
+        "paths": [part.path for part in parts],
+        "missing": list(reading.missing),
+        "age": _age(parts),
+        "size": sum(part.facts.size for part in parts),
+        "containers": [_container(name, parts, documents, with_documents) for name in _containers(parts)],
+    }
+
+
+def _verdict(tree: Tree, look: Look, view: HostView) -> Verdict:
+    evidence = owners_of(tree.layout, tree.directories, look.reading, view).evidence
+    if look.locked:
+        evidence = evidence._replace(suspects=(look.locked, *evidence.suspects))
+    return judge(evidence)
+
+
+def _age(parts: list[Part]) -> int | None:
+    """Seconds since the newest change in the object; None where the clock was stepped (safety.md F1)."""
+    age = time.time() - max(part.facts.ctime_ns for part in parts) / 1e9
+    return int(age) if age >= -1 else None
+
+
+def _containers(parts: list[Part]) -> list[str]:
+    return sorted({part.container_id for part in parts})
+
+
+def _container(name: str, parts: list[Part], documents: list[Document], with_documents: bool) -> dict[str, Any]:
+    own = [one for one in documents if one.container_id == name]
+    entry: dict[str, Any] = {
+        "container_id": name,
+        "paths": [part.path for part in parts if part.container_id == name],
+        "problems": [one.problem for one in own if one.problem],
+    }
+    if with_documents:
+        entry["documents"] = {one.name: masked(one.content) for one in own if not one.problem}
+    return entry
+
+
+def in_words(entries: list[dict[str, Any]]) -> str:
+    """The summary of all entries: counts, then each sandbox that is not simply alive, with what decided."""
+    there = [entry for entry in entries if entry["exists"]]
+    counts = [(kind, sum(1 for entry in there if entry["verdict"] == kind)) for kind in ("live", "leftover", "unknown")]
+    absent = len(entries) - len(there)
+    text = f"{len(there)} sandbox{'' if len(there) == 1 else 'es'}"
+    shown = [f"{count} {kind}" for kind, count in counts if count]
+    text += f": {', '.join(shown)}." if shown else "."
+    if absent:
+        text += f" {absent} not there."
+    for entry in [entry for entry in there if entry["verdict"] != "live"][:5]:
+        text += f" {entry['verdict'].capitalize()}: {entry['sandbox_id']} ({'; '.join(entry['evidence'])})."
+    return text

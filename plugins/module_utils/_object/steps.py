@@ -1,0 +1,277 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The four steps of every module, written once: read, plan, (lock, read, plan again,) apply. Reporting is in task.py.
+
+The first plan is made for all items without locks: check mode and the diff come from it. Then, a batch at a time, it
+is made again under the locks, from a new look at the host, and applied only where it is the same or already
+satisfied (safety.md C4).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterable, NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import sync_directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    ChangedMeanwhile,
+    InUse,
+    LockTimeout,
+    StateError,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import (
+    HeldLock,
+    LockBudget,
+    LockPlace,
+    acquire,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.removal import lasting_users
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+_MOST_LOCKS = 256  # safety.md C1
+UNCHANGED = "unchanged"
+FAILED = "failed"
+
+
+class Plan(NamedTuple):
+    """What is to be done to one item. action: created, updated, deleted, unchanged. problem: why it is refused.
+
+    note: what a user should know beside it.
+    """
+
+    action: str = UNCHANGED
+    changes: tuple[Change, ...] = ()
+    problem: StateError | None = None
+    note: str = ""
+
+    @property
+    def idle(self) -> bool:
+        return self.problem is not None or not self.changes
+
+
+class Item:
+    """One thing that a task is about.
+
+    label: names it in messages, "Sandbox 'web-1' (gvisor)". locks: what is held of it. acted: whether anything was
+    changed, also when an error came after it. touched: the directories to be made durable.
+    """
+
+    label: str
+
+    def __init__(self) -> None:
+        self.locks: list[HeldLock] = []
+        self.acted = False
+        self.touched: set[Directory] = set()
+
+    def release(self) -> None:
+        """Undo what only locking made, and give all locks back."""
+        try:
+            self.tidy()
+        finally:
+            for lock in self.locks:
+                lock.release()
+            self.locks = []
+
+    def described(self) -> dict[str, Any]:
+        """What identifies it in the list of outcomes: ids, layout, paths."""
+        raise NotImplementedError
+
+    def read(self, view: HostView) -> None:
+        """Read its files. Raises StateError."""
+        raise NotImplementedError
+
+    def plan(self, view: HostView) -> Plan:
+        """Compare what was read with what is wished. Changes nothing; refusals are the plan's problem."""
+        raise NotImplementedError
+
+    def lock_places(self) -> list[LockPlace]:
+        """What must be held while the plan is applied, as the last reading says. May make directories."""
+        raise NotImplementedError
+
+    def stop_owners(self, plan: Plan) -> None:
+        """End the processes that the plan stops, and prove that they are gone. Raises StateError."""
+        raise NotImplementedError
+
+    def guarded(self, plan: Plan) -> set[Inode]:
+        """What the plan removes and nobody else may have open (safety.md C3, D8); empty when it removes nothing."""
+        raise NotImplementedError
+
+    def apply(self, plan: Plan, durable: bool) -> None:
+        """Make the changes. Raises StateError; `touched` and `acted` tell what was done before an error."""
+        raise NotImplementedError
+
+    def tidy(self) -> None:
+        """Undo what only locking made, while the locks are still held."""
+        raise NotImplementedError
+
+
+class Outcome(NamedTuple):
+    """How one item ended. plan: the first one, which check mode and the diff show. error: why it failed."""
+
+    item: Item
+    plan: Plan
+    action: str
+    error: StateError | None = None
+
+
+class Held(NamedTuple):
+    """An item whose locks are held, and its plan."""
+
+    item: Item
+    plan: Plan
+
+
+class Run(NamedTuple):
+    """How the steps are to be taken. new_view: makes a fresh look at the host."""
+
+    new_view: Callable[[], HostView]
+    budget: LockBudget
+    check_mode: bool
+    durable: bool
+
+
+def run(items: list[Item], how: Run) -> list[Outcome]:
+    """Take all steps for all items; every item is tried. The outcomes are in the order of the items."""
+    plans = _plan_all(items, how.new_view())
+    outcomes = {
+        id(item): _refused(item, plan) if plan.problem else Outcome(item, plan, plan.action)
+        for item, plan in zip(items, plans)
+    }
+    if not how.check_mode:
+        waiting = [(item, plan) for item, plan in zip(items, plans) if not plan.idle]
+        while waiting:
+            done, waiting = _batch(waiting, how)
+            outcomes.update((id(outcome.item), outcome) for outcome in done)
+    return [outcomes[id(item)] for item in items]
+
+
+def _plan_all(items: Iterable[Item], view: HostView) -> list[Plan]:
+    """Read all files first, then plan all items from the same view (B4)."""
+    items = list(items)
+    problems: dict[int, StateError] = {}
+    for item in items:
+        try:
+            item.read(view)
+        except StateError as error:
+            problems[id(item)] = error
+    return [
+        Plan(action=FAILED, problem=problems[id(item)]) if id(item) in problems else _planned(item, view)
+        for item in items
+    ]
+
+
+def _planned(item: Item, view: HostView) -> Plan:
+    try:
+        return item.plan(view)
+    except StateError as error:
+        return Plan(action=FAILED, problem=error)
+
+
+def _refused(item: Item, plan: Plan) -> Outcome:
+    return Outcome(item, plan, FAILED, plan.problem)
+
+
+def _batch(waiting: list[tuple[Item, Plan]], how: Run) -> tuple[list[Outcome], list[tuple[Item, Plan]]]:
+    """Lock as many items as may be held, apply them, release. Returns what is done and what is still to do.
+
+    Only the first item of a batch waits for its first lock, since nothing is held then (C1). An item whose lock is
+    taken by somebody else is put off, and is the first of a later batch.
+    """
+    done: list[Outcome] = []
+    held: list[Held] = []
+    put_off: list[tuple[Item, Plan]] = []
+    try:
+        for position, (item, plan) in enumerate(waiting):
+            if sum(len(one.item.locks) for one in held) >= _MOST_LOCKS:
+                put_off += waiting[position:]
+                break
+            try:
+                _lock_all(item, None if held else how.budget)
+                held.append(Held(item, plan))
+            except StateError as error:
+                if held and isinstance(error, LockTimeout):
+                    put_off.append((item, plan))
+                else:
+                    done.append(Outcome(item, plan, FAILED, error))
+        done += _work(held, how)
+    finally:
+        for one in held:
+            one.item.release()
+    return done, put_off
+
+
+def _lock_all(item: Item, budget: LockBudget | None) -> None:
+    """Take the locks of one item: the first may wait, further ones do not (C1)."""
+    try:
+        for place in item.lock_places():
+            lock = acquire(place, budget if not item.locks else None)
+            if lock is not None:
+                item.locks.append(lock)
+    except StateError:
+        item.release()
+        raise
+
+
+def _work(held: list[Held], how: Run) -> list[Outcome]:
+    """Plan again under the locks, from a new view, and apply what is still the same."""
+    if not held:
+        return []
+    again = _plan_all([one.item for one in held], how.new_view())
+    ready = []
+    done = []
+    for one, second in zip(held, again):
+        try:
+            if _still_wanted(one, second):
+                one.item.stop_owners(second)
+                ready.append(one._replace(plan=second))
+            else:
+                done.append(Outcome(one.item, second, UNCHANGED))
+        except StateError as error:
+            done.append(Outcome(one.item, one.plan, FAILED, error))
+    done += _apply_all(ready, how.durable)
+    return _synced(done) if how.durable else done
+
+
+def _still_wanted(one: Held, second: Plan) -> bool:
+    """Whether the plan is to be applied: True when it is the same, False when somebody else satisfied it meanwhile."""
+    if second.problem is not None:
+        raise second.problem
+    if second.changes and second != one.plan:
+        raise ChangedMeanwhile("", "it changed while this task waited for its lock", "Nothing was done; run again.")
+    return bool(second.changes)
+
+
+def _apply_all(ready: list[Held], durable: bool) -> list[Outcome]:
+    """The last look before anything is removed, one pass over all descriptors of the host, and the changes."""
+    guarded = {id(one.item): one.item.guarded(one.plan) for one in ready}
+    users = lasting_users(set().union(*guarded.values()))
+    done = []
+    for one in ready:
+        try:
+            for inode in guarded[id(one.item)] & users.keys():
+                raise InUse(
+                    "", f"{users[inode]} has a file of it open or waits for its lock", "Try again when it is done."
+                )
+            one.item.apply(one.plan, durable)
+            done.append(Outcome(one.item, one.plan, one.plan.action))
+        except StateError as error:
+            done.append(Outcome(one.item, one.plan, FAILED, error))
+    return done
+
+
+def _synced(done: list[Outcome]) -> list[Outcome]:
+    """fsync each changed directory once for the whole batch."""
+    failures: dict[Directory, StateError] = {}
+    for directory in set().union(*(outcome.item.touched for outcome in done)):
+        try:
+            with directory.reopened() as again:
+                sync_directory(again)
+        except StateError as error:
+            failures[directory] = error
+    return [
+        next((o._replace(action=FAILED, error=failures[d]) for d in o.item.touched if d in failures and not o.error), o)
+        for o in done
+    ]

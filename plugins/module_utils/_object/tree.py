@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The directories of one layout on one host, and what they hold."""
+
+from __future__ import annotations
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
+    Directory,
+    open_below,
+    open_given,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Layout, Reading
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+
+class Tree:
+    """A layout and its root directories. given: option to path, as the user gave it (taken as it is) or None."""
+
+    def __init__(self, layout: Layout, host_root: str, given: dict[str, str | None]) -> None:
+        self.layout = layout
+        self._host_root = host_root
+        self._given = given
+        self.directories: dict[str, Directory] = {}
+        for rule in layout.roots:
+            found = self._open(rule.option, rule.default, None)
+            self.directories[rule.option] = found or Directory(-1, self._shown(rule.option, rule.default))
+
+    def _open(self, option: str, default: str, create_mode: int | None) -> Directory | None:
+        path = self._given.get(option)
+        if path is not None:
+            return open_given(path, create_mode)
+        return open_below(self._host_root, default, create_mode)
+
+    def _shown(self, option: str, default: str) -> str:
+        path = self._given.get(option)
+        return path if path is not None else self._host_root.rstrip("/") + default
+
+    @property
+    def exists(self) -> bool:
+        """Whether any of the roots exists; without them there are no objects."""
+        return any(directory.fd >= 0 for directory in self.directories.values())
+
+    def create(self) -> None:
+        """Make the roots that are missing, with the mode that the runtime gives them."""
+        for rule in self.layout.roots:
+            if self.directories[rule.option].fd < 0:
+                made = self._open(rule.option, rule.default, rule.mode)
+                assert made is not None  # a mode was given
+                self.directories[rule.option] = made
+
+    def names(self, view: HostView) -> dict[str, list[str]]:
+        """Sandbox id to file names, listed once in a view."""
+        if not self.exists:
+            return {}
+        return view.once(("names", id(self)), lambda: self.layout.sandboxes_of(self.directories))
+
+    def read(self, view: HostView, sandbox_id: str) -> Reading:
+        """One sandbox; without parts when there is nothing of it. Raises Unreadable."""
+        names = self.names(view).get(sandbox_id, [])
+        if not self.exists:
+            return Reading(sandbox_id)
+        return self.layout.read(self.directories, sandbox_id, names)

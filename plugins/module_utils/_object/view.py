@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One look at a host, for one decision: files first, processes after them, mounts and sockets last (safety.md B4)."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, TypeVar
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import sight
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import ProcessTable
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import Listeners, listeners
+
+_Fact = TypeVar("_Fact")
+
+
+class HostView:
+    """What a host shows at one time. Each part is looked at once, when it is first asked for.
+
+    Callers read their files before they ask for processes, and decide on one view alone: a decision that is taken
+    again is taken from a new view.
+    host_root: the tree that is examined. sees_all_processes: the user's assertion, None when it is to be worked out.
+    """
+
+    def __init__(self, host_root: str = "/", sees_all_processes: bool | None = None) -> None:
+        self._host_root = host_root
+        self._asserted = sees_all_processes
+        self._facts: dict[Any, Any] = {}
+
+    def once(self, key: Any, look: Callable[[], _Fact]) -> _Fact:
+        """The result of `look`, taken once in this view."""
+        if key not in self._facts:
+            self._facts[key] = look()
+        result: _Fact = self._facts[key]
+        return result
+
+    @property
+    def processes(self) -> ProcessTable:
+        return self.once("processes", ProcessTable.scan)
+
+    @property
+    def mounts(self) -> MountSurvey:
+        return self.once("mounts", MountSurvey.read)
+
+    @property
+    def sockets(self) -> Listeners:
+        return self.once("sockets", listeners)
+
+    @property
+    def asserted(self) -> bool:
+        """Whether the user asserts that all processes that could own the tree are seen."""
+        return self._asserted is True
+
+    @property
+    def blind(self) -> str:
+        """Why the absence of processes proves nothing here (A2), or empty when all of them are seen."""
+        if self._asserted is not None:
+            return "" if self._asserted else "sees_all_processes=false says that some processes are not visible here"
+        if self._host_root != "/":
+            return f"host_root {self._host_root} may be another host's tree (sees_all_processes=true asserts otherwise)"
+        seen = self.once("sight", sight)
+        return "" if seen.all else f"not all processes are visible here: {seen.why_not}"

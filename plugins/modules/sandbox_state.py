@@ -1,0 +1,230 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: sandbox_state
+short_description: Create, repair or remove the on-host state of sandboxes
+version_added: 0.1.0
+author:
+  - The sandboxed.containers authors (@sandboxed)
+description:
+  - Manages the files in which a sandboxed container runtime keeps the state of its sandboxes on a host, with the runtime's own locks.
+  - Removes what a sandbox has left behind when something died at the wrong moment, so that the runtime can use the name again.
+  - Never removes the state of a sandbox that lives, and keeps what cannot be proved to be dead.
+options:
+  state:
+    description:
+      - V(present) makes sure that the sandbox exists with the given documents. A document is rewritten only where it differs in
+        meaning, and never under a live sandbox.
+      - V(absent) makes sure that nothing of the sandbox is left. Missing is success, and partial or corrupt states can be removed.
+    type: str
+    choices: [present, absent]
+    default: present
+  layout:
+    description:
+      - Which runtime generation keeps the state.
+      - V(gvisor) is C(runsc) from release-20210112.0, V(gvisor_legacy) the form before it.
+    type: str
+    choices: [gvisor, gvisor_legacy]
+    required: true
+  sandbox_id:
+    description:
+      - Exact name of the sandbox. With O(state=absent) also a list of names, or a text with commas.
+      - Quote names that look like numbers, YAML reads an unquoted V(0123) as 83. Numbers are refused.
+      - Required unless O(sandboxes) is given.
+    type: raw
+  container_id:
+    description:
+      - Exact name of one container inside the sandbox. When omitted, O(state=absent) means the whole sandbox, and
+        O(state=present) the sandbox's own container, which has the sandbox's name.
+    type: raw
+  documents:
+    description:
+      - What the sandbox's files are to contain, by name. Needed to create a sandbox.
+    type: dict
+    suboptions:
+      state:
+        description:
+          - The C(.state) document of C(runsc), whole. Its C(id) and C(sandbox.id) must be those of the container and sandbox.
+        type: dict
+  sandboxes:
+    description:
+      - Many sandboxes or containers in one task, each with documents of its own.
+    type: list
+    elements: dict
+    suboptions:
+      sandbox_id:
+        description: See O(sandbox_id).
+        type: raw
+        required: true
+      container_id:
+        description: See O(container_id).
+        type: raw
+      documents:
+        description: See O(documents).
+        type: dict
+        suboptions:
+          state:
+            description: See O(documents.state).
+            type: dict
+  fail_if_exists:
+    description:
+      - With O(state=present), fail when the sandbox exists already. Of many that try at once, exactly one succeeds.
+    type: bool
+    default: false
+  run_root:
+    description:
+      - The runtime's own C(--root) directory. C(/var/run/runsc) below O(host_root) when omitted.
+      - A C(runsc) that was started from a login shell may use C($XDG_RUNTIME_DIR/runsc), containerd's shim uses
+        C(/run/containerd/runsc/NAMESPACE), Docker C(/var/run/docker/runtime-runsc/moby).
+    type: path
+  on_mounted:
+    description:
+      - What to do with mounts at or below a path that would be removed. V(unmount) unmounts them first.
+    type: str
+    choices: [refuse, unmount]
+    default: refuse
+  force:
+    description:
+      - Go on although it is unknown whether an owner lives. Never overrides a live owner, mounts or the identity of a file.
+    type: bool
+    default: false
+  stop_processes:
+    description:
+      - With O(state=absent), stop a live owner first. Only processes that are proved to belong to the sandbox get a signal.
+      - A sandbox that an engine's shim serves is refused. Remove that with the engine.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - sandboxed.containers.options
+  - sandboxed.containers.attributes
+seealso:
+  - module: sandboxed.containers.sandbox_state_info
+"""
+
+EXAMPLES = r"""
+- name: Remove what a dead sandbox left behind, so that runsc can use its name again
+  sandboxed.containers.sandbox_state:
+    layout: gvisor
+    sandbox_id: web-1
+    state: absent
+
+- name: Remove several sandboxes of containerd's namespace k8s.io in one task
+  sandboxed.containers.sandbox_state:
+    layout: gvisor
+    sandbox_id:
+      - 5e8491393fab78ba5b249d34442b422520eaffbcd8994d47a0139698680ca4eb
+      - 9c01d2f3a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f
+    run_root: /run/containerd/runsc/k8s.io
+    state: absent
+
+- name: Remove one container of a pod and keep the others
+  sandboxed.containers.sandbox_state:
+    layout: gvisor
+    sandbox_id: pod-1
+    container_id: sidecar-1
+    state: absent
+
+- name: Stop a sandbox that still runs, and remove its state
+  sandboxed.containers.sandbox_state:
+    layout: gvisor
+    sandbox_id: web-1
+    state: absent
+    stop_processes: true
+
+- name: Put a state back from a backup, but never over one that exists
+  sandboxed.containers.sandbox_state:
+    layout: gvisor
+    sandbox_id: web-2
+    documents:
+      state:
+        id: web-2
+        status: stopped
+        bundleDir: /srv/bundles/web-2
+        sandbox:
+          id: web-2
+          pid: 0
+    fail_if_exists: true
+
+- name: Clean an offline image, where no process can own anything
+  sandboxed.containers.sandbox_state:
+    layout: gvisor
+    sandbox_id: web-1
+    state: absent
+    host_root: /mnt/image
+    sees_all_processes: true
+"""
+
+RETURN = r"""
+sandboxes:
+  description: How each sandbox or container ended, in the order in which they were given.
+  returned: always, unless an option is wrong
+  type: list
+  elements: dict
+  contains:
+    sandbox_id:
+      description: Name of the sandbox.
+      type: str
+      returned: always
+      sample: web-1
+    container_id:
+      description: Name of the container.
+      type: str
+      returned: when it was given
+      sample: sidecar-1
+    layout:
+      description: The runtime generation.
+      type: str
+      returned: always
+      sample: gvisor
+    paths:
+      description: The files that it has, or had.
+      type: list
+      elements: str
+      returned: always
+      sample: ["/run/runsc/web-1_sandbox:web-1.state", "/run/runsc/web-1_sandbox:web-1.lock"]
+    action:
+      description: V(created), V(updated), V(deleted), V(unchanged) or V(failed).
+      type: str
+      returned: always
+      sample: deleted
+    msg:
+      description: Why it failed, and the way out.
+      type: str
+      returned: when there is something to say
+      sample: >-
+        Sandbox 'web-1' (gvisor) is in use: runsc-sandbox (pid 4711, running since 02:14) runs it.
+        Stop the container first, or set stop_processes=true to stop it here.
+"""
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import (
+    STATE_OPTIONS,
+    wishes_of,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import change_items, make_task
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
+
+
+def main() -> None:
+    task = make_task(
+        STATE_OPTIONS,
+        mutually_exclusive=[("sandboxes", "sandbox_id"), ("sandboxes", "container_id"), ("sandboxes", "documents")],
+    )
+    layout = LAYOUTS[task.params["layout"]]
+    try:
+        wishes = wishes_of(task.params, layout)
+        tree = Tree(layout, task.params["host_root"], {"run_root": task.params["run_root"]})
+    except StateError as error:
+        task.refuse(error)
+    change_items(task, "sandboxes", [SandboxState(wish, tree) for wish in wishes])
+
+
+if __name__ == "__main__":
+    main()
