@@ -91,14 +91,14 @@ class _Wanted:
         self._devices = {device for device, _number in self.inodes}
         self._examine_all = not self._devices <= plain
 
-    def match(self, process: str, link: str, info: dict[bytes, bytes], mounts: _Mounts) -> Inode | None:
+    def match(self, base: str, link: str, info: dict[bytes, bytes], mounts: _Mounts) -> Inode | None:
         """The wanted inode behind one descriptor. Raises PermissionError where that cannot be told."""
         number = int(info.get(b"ino", b"-1"))
         known = number >= 0
         if known and not self._examine_all and number not in self._numbers:
             return None
         mount_id = int(info.get(b"mnt_id", b"-1"))
-        mount = mounts.of(process).get(mount_id) or self._own.get(mount_id)
+        mount = mounts.of(base).get(mount_id) or self._own.get(mount_id)
         if mount is None:
             # A mount of nobody's view: the number alone decides, in favour of keeping.
             devices = self._numbers.get(number, ())
@@ -122,11 +122,11 @@ class _Mounts:
     def __init__(self) -> None:
         self._by_namespace: dict[str, dict[int, Superblock]] = {}
 
-    def of(self, process: str) -> dict[int, Superblock]:
+    def of(self, base: str) -> dict[int, Superblock]:
         # A changed root hides mounts from the process's own list, so it is part of the key.
-        key = os.readlink(f"{process}/ns/mnt") + os.readlink(f"{process}/root")
+        key = os.readlink(f"{base}/ns/mnt") + os.readlink(f"{base}/root")
         if key not in self._by_namespace:
-            self._by_namespace[key] = superblocks(process)
+            self._by_namespace[key] = superblocks(base)
         return self._by_namespace[key]
 
 
@@ -205,7 +205,7 @@ def _holder(process: str, base: str, name: str, wanted: _Wanted, mounts: _Mounts
         if path[:1] != "/" or path == "/dev/null":
             return None
         info, locks = _info(f"{base}/fdinfo/{name}")
-        inode = wanted.match(process, link, info, mounts)
+        inode = wanted.match(base, link, info, mounts)
     except OSError as error:
         if error.errno in _GONE:
             return None
@@ -249,7 +249,7 @@ def lock_waiters(inode: Inode, proc: str = "/proc") -> tuple[int, ...]:
     own = f"{os.major(device):02x}:{os.minor(device):02x}:{number}"
     waiters = []
     try:
-        with open(f"{proc}/locks", encoding="ascii", errors="replace") as lines:
+        with open(f"{proc}/locks", encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 # "1: -> FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF"
                 fields = line.split()

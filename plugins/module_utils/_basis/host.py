@@ -18,8 +18,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     os_reason,
 )
 
-# PROC_PID_INIT_INO of the kernel: the inode number of the initial pid namespace is fixed.
+# PROC_PID_INIT_INO and PROC_USER_INIT_INO: the kernel gives the initial namespaces fixed inode numbers.
 INITIAL_PID_NAMESPACE = "pid:[4026531836]"
+INITIAL_USER_NAMESPACE = "user:[4026531837]"
+_CAP_SYS_PTRACE = 19
 
 
 class Sight(NamedTuple):
@@ -61,7 +63,7 @@ def superblock_of(descriptor: int) -> Superblock | None:
 
     Raises OSError.
     """
-    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
+    with open(f"/proc/self/fdinfo/{descriptor}", encoding="utf-8") as lines:
         for line in lines:
             if line.startswith("mnt_id:"):
                 return superblocks().get(int(line.split()[1]))
@@ -69,7 +71,11 @@ def superblock_of(descriptor: int) -> Superblock | None:
 
 
 def sight(proc: str = "/proc") -> Sight:
-    """Whether the absence of a process in proc proves anything (safety.md A2). Every doubt says no."""
+    """Whether the absence of a process in proc proves anything (safety.md A2). Every doubt says no.
+
+    It says that all processes are listed and may be read in general; a single one that still refuses is told by the
+    look itself (Process.complete, Descriptors.unreadable, Users.unreadable, Listeners.unreadable).
+    """
     for look in (_namespace_doubt, _mount_doubt, _reading_doubt):
         try:
             doubt = look(proc)
@@ -109,11 +115,18 @@ def _reading_doubt(proc: str) -> str:
             os.read(descriptor, 1)
         finally:
             os.close(descriptor)
-    try:
-        os.readlink(f"{proc}/1/cwd")
-    except PermissionError:
-        return "without root the working directories and descriptors of other users' processes cannot be read"
+    # Not judged by pid 1's cwd: an init that a security module guards is one unreadable process, not blindness.
+    if os.readlink(f"{proc}/self/ns/user") != INITIAL_USER_NAMESPACE or not _may_trace(proc):
+        return "without root (CAP_SYS_PTRACE) working directories and descriptors of other processes are hidden"
     return ""
+
+
+def _may_trace(proc: str) -> bool:
+    with open(f"{proc}/self/status", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> _CAP_SYS_PTRACE & 1)
+    return False
 
 
 def boot_id() -> str:

@@ -15,6 +15,7 @@ import errno
 import os
 import time
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
@@ -23,7 +24,8 @@ _GONE = (errno.ENOENT, errno.ESRCH)
 _DELETED = " (deleted)"
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD in the flags of /proc/PID/stat
 _ARGUMENTS_MAX = 4 << 20  # the kernel's own limit for arguments is lower unless the stack limit was raised
-_LISTINGS = 4
+_AGAIN = 4
+_LISTINGS = 16  # from the second on they are short: only what is new is read
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -87,13 +89,17 @@ class ProcessTable:
                 process = read(int(name), proc)
                 if process is not None:
                     found[process.pid] = process
-        # Most incomplete ones were met on their way out and are gone by now.
-        for process in [one for one in found.values() if not one.complete]:
-            again = read(process.pid, proc)
-            if again is None:
-                del found[process.pid]
-            else:
-                found[process.pid] = again
+        for again in range(_AGAIN):
+            # Nearly all that show no arguments were met on their way out and are gone a moment later.
+            leaving = [pid for pid, process in found.items() if not (process.complete or process.argv)]
+            if not leaving:
+                break
+            time.sleep(0.005 * again)
+            for pid in leaving:
+                process = read(pid, proc)
+                found.pop(pid)
+                if process is not None:
+                    found[pid] = process
         return cls(found.values(), own_line(found, proc) if ignore is None else ignore)
 
     @property
@@ -252,10 +258,10 @@ def _facts(directory: int, pid: int) -> Process | None:
 
 
 def _stat(directory: int, name: str) -> tuple[str, list[str]]:
-    """The kernel's name of a process and the fields of stat after it; the name may hold blanks and brackets."""
+    """The kernel's name of a process, which may hold blanks and brackets, and the 20 fields of stat after it."""
     data = _bytes(directory, name)
     end = data.rindex(b")")
-    return os.fsdecode(data[data.index(b"(") + 1 : end]), data[end + 2 :].decode("ascii").split()
+    return os.fsdecode(data[data.index(b"(") + 1 : end]), data[end + 2 :].decode().split(" ", 20)
 
 
 def _living_thread(directory: int, pid: int) -> int | None:
@@ -320,10 +326,17 @@ def _link(directory: int, name: str, problems: list[int]) -> str | None:
 
 def _cgroups(directory: int, name: str, problems: list[int]) -> tuple[str, ...]:
     try:
-        text = os.fsdecode(_bytes(directory, name))
+        return _cgroup_paths(_bytes(directory, name))
+    except FileNotFoundError:
+        return ()  # a kernel without cgroups: the process is there all the same
     except PermissionError:
         problems.append(errno.EACCES)
         return ()
+
+
+@lru_cache(maxsize=4096)
+def _cgroup_paths(data: bytes) -> tuple[str, ...]:
+    text = os.fsdecode(data)
     paths = [line.split(":", 2)[2] for line in text.splitlines() if line.count(":") >= 2]
     return tuple(dict.fromkeys(path[: -len(_DELETED)] if path.endswith(_DELETED) else path for path in paths))
 
@@ -352,7 +365,7 @@ def started_before(process: Process, written: float, slack: float = 2.0) -> bool
 
 
 def describe(process: Process) -> str:
-    """For messages, local time: "runsc-sandbox (pid 4711, running since 02:14)", with the date when it is older."""
+    """For messages, local time: "sandbox-vmm (pid 4711, running since 02:14)", with the date when it is older."""
     if process.dead:
         return f"{process.program} (pid {process.pid}, ended)"
     if process.state == "?":

@@ -162,17 +162,26 @@ def _hidden_namespace(pid: int, proc: str, namespaces: dict[str, list[str]]) -> 
     process = read(pid, proc)
     if process is None or process.dead:
         return False
+    if pid == 1:
+        # An init may be guarded even from root. It lives in the initial network namespace, and so does kthreadd.
+        kthreadd = read(2, proc)
+        if kthreadd is not None and kthreadd.program == "kthreadd" and kthreadd.ppid == 0 and not kthreadd.argv:
+            try:
+                os.readlink(f"{proc}/2/ns/net")
+            except OSError:
+                return True
+            return False
     try:
         for tid in os.listdir(f"{proc}/{pid}/task"):
             path = f"{proc}/{pid}/task/{tid}/ns/net"
             try:
                 namespaces.setdefault(os.readlink(path), []).append(path)
+                break
             except FileNotFoundError:
-                continue  # the ended leader itself, while its threads run (safety.md A9)
-            return False
+                continue  # an ended leader while its threads run (safety.md A9), or who gives up all on the way out
     except OSError as error:
         return error.errno not in (errno.ENOENT, errno.ESRCH)
-    return True
+    return False
 
 
 def _ask(name: str, paths: list[str]) -> list[Bound]:
@@ -187,7 +196,7 @@ def _ask(name: str, paths: list[str]) -> list[Bound]:
             raise
         try:
             # The process may have moved or ended since; only the namespace that is named is asked.
-            if os.readlink(f"/proc/self/fd/{descriptor}") == name:
+            if name == f"net:[{os.fstat(descriptor).st_ino}]":
                 setns(descriptor, _CLONE_NEWNET)
                 return _dump()
         finally:

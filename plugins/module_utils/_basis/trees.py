@@ -34,8 +34,8 @@ _WITHIN = syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RES
 _OPEN_AT_ONCE = 64
 # Names of sub-directories that are remembered for one level, so that memory does not grow with the directory.
 _BATCH = 512
-# Times that a directory which was read to its end is found not empty, before somebody must be adding entries.
-_ROUNDS = 16
+# Times that a directory which was read to its end is found not empty; in a tree that nobody writes to it never happens.
+_ROUNDS = 64
 
 
 def tombstone_name(object_id: str, prefix: str = TOMBSTONE_PREFIX) -> str:
@@ -116,7 +116,7 @@ def remove_tree(parent_fd: int, name: str, where: str) -> bool:
 class _Level:
     """A directory that is being emptied. fd -1: closed for now; identity says what must be found again."""
 
-    __slots__ = ("fd", "identity", "more", "name", "rounds", "waiting")
+    __slots__ = ("fd", "identity", "more", "name", "waiting")
 
     def __init__(self, name: str, fd: int) -> None:
         self.name = name
@@ -124,7 +124,6 @@ class _Level:
         self.identity = (0, 0)
         self.waiting: list[str] = []  # sub-directories that were not empty
         self.more = True  # not read to its end yet
-        self.rounds = 0
 
 
 class _Removal:
@@ -136,6 +135,7 @@ class _Removal:
         self._levels: list[_Level] = []
         self._closed = 0  # so many of the outermost levels are closed
         self._has_openat2 = True
+        self._refills = 0  # for the whole tree: a level of its own is made anew each time that somebody makes its directory again
         # For each depth, whether the last directory there was empty. It decides only what is tried first: rmdir costs less than
         # opening an empty directory, and is lost on the others.
         self._guess: list[bool] = [True]
@@ -146,12 +146,12 @@ class _Removal:
 
     def run(self, name: str) -> bool:
         self._has_openat2 = self._try_openat2()
-        for _round in range(_ROUNDS):
+        for attempt in range(_ROUNDS):
             try:
                 os.unlink(name, dir_fd=self._parent_fd)  # never asks a mounted file system, as stat would
                 return True
             except FileNotFoundError:
-                return _round > 0
+                return attempt > 0
             except OSError as error:
                 if error.errno != errno.EISDIR:
                     self._fail(error, name)
@@ -244,8 +244,8 @@ class _Removal:
                 self._levels.append(level)
         if not removed:
             level.more = True
-            level.rounds += 1
-            if level.rounds >= _ROUNDS:
+            self._refills += 1
+            if self._refills >= _ROUNDS:
                 raise ChangedMeanwhile(self._path(""), "entries are added while it is being removed", "Stop who adds them.")
 
     def _reopen(self, level: _Level, below_fd: int) -> None:

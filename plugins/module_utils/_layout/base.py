@@ -144,6 +144,14 @@ class Layout:
         """What a process that carries the sandbox's or a container's id has to do with it, if anything."""
         raise NotImplementedError
 
+    def belongings(self, claims: list[Claim], reading: Reading) -> list[Part]:
+        """Parts that only the arguments of living owners lead to, where no document names them."""
+        raise NotImplementedError
+
+    def hint(self, reading: Reading) -> str:
+        """What a user should know who removes this, or empty."""
+        raise NotImplementedError
+
     def referrers(self, reading: Reading) -> list[str]:
         """Paths whose existence means that an engine may still know the sandbox (safety.md A4, A5)."""
         raise NotImplementedError

@@ -119,6 +119,18 @@ class _Runsc(Layout):
     def claim(self, process: Process, directories: dict[str, Directory], reading: Reading) -> Claim | None:
         return gvisor_processes.claim(process, directories["run_root"], reading)
 
+    def belongings(self, claims: list[Claim], reading: Reading) -> list[Part]:
+        known = {part.path for part in reading.parts}
+        bundles = {gvisor_processes.bundle_of(claim.process): reading.sandbox_id for claim in claims if claim.proved}
+        places = {f"{bundle}/rootfs": container_id for bundle, container_id in bundles.items() if bundle}
+        return [part for part in _filestores_in(places, reading.sandbox_id) if part.path not in known]
+
+    def hint(self, reading: Reading) -> str:
+        if any(document.content for document in reading.documents):
+            return ""
+        name = f".gvisor.filestore.{reading.sandbox_id}"
+        return f"No state says where its root file system is: if {name} lies there, it stays, and runsc will want it removed."
+
     def referrers(self, reading: Reading) -> list[str]:
         return [path for path in sorted(gvisor_processes.bundles(reading)) if "/io.containerd.runtime." in path]
 
@@ -229,9 +241,14 @@ def _filestores(reading: Reading) -> list[Part]:
     """Filestores .gvisor.filestore.<sid> in the root file systems and mount sources that the states name."""
     places: dict[str, str] = {}
     for document in reading.documents:
-        for path in _spec_places(_mapping(document.content, "spec")):
+        for path in _spec_places(document.content):
             places.setdefault(path, document.container_id)
-    name = f".gvisor.filestore.{reading.sandbox_id}"
+    return _filestores_in(places, reading.sandbox_id)
+
+
+def _filestores_in(places: dict[str, str], sandbox_id: str) -> list[Part]:
+    """The filestores of a sandbox in these directories, each with the container that it is for."""
+    name = f".gvisor.filestore.{sandbox_id}"
     found = [_elsewhere(place, name, "filestore", cid, stat.S_ISREG) for place, cid in places.items()]
     return [part for part in found if part is not None]
 
@@ -253,8 +270,12 @@ def _entry(directory: Directory, name: str, role: str, container_id: str, kind: 
     return Part(role, container_id, directory, name, facts) if facts is not None and kind(facts.mode) else None
 
 
-def _spec_places(spec: dict[str, Any]) -> list[str]:
+def _spec_places(content: Any) -> list[str]:
+    """The root file system and the mount sources that a state names; a relative root lies in the bundle."""
+    spec = _mapping(content, "spec")
     mounts = spec.get("mounts")
-    paths = [_mapping(spec, "root").get("path")]
-    paths += [mount.get("source") for mount in mounts if isinstance(mount, dict)] if isinstance(mounts, list) else []
+    paths = [mount.get("source") for mount in mounts if isinstance(mount, dict)] if isinstance(mounts, list) else []
+    root = _mapping(spec, "root").get("path")
+    if isinstance(root, str) and isinstance(content.get("bundleDir"), str):
+        paths.append(os.path.join(content["bundleDir"], root))
     return [path for path in paths if isinstance(path, str) and path.startswith("/")]

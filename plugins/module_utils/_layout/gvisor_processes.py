@@ -66,6 +66,11 @@ def bundles(reading: Reading) -> set[str]:
     return {content["bundleDir"] for content in contents if content and isinstance(content.get("bundleDir"), str)}
 
 
+def bundle_of(process: Process) -> str:
+    """The bundle that a runsc process was started for, or empty."""
+    return _option(process.argv, "bundle")
+
+
 def _names_root(argv: tuple[str, ...], root: Directory) -> bool | None:
     """Whether a runsc process works in `root`: by the identity of the directory, since links and binds have many names.
 

@@ -146,16 +146,20 @@ class SandboxState(Item):
         if not self.parts:
             return Plan()
         stops = self._refuse_unless_dead(view, creating=False)
-        trusting = self.wish.force or view.asserted
-        mounts = removal.mounts_in_the_way(self.parts, view.mounts, self.wish.unmount, trusting)
+        parts = self._belongings_of_owners() + self.parts
+        mounts = removal.mounts_in_the_way(parts, view.mounts, self.wish.unmount, self.wish.force or view.asserted)
         removes = [
-            Remove(part.role, part.directory, part.name, part.facts.identity)
-            for part in self.parts
-            if part.role != "lock"
+            Remove(part.role, part.directory, part.name, part.facts.identity) for part in parts if part.role != "lock"
         ]
         # A missing lock is made to be held, so it is removed with the others: that leaves nothing (README.md R9).
         locks = [Remove("lock", place.directory, place.name, None) for place in self.lock_places()]
-        return Plan("deleted", (*stops, *mounts, *removes, *locks))
+        return Plan("deleted", (*stops, *mounts, *removes, *locks), note=self.tree.layout.hint(self.reading))
+
+    def _belongings_of_owners(self) -> list[Part]:
+        """What only the processes that are to be stopped lead to; nothing when one container alone is meant."""
+        if self.owners is None or self.wish.container_id:
+            return []
+        return self.tree.layout.belongings(list(self.owners.proved), self.reading)
 
     # both
 

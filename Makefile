@@ -1,0 +1,53 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+PYTHON ?= python3
+IN_TREE = .venv/bin/python tests/tools/in_tree.py
+STEPS = .venv/bin/python tests/tools/steps.py
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: setup ## watch the collection work on a real runsc (changes nothing outside this folder)
+	@$(IN_TREE) tests/demo/run
+
+test: setup packages ## all checks and the short tests, about two minutes (V=1 shows all output)
+	@$(STEPS) test
+
+test-all: setup packages ## the long tests too: every crash point, all races
+	@$(STEPS) test-all
+
+lint: setup ## ruff, mypy, yamllint, ansible-lint, changelog, documentation
+	@$(STEPS) lint
+
+docs-check: setup ## the modules' documentation only
+	@$(STEPS) docs-check
+
+sanity: setup ## ansible-test sanity
+	@$(STEPS) sanity
+
+units: setup ## unit tests on each Python from 3.9 on
+	@$(STEPS) units
+
+integration: setup packages ## tests with real runtimes (as root)
+	@$(STEPS) integration faults
+
+pytest: setup ## pytest with arguments of yours: make pytest ARGS="tests/unit -k lock"
+	@$(IN_TREE) python -m pytest $(ARGS)
+
+format: setup ## format the code and sort its imports
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
+
+clean: ## remove what make created, but not the fetched runtimes in .lab
+	@rm -rf .venv .cache .ansible .mypy_cache .pytest_cache .ruff_cache tests/output
+
+setup:
+	@$(PYTHON) tests/tools/setup.py
+
+packages:
+	@tests/tools/system-packages
+
+.PHONY: help demo test test-all lint docs-check sanity units integration pytest format clean setup packages

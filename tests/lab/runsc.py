@@ -1,0 +1,273 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run real containers with Debian's runsc, and take every trace of them away afterwards.
+
+    with Lab() as lab:
+        runsc = lab.runsc("new")
+        runsc.create("web-1", lab.bundle("web-1"))
+        runsc.start("web-1")
+
+Everything lies in one short temporary folder: runsc puts its socket elsewhere when the path is longer than a socket
+address may be.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ansible_collections.sandboxed.containers.tests.lab import processes
+from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable, lab_dir, package, tool
+
+# The generation's name in tests, and the suite that has it (the empty one is the machine's own release).
+VERSIONS = {"old": "", "new": "-backports"}
+LONGEST_FOLDER = 60
+SLEEP = ("/bin/sleep", "1000")
+
+
+class Outcome(NamedTuple):
+    """How a command ended: its exit code and all that it printed."""
+
+    code: int
+    output: str
+
+
+def available(version: str = "new") -> str:
+    """Why runsc cannot run here and what would make it run; empty when it can."""
+    if os.geteuid() != 0:
+        return "runsc needs root to make namespaces; run it as root"
+    try:
+        done = subprocess.run([str(binary(version)), "--version"], capture_output=True, text=True, timeout=30)
+    except Unavailable as exc:
+        return f"no runsc: {exc}"
+    except OSError as exc:
+        return f"runsc does not run on this machine: {exc.strerror}; it needs an amd64 or arm64 Linux"
+    return "" if done.returncode == 0 else f"runsc --version failed: {done.stderr.strip()}"
+
+
+def binary(version: str) -> Path:
+    """The runsc of a version, fetched on first use. Raises Unavailable."""
+    return package("runsc", VERSIONS[version]) / "usr/bin/runsc"
+
+
+class Running:
+    """A command at work. Its output goes to a pipe, because runsc hands its own standard output to the container."""
+
+    def __init__(self, command: Sequence[str], **keywords: Any) -> None:
+        self._output, write_end = os.pipe()
+        try:
+            self.popen = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=write_end, stderr=subprocess.STDOUT, **keywords
+            )
+        finally:
+            os.close(write_end)
+        self.pid = self.popen.pid
+
+    def wait(self, timeout: float = 30.0) -> Outcome:
+        """Wait for the command itself, not for the containers that hold its pipe. Raises subprocess.TimeoutExpired."""
+        code = self.popen.wait(timeout)
+        printed = b""
+        while select.select([self._output], [], [], 0)[0]:
+            block = os.read(self._output, 65536)
+            if not block:
+                break
+            printed += block
+        return Outcome(code, printed.decode(errors="replace").strip())
+
+    def close(self) -> None:
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.popen.wait()
+        os.close(self._output)
+
+
+class Runsc:
+    """One runsc program at one root directory; every command gets the same global flags."""
+
+    def __init__(self, lab: Lab, program: Path, root: Path, platform: str = "ptrace") -> None:
+        self.lab = lab
+        self.program = program
+        self.root = root
+        self.flags = ["--root", str(root), f"--platform={platform}", "--network=none", "--ignore-cgroups"]
+
+    def version(self) -> str:
+        """As runsc calls itself: `runsc version 0.0~20240729.0`."""
+        return self.must("--version").splitlines()[0]
+
+    def spawn(self, *arguments: str | Path, prefix: Sequence[str] = ()) -> Running:
+        """Start a command and return while it works."""
+        return self.lab.spawn([*prefix, str(self.program), *self.flags, *map(str, arguments)])
+
+    def run(self, *arguments: str | Path, prefix: Sequence[str] = (), timeout: float = 30.0) -> Outcome:
+        """Run a command to its end."""
+        return self.spawn(*arguments, prefix=prefix).wait(timeout)
+
+    def must(self, *arguments: str | Path) -> str:
+        """Run a command that has to succeed; its output."""
+        outcome = self.run(*arguments)
+        if outcome.code != 0:
+            raise RuntimeError(f"runsc {' '.join(map(str, arguments))} failed with {outcome.code}: {outcome.output}")
+        return outcome.output
+
+    def create(self, container_id: str, bundle: Path) -> int:
+        """Create a container; the pid of its sandbox."""
+        self.must("create", "--bundle", bundle, container_id)
+        return self.sandbox_pid(container_id)
+
+    def start(self, container_id: str) -> None:
+        self.must("start", container_id)
+
+    def launch(self, container_id: str, bundle: Path) -> int:
+        """Create and start; the pid of its sandbox."""
+        pid = self.create(container_id, bundle)
+        self.start(container_id)
+        return pid
+
+    def delete(self, container_id: str, force: bool = False) -> Outcome:
+        return self.run("delete", *(["--force"] if force else []), container_id)
+
+    def state(self, container_id: str) -> Outcome:
+        return self.run("state", container_id)
+
+    def listed(self) -> list[str]:
+        """The ids that `runsc list` shows."""
+        return [line.split()[0] for line in self.must("list").splitlines()[1:]]
+
+    def interrupt_create(self, container_id: str, bundle: Path, before: str) -> Outcome:
+        """Kill a create with SIGKILL just before it opens (`openat`) or writes (`write`) its state file.
+
+        A live sandbox without a record stays; with `write` an empty state file beside it.
+        """
+        inject = ["-e", "trace=openat,write", "-e", f"inject={before}:signal=SIGKILL:when=1"]
+        return self.run("create", "--bundle", bundle, container_id, prefix=[*self._strace(container_id), *inject])
+
+    def slow_create(self, container_id: str, bundle: Path, seconds: int) -> Running:
+        """A create that holds the lock for some seconds before it opens its state file."""
+        inject = ["-e", "trace=openat,write", "-e", f"inject=openat:delay_enter={seconds}s:when=1"]
+        return self.spawn("create", "--bundle", bundle, container_id, prefix=[*self._strace(container_id), *inject])
+
+    def _strace(self, container_id: str) -> list[str]:
+        # -b execve: runsc traces its own children, so strace has to let go of them.
+        path = self.file(container_id, "state")
+        return [*tool("strace", "strace", "libunwind8"), "-f", "-b", "execve", "-o", "/dev/null", "-P", str(path)]
+
+    def file(self, container_id: str, kind: str, sandbox_id: str = "") -> Path:
+        """The `state` or `lock` file of a container (gvisor.md, Paths)."""
+        return self.root / f"{container_id}_sandbox:{sandbox_id or container_id}.{kind}"
+
+    def record(self, container_id: str, sandbox_id: str = "") -> dict[str, Any]:
+        """The state file's content."""
+        text = self.file(container_id, "state", sandbox_id).read_text(encoding="utf-8")
+        content: dict[str, Any] = json.loads(text)
+        return content
+
+    def sandbox_pid(self, container_id: str, sandbox_id: str = "") -> int:
+        return int(self.record(container_id, sandbox_id)["sandbox"]["pid"])
+
+    def gofer_pid(self, container_id: str, sandbox_id: str = "") -> int:
+        return int(self.record(container_id, sandbox_id)["goferPid"])
+
+    def pids(self) -> list[int]:
+        """All sandboxes and gofers of this root. Their own children carry no arguments and end with them."""
+        return processes.naming(f"--root={self.root}")
+
+    def crash(self) -> None:
+        """kill -9 everything that runs at this root, as a crash of the machine's runtime would."""
+        processes.kill(*self.pids())
+
+
+class Lab:
+    """A temporary folder with bundles and runtimes; on leaving it, what was started is ended and the folder removed."""
+
+    def __init__(self) -> None:
+        self.folder = _short_folder()
+        self._running: list[Running] = []
+        self._runtimes: list[Runsc] = []
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, *_why: object) -> None:
+        self.close()
+
+    def runsc(self, version: str = "new", root: Path | None = None, platform: str = "ptrace") -> Runsc:
+        """The runsc of a version at a root directory of this lab (`root` in its folder unless given)."""
+        runtime = Runsc(self, binary(version), root or self.folder / "root", platform)
+        self._runtimes.append(runtime)
+        return runtime
+
+    def bundle(
+        self,
+        name: str = "bundle",
+        args: Sequence[str] = SLEEP,
+        annotations: Mapping[str, str] | None = None,
+    ) -> Path:
+        """An OCI bundle with a busybox root file system. Raises Unavailable."""
+        folder = self.folder / name
+        programs = folder / "rootfs" / "bin"
+        programs.mkdir(parents=True)
+        shutil.copy2(package("busybox-static") / "bin/busybox", programs / "busybox")
+        for applet in ("sh", "sleep", "true"):
+            (programs / applet).symlink_to("busybox")
+        config = bundle_config(args, annotations or {})
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        return folder
+
+    def pod(self, runtime: Runsc, sandbox_id: str, *container_ids: str) -> None:
+        """Start a pod as an engine does: a sandbox's own container, then its members."""
+        kind, name = "io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id"
+        runtime.launch(sandbox_id, self.bundle(sandbox_id, annotations={kind: "sandbox"}))
+        for one in container_ids:
+            bundle = self.bundle(one, annotations={kind: "container", name: sandbox_id})
+            runtime.must("create", "--bundle", bundle, one)
+            runtime.start(one)
+
+    def spawn(self, command: Sequence[str], **keywords: Any) -> Running:
+        """Start any process that must not outlive the lab."""
+        running = Running(command, **keywords)
+        self._running.append(running)
+        return running
+
+    def close(self) -> None:
+        """End what was started here and remove the folder; safe to call twice."""
+        for running in self._running:
+            running.close()
+        self._running.clear()
+        for runtime in self._runtimes:
+            runtime.crash()
+        self._runtimes.clear()
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+
+
+def bundle_config(args: Sequence[str], annotations: Mapping[str, str]) -> dict[str, Any]:
+    """The smallest OCI configuration that runsc runs."""
+    return {
+        "ociVersion": "1.0.2",
+        "process": {"user": {"uid": 0, "gid": 0}, "args": list(args), "env": ["PATH=/bin"], "cwd": "/"},
+        "root": {"path": "rootfs"},
+        "hostname": "lab",
+        "annotations": dict(annotations),
+        "linux": {"namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")]},
+    }
+
+
+def _short_folder() -> Path:
+    """A new folder below the lab's own one, or where the machine keeps temporary files if that path is too long."""
+    inside = lab_dir() / "run"
+    if len(str(inside)) <= LONGEST_FOLDER:
+        try:
+            inside.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(dir=inside))
+        except OSError:
+            pass  # a read-only checkout: the machine's own place for temporary files serves as well
+    return Path(tempfile.mkdtemp(prefix="lab-"))

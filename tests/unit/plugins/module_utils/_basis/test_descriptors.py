@@ -1,0 +1,317 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import descriptors
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode, User
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
+
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+class Child(NamedTuple):
+    process: subprocess.Popen[str]
+    pid: int
+    first_line: str
+
+
+@contextmanager
+def python(code: str, *arguments: str, **options: object) -> Iterator[Child]:
+    """Runs code and waits for its first line."""
+    prefix = "import ctypes, fcntl, os, platform, sys, threading, time\n"
+    child = subprocess.Popen(  # type: ignore[call-overload]
+        [sys.executable, "-c", prefix + code, *arguments], stdout=subprocess.PIPE, text=True, **options
+    )
+    try:
+        assert child.stdout
+        first_line = child.stdout.readline().strip()
+        assert first_line, "the helper process failed"
+        yield Child(child, child.pid, first_line)
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+
+OPEN = "held = os.open(sys.argv[1], os.O_RDONLY)\n"
+LOCK = OPEN + "fcntl.flock(held, fcntl.LOCK_EX)\n"
+WAIT = "print(held, flush=True)\ntime.sleep(60)\n"
+
+
+def inode_of(path: Path) -> Inode:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    path = tmp_path / "lock"
+    path.write_text("")
+    return path
+
+
+def test_C3_descriptors_of_other_processes(target: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("")
+    with open(target, encoding="ascii"), python(OPEN + WAIT, str(target)) as child:
+        found = descriptors.open_by_others([inode_of(target), inode_of(other)])
+        (holder,) = found.of(inode_of(target))
+        assert (holder.pid, str(holder.descriptor)) == (child.pid, child.first_line)
+        assert (holder.inode, holder.path, holder.locks) == (inode_of(target), str(target), ())
+        assert not found.of(inode_of(other)) and not found.lock_holders(inode_of(target))
+        if os.geteuid() == 0:
+            assert set(found.unreadable) <= {1}  # an init may be guarded even from root
+    assert not descriptors.open_by_others([inode_of(target)]).by_inode
+    assert not descriptors.open_by_others([]).by_inode
+
+
+def test_a_directory_an_unlinked_file_and_a_fifo_are_matched(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    gone = tmp_path / "gone"
+    gone.write_text("")
+    inodes = [inode_of(tmp_path), inode_of(fifo), inode_of(gone)]
+    code = "for path in sys.argv[1:]: held = os.open(path, os.O_RDONLY | os.O_NONBLOCK)\n"
+    with python(code + WAIT, str(tmp_path), str(fifo), str(gone)) as child:
+        gone.unlink()
+        found = descriptors.open_by_others(inodes)
+    assert [[holder.pid for holder in found.of(inode)] for inode in inodes] == [[child.pid]] * 3
+
+
+def test_B5_holder_is_who_has_the_lock_line(target: Path) -> None:
+    # The taker hands its descriptor down and ends: /proc/locks still names it, and it is dead.
+    code = LOCK + "if os.fork(): os._exit(0)\nprint(os.getpid(), flush=True)\ntime.sleep(3)\n"
+    with python(code, str(target)) as taker:
+        heir = int(taker.first_line)
+        taker.process.wait()
+        with python(OPEN + WAIT, str(target)):  # open without the lock
+            (process,) = descriptors.lock_holders(inode_of(target))
+        assert process.pid == heir
+        os.kill(heir, 9)
+    assert descriptors.lock_holders(inode_of(target)) == []
+
+
+def test_B5_a_directory_lock_and_its_kind(tmp_path: Path) -> None:
+    code = OPEN + "fcntl.flock(held, fcntl.LOCK_SH)\n"
+    with python(code + WAIT, str(tmp_path)) as child:
+        (holder,) = descriptors.open_by_others([inode_of(tmp_path)]).lock_holders(inode_of(tmp_path))
+    assert (holder.pid, holder.locks) == (child.pid, ("FLOCK READ",))
+
+
+def test_a_record_lock_is_no_flock(target: Path) -> None:
+    code = "held = os.open(sys.argv[1], os.O_RDWR)\nfcntl.lockf(held, fcntl.LOCK_EX)\n"
+    with python(code + WAIT, str(target)):
+        found = descriptors.open_by_others([inode_of(target)])
+        assert found.of(inode_of(target))[0].locks == ("POSIX WRITE",)
+        assert not found.lock_holders(inode_of(target))
+
+
+def test_A9_the_lock_of_an_ended_leader_with_a_running_thread(target: Path) -> None:
+    code = LOCK + (
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "print(held, flush=True)\n"
+        "ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[platform.machine()], 0)\n"
+    )
+    with python(code, str(target)) as child:
+        time.sleep(0.1)
+        assert [process.pid for process in descriptors.lock_holders(inode_of(target))] == [child.pid]
+        users = descriptors.users_below([str(target)]).users
+        assert users == (User(child.pid, "descriptor", str(target)),)
+
+
+def test_C3_waiters(target: Path, tmp_path: Path) -> None:
+    assert descriptors.lock_waiters(inode_of(target)) == ()
+    with python(LOCK + WAIT, str(target)):
+        assert descriptors.lock_waiters(inode_of(target)) == ()
+        code = OPEN + "print(held, flush=True)\nfcntl.flock(held, fcntl.LOCK_SH)\n"
+        with python(code, str(target)) as waiter:
+            for _turn in range(200):
+                if descriptors.lock_waiters(inode_of(target)):
+                    break
+                time.sleep(0.01)
+            assert descriptors.lock_waiters(inode_of(target)) == (waiter.pid,)
+            assert descriptors.lock_waiters(inode_of(tmp_path)) == ()
+            assert [holder.locks for holder in descriptors.open_by_others([inode_of(target)]).of(inode_of(target))]
+
+
+@NEEDS_ROOT
+def test_the_same_number_on_another_file_system_is_no_match(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp_path)], check=True)
+    try:
+        (tmp_path / "a").mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp_path / "a")], check=True)
+        try:
+            # Small tmpfs inode numbers repeat: both files are the second entry of their file system.
+            (tmp_path / "a" / "x").write_text("")
+            (tmp_path / "x").write_text("")
+            number = (tmp_path / "a" / "x").stat().st_ino
+            for extra in range(100):
+                if (tmp_path / "x").stat().st_ino == number:
+                    break
+                (tmp_path / "x").unlink()
+                name = tmp_path / f"x{extra}"
+                name.write_text("")
+                name.rename(tmp_path / "x")
+            twin = (inode_of(tmp_path / "x")[0], number)
+            with python(OPEN + WAIT, str(tmp_path / "a" / "x")):
+                found = descriptors.open_by_others([twin])
+                assert not found.by_inode
+                assert descriptors.open_by_others([inode_of(tmp_path / "a" / "x")]).by_inode
+        finally:
+            subprocess.run(["umount", str(tmp_path / "a")], check=True)
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+@NEEDS_ROOT
+def test_a_holder_in_another_mount_namespace_is_seen(target: Path) -> None:
+    code = LOCK + WAIT
+    child = subprocess.Popen(
+        ["unshare", "-m", sys.executable, "-c", "import fcntl, os, sys, time\n" + code, str(target)],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert child.stdout and child.stdout.readline()
+        assert [process.pid for process in descriptors.lock_holders(inode_of(target))] == [child.pid]
+    finally:
+        child.kill()
+        child.communicate()
+
+
+@NEEDS_ROOT
+@pytest.mark.skipif(not shutil.which("mkfs.btrfs"), reason="needs mkfs.btrfs")
+def test_B5_btrfs_compares_the_superblock(tmp_path: Path) -> None:
+    image, place = tmp_path / "image", tmp_path / "mount"
+    place.mkdir()
+    with open(image, "wb") as file:
+        file.truncate(200 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", str(image)], check=True)
+    if subprocess.run(["mount", "-o", "loop", str(image), str(place)], check=False).returncode:
+        pytest.skip("btrfs cannot be mounted here")
+    try:
+        subprocess.run(["btrfs", "-q", "subvolume", "create", str(place / "volume")], check=True)
+        lock = place / "volume" / "lock"
+        lock.write_text("")
+        with python(LOCK + WAIT, str(lock)) as child:
+            assert [process.pid for process in descriptors.lock_holders(inode_of(lock))] == [child.pid]
+            with python(OPEN + "print(held, flush=True)\nfcntl.flock(held, fcntl.LOCK_EX)\n", str(lock)) as waiter:
+                time.sleep(0.2)
+                assert descriptors.lock_waiters(inode_of(lock)) == (waiter.pid,)
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@NEEDS_ROOT
+def test_an_overlay_of_two_file_systems(tmp_path: Path) -> None:
+    # Here st_dev of a file may be a device that no mount shows.
+    (tmp_path / "top").mkdir()
+    (tmp_path / "lower").mkdir()
+    (tmp_path / "lower" / "lock").write_text("")
+    (tmp_path / "merged").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp_path / "top")], check=True)
+    try:
+        for name in ("upper", "work"):
+            (tmp_path / "top" / name).mkdir()
+        layers = f"xino=off,lowerdir={tmp_path}/lower,upperdir={tmp_path}/top/upper,workdir={tmp_path}/top/work"
+        mount = ["mount", "-t", "overlay", "none", "-o", layers, str(tmp_path / "merged")]
+        if subprocess.run(mount, check=False).returncode:
+            pytest.skip("overlay cannot be mounted here")
+        try:
+            lock = tmp_path / "merged" / "lock"
+            with python(LOCK + WAIT, str(lock)) as child:
+                assert [process.pid for process in descriptors.lock_holders(inode_of(lock))] == [child.pid]
+        finally:
+            subprocess.run(["umount", str(tmp_path / "merged")], check=True)
+    finally:
+        subprocess.run(["umount", str(tmp_path / "top")], check=True)
+
+
+def test_D8_users_by_cwd_descriptor_and_program(tmp_path: Path) -> None:
+    tree = tmp_path / "web-1"
+    (tree / "rootfs").mkdir(parents=True)
+    (tree / "log").write_text("")
+    (tmp_path / "web-10").mkdir()
+    program = tree / "tool"
+    program.write_bytes(Path("/bin/sleep").read_bytes())
+    program.chmod(0o755)
+    tool = subprocess.Popen([str(program), "60"])
+    try:
+        while os.readlink(f"/proc/{tool.pid}/exe") != str(program):
+            time.sleep(0.01)
+        with python("held = 'x'\n" + WAIT, cwd=tree / "rootfs") as inside:
+            with python("held = 'x'\n" + WAIT, cwd=tmp_path / "web-10"):
+                with python(OPEN + WAIT, str(tree / "log")) as opener:
+                    found = descriptors.users_below([str(tree), "/nowhere/at/all"])
+                    assert set(found.users) == {
+                        User(tool.pid, "exe", str(program)),
+                        User(inside.pid, "cwd", str(tree / "rootfs")),
+                        User(opener.pid, "descriptor", str(tree / "log")),
+                    }
+    finally:
+        tool.kill()
+        tool.wait()
+    assert descriptors.users_below([str(tree)]).users == ()
+    assert descriptors.users_below([]).users == ()
+
+
+def test_D8_a_deleted_directory_and_a_thread_of_its_own_mind(tmp_path: Path) -> None:
+    tree = tmp_path / "web-1"
+    (tree / "a").mkdir(parents=True)
+    code = (
+        "def wander():\n"
+        "    assert ctypes.CDLL(None).unshare(0x200) == 0\n"  # CLONE_FS
+        "    os.chdir(sys.argv[1]); print('there', flush=True); time.sleep(60)\n"
+        "threading.Thread(target=wander).start()\n"
+    )
+    with python(code, str(tree / "a"), cwd="/") as child:
+        assert descriptors.users_below([str(tree)]).users == (User(child.pid, "cwd", str(tree / "a")),)
+        (tree / "a").rmdir()
+        assert descriptors.users_below([str(tree)]).users == (User(child.pid, "cwd", str(tree / "a")),)
+
+
+def test_D8_this_process_is_left_out(tmp_path: Path) -> None:
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        assert descriptors.users_below([str(tmp_path)]).users == ()
+    finally:
+        os.chdir(before)
+
+
+@NEEDS_ROOT
+def test_what_may_not_be_read_is_named(target: Path) -> None:
+    code = (
+        "from ansible_collections.sandboxed.containers.plugins.module_utils._basis import descriptors\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "one = descriptors.open_by_others([(1, 1)])\n"
+        "two = descriptors.users_below(['/nowhere'])\n"
+        "print('seen' if int(sys.argv[1]) in one.unreadable and int(sys.argv[1]) in two.unreadable else 'missed')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with python(OPEN + WAIT, str(target)) as child, python(code, str(child.pid), env=environment) as looker:
+        assert looker.first_line == "seen"
+
+
+def test_locks_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable):
+        descriptors.lock_waiters((1, 1), proc=str(tmp_path))
+
+
+def test_B5_flock_of_this_process_is_not_reported(target: Path) -> None:
+    with open(target, encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert descriptors.lock_holders(inode_of(target)) == []

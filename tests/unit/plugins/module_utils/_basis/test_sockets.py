@@ -1,0 +1,242 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import sockets
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.syscalls import setns
+
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+LISTEN = """
+import os, socket, sys, time
+os.chdir(sys.argv[1])
+one = socket.socket(socket.AF_UNIX)
+one.bind(sys.argv[2])
+one.listen()
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def listener(*arguments: str, prefix: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    child = subprocess.Popen([*prefix, sys.executable, "-c", LISTEN, *arguments], stdout=subprocess.PIPE)
+    try:
+        assert child.stdout and child.stdout.readline()
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+
+
+@contextmanager
+def bound(path: Path, kind: int = socket.SOCK_STREAM) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, kind) as one:
+        one.bind(str(path))
+        yield one
+
+
+@pytest.fixture(params=["disk", "tmpfs"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """The kernel's answer encodes device numbers in its own way: seen only where the major number is not 0."""
+    if request.param == "disk":
+        yield tmp_path
+        return
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(tmp_path)], check=True)
+    try:
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def absent() -> bool | None:
+    """What absence looks like: without root other namespaces cannot be asked."""
+    return None if sockets.listeners().unreadable else False
+
+
+def test_B2_a_listener_and_what_it_leaves(place: Path) -> None:
+    path = place / "a.sock"
+    with bound(path) as one:
+        assert sockets.listeners().listening(str(path)) is absent()
+        assert sockets.listeners().bound(str(path)) is True
+        one.listen()
+        assert sockets.listeners().listening(str(path)) is True
+    assert sockets.listeners().listening(str(path)) is absent()
+    assert sockets.listeners().bound(str(path)) is absent()
+    path.unlink()
+    assert sockets.listeners().listening(str(path)) is False
+
+
+def test_B2_a_datagram_socket_is_bound(place: Path) -> None:
+    path = place / "log"
+    with bound(path, socket.SOCK_DGRAM):
+        look = sockets.listeners()
+        assert look.bound(str(path)) is True
+        assert look.listening(str(path)) is absent()
+
+
+def test_an_accepted_connection_outlives_its_listener(tmp_path: Path) -> None:
+    path = tmp_path / "a.sock"
+    with bound(path) as one:
+        one.listen()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            served, _address = one.accept()
+            with served:
+                one.close()
+                look = sockets.listeners()
+                assert look.bound(str(path)) is True
+                assert look.listening(str(path)) is absent()
+
+
+def test_B2_a_relative_bind(tmp_path: Path) -> None:
+    with listener(str(tmp_path), "r.sock"):
+        look = sockets.listeners()
+        assert look.listening(str(tmp_path / "r.sock")) is True
+        (inode,) = sockets.socket_inodes(str(tmp_path / "r.sock"))
+        assert [one.name for one in look.by_inode[inode]] == ["r.sock"]
+
+
+def test_B1_the_look_does_not_connect(tmp_path: Path) -> None:
+    with bound(tmp_path / "a.sock") as one:
+        one.listen()
+        one.setblocking(False)
+        assert sockets.listeners().listening(str(tmp_path / "a.sock")) is True
+        with pytest.raises(BlockingIOError):
+            one.accept()
+
+
+def test_a_new_file_in_the_place_of_a_socket_is_not_listening(tmp_path: Path) -> None:
+    path = tmp_path / "a.sock"
+    with bound(path) as one:
+        one.listen()
+        path.rename(tmp_path / "moved.sock")
+        path.write_text("")
+        (tmp_path / "link").symlink_to("moved.sock")
+        look = sockets.listeners()
+        assert look.listening(str(path)) is False
+        assert look.listening(str(tmp_path / "moved.sock")) is True
+        assert look.listening(str(tmp_path / "link")) is False  # R6: the link is not the socket
+
+
+@NEEDS_ROOT
+def test_B2_a_listener_in_another_network_namespace(tmp_path: Path) -> None:
+    before = os.readlink("/proc/self/ns/net")
+    with listener(str(tmp_path), str(tmp_path / "n.sock"), prefix=("unshare", "-n")):
+        look = sockets.listeners()
+        assert look.listening(str(tmp_path / "n.sock")) is True
+        assert look.unreadable == ()
+    assert os.readlink("/proc/self/ns/net") == before
+    assert threading.active_count() == 1
+    for _turn in range(500):  # the kernel's side of the thread ends a moment after the join
+        if len(os.listdir("/proc/self/task")) == 1:
+            break
+        time.sleep(0.01)
+    assert len(os.listdir("/proc/self/task")) == 1
+    assert sockets.listeners().listening(str(tmp_path / "n.sock")) is False
+
+
+@NEEDS_ROOT
+def test_B2_a_namespace_that_only_a_mount_keeps(tmp_path: Path) -> None:
+    # A daemon may hold the socket of a namespace in which no process is: it entered, listened and left.
+    name = tmp_path / "net ns"
+    name.write_text("")
+    maker = ["unshare", "-n", "mount", "--bind", "/proc/self/ns/net", str(name)]
+    subprocess.run(maker, check=True)
+    try:
+        found: list[socket.socket] = []
+
+        def enter() -> None:
+            with open(name, "rb") as namespace:
+                setns(namespace.fileno(), 0x40000000)
+            one = socket.socket(socket.AF_UNIX)
+            one.bind(str(tmp_path / "m.sock"))
+            one.listen()
+            found.append(one)
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+        assert sockets.listeners().listening(str(tmp_path / "m.sock")) is True
+        found[0].close()
+        assert sockets.listeners().listening(str(tmp_path / "m.sock")) is False
+    finally:
+        subprocess.run(["umount", str(name)], check=True)
+
+
+@NEEDS_ROOT
+def test_A1_without_permission_absence_is_unknown(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "from ansible_collections.sandboxed.containers.plugins.module_utils._basis import sockets\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "look = sockets.listeners()\n"
+        "print([look.listening(path) for path in sys.argv[1:]], bool(look.unreadable))\n"
+    )
+    os.chmod(tmp_path, 0o755)
+    for parent in list(tmp_path.parents)[:2]:
+        os.chmod(parent, 0o755)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with bound(tmp_path / "here.sock") as one, bound(tmp_path / "stale.sock") as stale:
+        one.listen()
+        stale.close()
+        secret = tmp_path / "secret"
+        secret.mkdir(mode=0o700)
+        paths = [str(tmp_path / "here.sock"), str(tmp_path / "stale.sock"), str(secret / "x"), str(tmp_path / "none")]
+        answer = subprocess.run(
+            [sys.executable, "-c", code, *paths], check=True, env=environment, timeout=60, stdout=subprocess.PIPE
+        )
+    assert answer.stdout.decode().strip() == "[True, None, None, False] True"
+
+
+@NEEDS_ROOT
+def test_an_ended_leader_does_not_hide_its_namespace(tmp_path: Path) -> None:
+    code = LISTEN.replace(
+        "time.sleep(60)",
+        "import ctypes, platform, threading\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[platform.machine()], 0)\n",
+    )
+    command = ["unshare", "-n", sys.executable, "-c", code, str(tmp_path), "half.sock"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout and child.stdout.readline()
+        time.sleep(0.1)
+        look = sockets.listeners()
+        assert look.listening(str(tmp_path / "half.sock")) is True
+        assert look.unreadable == ()
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_many_sockets_need_many_answers(tmp_path: Path) -> None:
+    held = []
+    try:
+        for number in range(600):
+            one = socket.socket(socket.AF_UNIX)
+            held.append(one)
+            one.bind(str(tmp_path / f"{number}.sock"))
+            one.listen()
+        look = sockets.listeners()
+        assert all(look.listening(str(tmp_path / f"{number}.sock")) for number in range(600))
+    finally:
+        for one in held:
+            one.close()

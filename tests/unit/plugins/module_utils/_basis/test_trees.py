@@ -1,0 +1,447 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls, trees
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    AlreadyExists,
+    ChangedMeanwhile,
+    Mounted,
+    WriteFailed,
+)
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
+
+
+@pytest.fixture(params=["disk", "tmpfs"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "disk":
+        yield str(tmp_path)
+        return
+    base = f"/dev/shm/sbx-test-{os.getpid()}-{os.urandom(4).hex()}"
+    os.mkdir(base)
+    yield base
+    remove(base, "tree")
+    remove(os.path.dirname(base), os.path.basename(base))
+
+
+@pytest.fixture(params=["openat2", "older kernel"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The second one answers as Linux before 5.6, so that the other way to see mounts is taken."""
+    if request.param != "openat2":
+
+        def missing(*_arguments: object) -> int:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+        monkeypatch.setattr(syscalls, "open_beneath", missing)
+    return str(request.param)
+
+
+def remove(base: str, name: str) -> bool:
+    fd = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return trees.remove_tree(fd, name, base)
+    finally:
+        os.close(fd)
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def populate(top: str) -> None:
+    for path in ("file", "a/b/c/file", "a/file", "a/empty/.hidden", "odd \udcff\n/x"):
+        support.write(f"{top}/{path}")
+    support.make(f"{top}/empty", f"{top}/e1/e2")
+    os.mkfifo(f"{top}/fifo")
+    os.chmod(f"{top}/a/b/c/file", 0)
+    os.link(f"{top}/file", f"{top}/hardlink")
+
+
+def test_a_tree_is_removed_and_then_absent(folder: str, kernel: str) -> None:
+    populate(f"{folder}/tree")
+    before = open_descriptors()
+    assert remove(folder, "tree") is True
+    assert os.listdir(folder) == []
+    assert remove(folder, "tree") is False
+    assert open_descriptors() == before
+
+
+def test_a_path_descriptor_is_enough(folder: str) -> None:
+    populate(f"{folder}/tree")
+    fd = os.open(folder, os.O_PATH)
+    assert trees.remove_tree(fd, "tree", folder)
+    os.close(fd)
+
+
+def test_R6_links_are_unlinked_and_never_followed(folder: str, kernel: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = str(tmp_path_factory.mktemp("outside"))
+    populate(f"{outside}/data")
+    before = support.checksum(outside)
+    support.make(f"{folder}/tree/sub")
+    for place in ("tree/to_dir", "tree/sub/to_dir", "link"):
+        os.symlink(f"{outside}/data", f"{folder}/{place}")
+    os.symlink(f"{outside}/data/file", f"{folder}/tree/to_file")
+    os.symlink("nowhere", f"{folder}/tree/dangling")
+    assert remove(folder, "tree")
+    assert remove(folder, "link")
+    assert os.listdir(folder) == []
+    assert support.checksum(outside) == before
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/"])
+def test_only_names_are_taken(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    with pytest.raises(ValueError, match="not a name"):
+        remove(str(tmp_path), name)
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_5000_levels_with_few_descriptors(folder: str, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    name = "tree"
+    for level in range(5000):
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd, name = below, f"d{level}"
+        if level % 7 == 0:
+            os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+            os.mkdir("side", dir_fd=fd)
+            os.mkdir("side/x", dir_fd=fd)
+    os.close(fd)
+    most = []
+    original = trees._Removal._empty
+
+    def counting(self: trees._Removal, level: trees._Level) -> None:
+        most.append(sum(1 for item in self._levels if item.fd != -1))
+        original(self, level)
+
+    monkeypatch.setattr(trees._Removal, "_empty", counting)
+    before = open_descriptors()
+    assert remove(folder, "tree")
+    assert os.listdir(folder) == []
+    assert open_descriptors() == before
+    assert max(most) <= trees._OPEN_AT_ONCE
+
+
+def test_100000_entries_in_one_directory_in_constant_memory() -> None:
+    import tracemalloc
+
+    base = f"/dev/shm/sbx-test-{os.getpid()}-{os.urandom(4).hex()}"
+    os.mkdir(base)
+    try:
+        os.mkdir(f"{base}/tree")
+        fd = os.open(f"{base}/tree", os.O_RDONLY)
+        for number in range(100_000):
+            if number % 20:
+                os.close(os.open(f"{number:064}", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+            else:
+                os.mkdir(f"{number:064}", dir_fd=fd)
+                os.mkdir(f"{number:064}/x", dir_fd=fd)
+        os.close(fd)
+        tracemalloc.start()
+        assert remove(base, "tree")
+        _now, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 1_000_000
+    finally:
+        remove(os.path.dirname(base), os.path.basename(base))
+
+
+@support.needs_root
+def test_R4_a_bind_mount_of_the_same_file_system_is_not_crossed(folder: str, kernel: str) -> None:
+    def work() -> None:
+        populate(f"{folder}/data")
+        before = support.checksum(f"{folder}/data")
+        support.make(f"{folder}/tree/a/mnt", f"{folder}/tree/a/other")
+        support.bind(f"{folder}/data", f"{folder}/tree/a/mnt")
+        assert os.stat(f"{folder}/tree/a/mnt").st_dev == os.stat(f"{folder}/tree/a").st_dev
+        before_fds = open_descriptors()
+        with pytest.raises(Mounted) as caught:
+            remove(folder, "tree")
+        assert caught.value.where == f"{folder}/tree/a/mnt"
+        assert open_descriptors() == before_fds
+        assert support.checksum(f"{folder}/data") == before
+        support.bind(f"{folder}/data", f"{folder}/tree")
+        with pytest.raises(Mounted):
+            remove(folder, "tree")
+        assert support.checksum(f"{folder}/data") == before
+        syscalls.umount(f"{folder}/tree")
+        syscalls.umount(f"{folder}/tree/a/mnt")
+        assert remove(folder, "tree")
+        assert support.checksum(f"{folder}/data") == before
+        remove(folder, "data")
+
+    support.in_private_namespace(work)
+
+
+@support.needs_root
+@pytest.mark.parametrize("kind", ["tmpfs", "overlay", "ext4", "file", "empty"])
+def test_R4_no_kind_of_mount_is_crossed(tmp_path: Path, kernel: str, kind: str) -> None:
+    def work() -> None:
+        point = f"{tmp_path}/tree/deep/mnt"
+        support.make(point, *[f"{tmp_path}/{name}" for name in ("lower", "upper", "work", "empty")])
+        support.write(f"{tmp_path}/lower/file")
+        if kind == "tmpfs":
+            support.tmpfs(point)
+        elif kind == "overlay":
+            options = f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work"
+            support.run("mount", "-t", "overlay", "-o", options, "overlay", point)
+        elif kind == "ext4":
+            with open(f"{tmp_path}/image", "wb") as stream:
+                stream.truncate(2 << 20)
+            support.run("mkfs.ext4", "-q", f"{tmp_path}/image")
+            support.run("mount", "-o", "loop", f"{tmp_path}/image", point)
+        elif kind == "file":
+            os.rmdir(point)
+            Path(point).touch()
+            support.bind(f"{tmp_path}/lower/file", point)
+        else:
+            support.bind(f"{tmp_path}/empty", point)
+        if os.path.isdir(point) and kind != "empty":
+            support.write(f"{point}/kept")
+        before = support.checksum(point), support.checksum(f"{tmp_path}/lower")
+        with pytest.raises(Mounted) as caught:
+            remove(str(tmp_path), "tree")
+        assert caught.value.where == point
+        assert (support.checksum(point), support.checksum(f"{tmp_path}/lower")) == before
+        assert os.path.ismount(point) or kind == "file" or kind == "empty"
+
+    support.in_private_namespace(work)
+
+
+@support.needs_root
+def test_R4_a_mount_after_many_full_directories(tmp_path: Path, kernel: str) -> None:
+    """Here rmdir is no longer tried first, so the open has to see the mount."""
+
+    def work() -> None:
+        for number in range(50):
+            support.write(f"{tmp_path}/tree/{number}/file")
+        support.make(f"{tmp_path}/data")
+        support.write(f"{tmp_path}/data/file")
+        for number in range(50):
+            support.bind(f"{tmp_path}/data", f"{tmp_path}/tree/{number}")
+        with pytest.raises(Mounted):
+            remove(str(tmp_path), "tree")
+        assert (tmp_path / "data" / "file").read_text() == "data"
+
+    support.in_private_namespace(work)
+
+
+@support.needs_root
+@pytest.mark.parametrize("flag", ["i", "a"])
+def test_an_immutable_entry_stops_with_its_path(tmp_path: Path, flag: str) -> None:
+    support.write(f"{tmp_path}/tree/a/b/file")
+    target = f"{tmp_path}/tree/a/b/file" if flag == "i" else f"{tmp_path}/tree/a/b"
+    support.run("chattr", f"+{flag}", target)
+    before = open_descriptors()
+    try:
+        with pytest.raises(WriteFailed) as caught:
+            remove(str(tmp_path), "tree")
+        assert caught.value.where == f"{tmp_path}/tree/a/b/file"
+        assert caught.value.why == "cannot be removed: Operation not permitted"
+        assert open_descriptors() == before
+    finally:
+        support.run("chattr", f"-{flag}", target)
+    assert remove(str(tmp_path), "tree")
+
+
+@support.needs_root
+def test_a_read_only_file_system_is_told(tmp_path: Path) -> None:
+    def work() -> None:
+        support.make(f"{tmp_path}/mnt")
+        support.tmpfs(f"{tmp_path}/mnt")
+        populate(f"{tmp_path}/mnt/tree")
+        support.run("mount", "-o", "remount,ro", f"{tmp_path}/mnt")
+        with pytest.raises(WriteFailed, match="Read-only file system"):
+            remove(f"{tmp_path}/mnt", "tree")
+
+    support.in_private_namespace(work)
+
+
+def test_entries_added_meanwhile_end_in_a_typed_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file appears between the last read of the directory and its rmdir, each time."""
+    support.make(f"{tmp_path}/tree/a")
+    support.write(f"{tmp_path}/tree/a/first")
+    original = trees._Removal._ascend
+
+    def adding(self: trees._Removal) -> None:
+        if self._levels[-1].name == "a":
+            (tmp_path / "tree" / "a" / "again").touch()
+        original(self)
+
+    monkeypatch.setattr(trees._Removal, "_ascend", adding)
+    before = open_descriptors()
+    with pytest.raises(ChangedMeanwhile, match="added"):
+        remove(str(tmp_path), "tree")
+    assert open_descriptors() == before
+    monkeypatch.setattr(trees._Removal, "_ascend", original)
+    assert remove(str(tmp_path), "tree")
+
+
+def test_a_real_writer_beside_it_never_hangs_it(folder: str) -> None:
+    populate(f"{folder}/tree")
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            try:
+                support.write(f"{folder}/tree/a/b/{os.urandom(4).hex()}/x")
+            except OSError:
+                pass
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _attempt in range(20):
+            try:
+                remove(folder, "tree")
+            except ChangedMeanwhile:
+                pass
+    finally:
+        stop.set()
+        writer.join()
+    remove(folder, "tree")
+    assert os.listdir(folder) == []
+
+
+def test_a_directory_moved_away_meanwhile_is_not_left_for_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the way back through ".." we must not arrive in somebody else's directory and delete there."""
+    monkeypatch.setattr(trees, "_OPEN_AT_ONCE", 2)
+    support.make(f"{tmp_path}/tree/a/b/c/d", f"{tmp_path}/outside")
+    support.write(f"{tmp_path}/outside/precious")
+    before = support.checksum(f"{tmp_path}/outside")
+    original = trees._Removal._ascend
+
+    def moving(self: trees._Removal) -> None:
+        if self._levels[-1].name == "d":
+            os.rename(tmp_path / "tree" / "a" / "b", tmp_path / "outside" / "b")
+        original(self)
+
+    support.write(f"{tmp_path}/tree/a/b/c/d/file")
+    monkeypatch.setattr(trees._Removal, "_ascend", moving)
+    with pytest.raises(ChangedMeanwhile, match="moved"):
+        remove(str(tmp_path), "tree")
+    os.rmdir(tmp_path / "outside" / "b") if os.listdir(tmp_path / "outside" / "b") == [] else None
+    assert (tmp_path / "outside" / "precious").read_text() == "data"
+    assert before != "" and os.path.isdir(tmp_path / "tree" / "a")
+
+
+def test_a_directory_replaced_by_a_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: str) -> None:
+    support.write(f"{tmp_path}/tree/a/file")
+    support.write(f"{tmp_path}/outside/precious")
+    original = trees._Removal._open
+
+    def swapping(self: trees._Removal, directory_fd: int, name: str) -> int:
+        if name == "a" and not os.path.islink(tmp_path / "tree" / "a"):
+            os.rename(tmp_path / "tree" / "a", tmp_path / "aside")
+            os.symlink(tmp_path / "outside", tmp_path / "tree" / "a")
+        return original(self, directory_fd, name)
+
+    monkeypatch.setattr(trees._Removal, "_open", swapping)
+    assert remove(str(tmp_path), "tree")
+    assert sorted(os.listdir(tmp_path)) == ["aside", "outside"]
+    assert (tmp_path / "outside" / "precious").read_text() == "data"
+    assert (tmp_path / "aside" / "file").read_text() == "data"
+
+
+@pytest.mark.parametrize("prefix", [trees.TOMBSTONE_PREFIX, "."])
+def test_D2_tombstones_are_recognised(prefix: str) -> None:
+    name = trees.tombstone_name("web.1-a", prefix)
+    assert trees.parse_tombstone(name, prefix) == "web.1-a"
+    assert trees.tombstone_name("web.1-a", prefix) != name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".sbx-del.", ".sbx-del.a", ".sbx-del.a.0123456789abcde", ".sbx-del.a.0123456789ABCDEF", ".sbx-del..0123456789abcdef",
+     "sbx-del.a.0123456789abcdef", "x.sbx-del.a.0123456789abcdef", ".sbx-del.a.0123456789abcdef\n", ".a.0123456789abcdef"],
+)  # fmt: skip
+def test_D2_other_hidden_names_are_no_tombstones(name: str) -> None:
+    assert trees.parse_tombstone(name) is None
+
+
+def test_D1_hide_renames_once_and_never_replaces(folder: str) -> None:
+    populate(f"{folder}/tree")
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        name = trees.tombstone_name("tree")
+        assert trees.hide(fd, "tree", name, folder) is True
+        assert os.listdir(folder) == [name]
+        assert trees.hide(fd, "tree", name, folder) is False
+        support.make(f"{folder}/tree")
+        with pytest.raises(AlreadyExists):
+            trees.hide(fd, "tree", name, folder)
+        os.rmdir(f"{folder}/tree")
+        assert trees.hide(fd, name, "tree", folder) is True  # safety.md C2: back
+        trees.sync_dir(fd, folder)
+    finally:
+        os.close(fd)
+
+
+def test_D1_hide_into_another_directory(tmp_path: Path) -> None:
+    support.make(f"{tmp_path}/sbs/a")
+    listed, parent = os.open(tmp_path / "sbs", os.O_RDONLY), os.open(tmp_path, os.O_RDONLY)
+    assert trees.hide(listed, "a", ".sbx-del.a.0123456789abcdef", str(tmp_path / "sbs"), parent)
+    assert os.listdir(tmp_path / "sbs") == []
+    os.close(listed)
+    os.close(parent)
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOSYS])
+def test_D1_hide_where_the_file_system_cannot_refuse_to_replace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refused(*_arguments: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(syscalls, "rename_noreplace", refused)
+    support.write(f"{tmp_path}/tree/file")
+    support.write(f"{tmp_path}/taken/precious")
+    (tmp_path / "plain").write_text("plain")
+    fd = os.open(tmp_path, os.O_RDONLY)
+    where = str(tmp_path)
+    with pytest.raises(AlreadyExists):
+        trees.hide(fd, "tree", "taken", where)
+    with pytest.raises(WriteFailed):
+        trees.hide(fd, "plain", "tombstone", where)
+    assert trees.hide(fd, "absent", "tombstone", where) is False
+    assert trees.hide(fd, "tree", "tombstone", where) is True
+    assert sorted(os.listdir(tmp_path)) == ["plain", "taken", "tombstone"]
+    assert (tmp_path / "tombstone" / "file").read_text() == "data"
+    assert (tmp_path / "taken" / "precious").read_text() == "data"
+    os.close(fd)
+
+
+@support.needs_root
+def test_D3_hide_of_a_mount_point_is_refused(tmp_path: Path) -> None:
+    def work() -> None:
+        support.make(f"{tmp_path}/a")
+        support.tmpfs(f"{tmp_path}/a")
+        with pytest.raises(Mounted):
+            trees.hide(os.open(tmp_path, os.O_RDONLY), "a", ".x", str(tmp_path))
+
+    support.in_private_namespace(work)
+
+
+def test_modes_do_not_matter_to_root_and_are_told_to_others(tmp_path: Path) -> None:
+    support.write(f"{tmp_path}/tree/a/file")
+    os.chmod(tmp_path / "tree" / "a", 0o500)
+    if os.geteuid() == 0:
+        assert remove(str(tmp_path), "tree")
+        return
+    try:
+        with pytest.raises(WriteFailed, match="Permission denied"):
+            remove(str(tmp_path), "tree")
+    finally:
+        os.chmod(tmp_path / "tree" / "a", stat.S_IRWXU)

@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The floors of module_utils: imports run downward, without cycles, and each floor knows only what it may know."""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
+PREFIX = "ansible_collections.sandboxed.containers.plugins."
+FLOORS = {"_basis": 1, "_layout": 2, "_object": 3}  # modules stand above them
+FILES = {
+    ".".join(path.relative_to(PLUGINS).with_suffix("").parts): path
+    for path in sorted(PLUGINS.rglob("*.py"))
+    if path.name != "__init__.py"
+}
+UTILS = [name for name in FILES if name.startswith("module_utils.")]
+
+# Slow to import, for each task on each host; what needs one imports it where it is used.
+HEAVY = {"asyncio", "ctypes", "dataclasses", "importlib", "inspect", "pathlib", "shutil", "subprocess", "tempfile"}
+HEAVY |= {"urllib"}
+RUNTIMES = ("gvisor", "runsc", "kata", "containerd")
+
+
+def floor(name: str) -> int:
+    """The floor of a file; modules and what else is no part of module_utils stand on top."""
+    parts = name.split(".")
+    return FLOORS[parts[1]] if parts[0] == "module_utils" else len(FLOORS) + 1
+
+
+def imports(tree: ast.Module, top_level_only: bool = False) -> set[str]:
+    """The full names that a file imports."""
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports inside the collection are absolute: AnsiballZ must find them"
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def parse(name: str) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(FILES[name].read_text(encoding="utf-8"))
+
+
+def own_imports(name: str) -> set[str]:
+    """The files of this collection that a file imports."""
+    return {one[len(PREFIX) :] for one in imports(parse(name)) if one.startswith(PREFIX)} & set(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_run_downward(name: str) -> None:
+    """A file imports only from its own floor and those below."""
+    assert [other for other in own_imports(name) if floor(other) > floor(name)] == []
+
+
+def test_imports_have_no_cycle() -> None:
+    """Inside a floor imports may run sideways, but not in a circle."""
+    order = list(TopologicalSorter({name: own_imports(name) for name in FILES}).static_order())
+    assert set(order) == set(FILES)
+
+
+@pytest.mark.parametrize("name", UTILS)
+def test_host_code_imports_nothing_heavy(name: str) -> None:
+    """Every task on every host pays for what is imported at the top of a file."""
+    assert {one.partition(".")[0] for one in imports(parse(name), top_level_only=True)} & HEAVY == set()
+
+
+@pytest.mark.parametrize("name", [name for name in UTILS if floor(name) < FLOORS["_object"]])
+def test_lower_floors_do_not_know_ansible(name: str) -> None:
+    """The basis and the layouts are plain Python."""
+    assert [one for one in imports(parse(name)) if one.split(".")[0] == "ansible"] == []
+
+
+@pytest.mark.parametrize("name", [name for name in UTILS if floor(name) == FLOORS["_basis"]])
+def test_basis_names_no_runtime(name: str) -> None:
+    """Comments and docstrings may name the defect that they prevent; the code knows no runtime."""
+    source = FILES[name].read_text(encoding="utf-8")
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, documented)]
+    starts = {node.body[0].lineno for node in nodes if node.body and ast.get_docstring(node, clean=False) is not None}
+    words = [
+        token.string.lower()
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type != tokenize.COMMENT and not (token.type == tokenize.STRING and token.start[0] in starts)
+    ]
+    assert [word for word in words if any(runtime in word for runtime in RUNTIMES)] == []
