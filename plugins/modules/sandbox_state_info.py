@@ -113,7 +113,7 @@ sandboxes:
       description: File names that a whole sandbox would have and this one has not.
       type: list
       elements: str
-      returned: when it exists
+      returned: when something is missing
     age:
       description: Seconds since its newest change, null when the clock was stepped.
       type: int
@@ -123,7 +123,7 @@ sandboxes:
       type: int
       returned: when it exists
     containers:
-      description: Its containers, each with C(container_id), C(paths), C(problems) and, with O(with_documents), C(documents).
+      description: Its containers, each with C(container_id), C(problems) and, with O(with_documents), C(documents).
       type: list
       elements: dict
       returned: when it exists

@@ -27,6 +27,7 @@ Inode = tuple[int, int]  # st_dev and st_ino
 
 _GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
 _DELETED = " (deleted)"
+_TOO_LONG = "/(a path of more than a page)"
 _INFO = re.compile(rb"^(mnt_id|ino|lock):\t(.*)$", re.MULTILINE)
 _INFO_LIMIT = 1 << 20
 # File systems whose stat may wait for a server or a daemon for ever.
@@ -197,10 +198,20 @@ def _descriptors(process: str) -> Iterator[tuple[str, str]]:
         yield base, name
 
 
+def _link(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError as error:
+        # The kernel shows a path of at most a page; a deep tree is still a file like any other.
+        if error.errno == errno.ENAMETOOLONG:
+            return _TOO_LONG
+        raise
+
+
 def _holder(process: str, base: str, name: str, wanted: _Wanted, mounts: _Mounts) -> Holder | None:
     link = f"{base}/fd/{name}"
     try:
-        path = os.readlink(link)
+        path = _link(link)
         # Pipes, sockets and the like have no path; /dev/null is by far the most frequent of the others.
         if path[:1] != "/" or path == "/dev/null":
             return None
@@ -282,7 +293,11 @@ def users_below(paths: Collection[str], proc: str = "/proc") -> Users:
 
 
 def _used_paths(process: str) -> Iterator[tuple[str, str]]:
-    """(where, path) for all that one process names, without " (deleted)"."""
+    """(where, path) for all that one process names, without " (deleted)".
+
+    Raises PermissionError at the end where something could not be told.
+    """
+    hidden = False
     tids = os.listdir(f"{process}/task")
     links = [("exe", f"{process}/exe")] + [
         # A thread may have a cwd and root of its own (unshare(CLONE_FS), as the Rust virtiofsd's do).
@@ -294,10 +309,13 @@ def _used_paths(process: str) -> Iterator[tuple[str, str]]:
         links.append(("descriptor", f"{base}/fd/{name}"))
     for where, link in links:
         try:
-            path = os.readlink(link)
+            path = _link(link)
         except OSError as error:
-            if error.errno in _GONE:
-                continue
-            raise
-        if path[:1] == "/":
+            hidden = hidden or error.errno not in _GONE
+            continue
+        if path is _TOO_LONG:
+            hidden = True
+        elif path[:1] == "/":
             yield where, path[: -len(_DELETED)] if path.endswith(_DELETED) else path
+    if hidden:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), process)

@@ -171,7 +171,6 @@ def own_lock_place(root: str) -> LockPlace:
     root: the real path of the tree. Raises Unreadable when somebody else owns the directory of our locks.
     """
     directory = open_below("/", _OWN_LOCKS, create_mode=0o700)
-    assert directory is not None  # create_mode was given
     owner = os.fstat(directory.fd).st_uid
     if owner not in (0, os.geteuid()):
         directory.close()

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The mounts of one mount namespace, as /proc/<pid>/mountinfo shows them (proc_pid_mountinfo(5)).
 
-Nothing here touches the mounted file systems, so a hanging one does not block. Paths are absolute, without ".", ".." and
-symbolic links: the kernel reports mount points so, and only text is compared. Other namespaces: namespaces.py.
+Nothing here touches the mounted file systems, so a hanging one does not block. Paths are absolute, without ".", ".."
+and symbolic links: the kernel reports mount points so, and only text is compared. Other namespaces: namespaces.py.
 """
 
 from __future__ import annotations
@@ -75,10 +75,14 @@ def _unescape(field: str) -> str:
 
 
 def read_mounts(path: str) -> list[Mount]:
-    """The mounts of a mountinfo file. Raises OSError (ESRCH, ENOENT, EINVAL: no such process any more) and ValueError."""
+    """The mounts of a mountinfo file.
+
+    Raises OSError (ESRCH, ENOENT, EINVAL: no such process any more) and ValueError.
+    """
     mounts = parse_mountinfo(_read_text(path))
     if _reads_skip_mounts():
-        # Before Linux 5.8 a mount could be missed while another one went away. Both reads together miss none of the old ones.
+        # Before Linux 5.8 a mount could be missed while another one went away. Both reads together miss none of the old
+        # ones.
         merged = {mount.mount_id: mount for mount in mounts}
         merged.update((mount.mount_id, mount) for mount in parse_mountinfo(_read_text(path)))
         mounts = list(merged.values())
@@ -110,7 +114,10 @@ def check_path(path: str) -> None:
 
 
 def sort_key(path: str) -> str:
-    """With the slash at its end a path sorts directly before all that lies below it: "/a/b/", "/a/b/c/", then "/a/bc/"."""
+    """With the slash at its end a path sorts directly before all that lies below it.
+
+    "/a/b/", "/a/b/c/", then "/a/bc/".
+    """
     return path if path.endswith("/") else path + "/"
 
 
@@ -153,7 +160,10 @@ class MountTable:
         return self._sorted[first:last]
 
     def holding(self, path: str) -> Mount | None:
-        """The visible mount that contains path; a mount at path itself is the answer. None: above all that is visible."""
+        """The visible mount that contains path; a mount at path itself is the answer.
+
+        None: above all that is visible.
+        """
         return self._walk(path, True)
 
     def holding_name(self, path: str) -> Mount | None:
@@ -188,7 +198,9 @@ class MountTable:
         return os.path.join(mount.root, relative) if relative else mount.root
 
     def location(self, mount: Mount) -> tuple[tuple[int, int], str] | None:
-        """(device of the parent mount, path of the mount point inside that file system): the same in every namespace (D3).
+        """(device of the parent mount, path of the mount point inside that file system).
+
+        The same in every namespace (D3).
 
         None: the parent is not visible (the root of the namespace), or the directory was deleted.
         """

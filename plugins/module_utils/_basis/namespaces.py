@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The mounts of every mount namespace of the host (safety.md D3).
 
-rmdir of a directory that is a mount point only in another namespace succeeds and detaches it there, so a delete needs this proof. Only
-/proc is read; no mounted file system is touched.
+rmdir of a directory that is a mount point only in another namespace succeeds and detaches it there, so a delete needs
+this proof. Only /proc is read; no mounted file system is touched.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ class Unseen(NamedTuple):
 
 
 class InTheWay(NamedTuple):
-    """A mount at or below a path. pid: a process of its namespace, None if it is ours. path: the mount point as ours sees it."""
+    """A mount at or below a path. pid: a process of its namespace, None if it is ours.
+
+    path: the mount point as ours sees it.
+    """
 
     mount: Mount
     pid: int | None
@@ -57,12 +60,16 @@ class _Found(NamedTuple):
 class MountSurvey:
     """All mount namespaces that have a process or are held by a mount that we see, at one moment.
 
-    own: our namespace. others: (pid or None, table) of each other one. unreadable: what could not be read; not empty means that a
-    proof of "nothing is mounted" is not to be had.
+    own: our namespace. others: (pid or None, table) of each other one. unreadable: what could not be read; not empty
+    means that a proof of "nothing is mounted" is not to be had.
     """
 
     def __init__(
-        self, own: MountTable, others: list[tuple[int | None, MountTable]], unreadable: list[Unseen], proc: str = "/proc"
+        self,
+        own: MountTable,
+        others: list[tuple[int | None, MountTable]],
+        unreadable: list[Unseen],
+        proc: str = "/proc",
     ) -> None:
         self.own = own
         self.others = others
@@ -72,7 +79,10 @@ class MountSurvey:
 
     @classmethod
     def read(cls, proc: str = "/proc") -> MountSurvey:
-        """Read one representative of each namespace. Unreadable: our own table or the list of processes cannot be read."""
+        """Read one representative of each namespace.
+
+        Unreadable: our own table or the list of processes cannot be read.
+        """
         reader = _Reader(proc)
         pending: set[int] = set()
         for _round in range(_ROUNDS):
@@ -86,7 +96,8 @@ class MountSurvey:
     def in_the_way(self, path: str) -> list[InTheWay]:
         """All mounts, in ours and in other namespaces, whose mount point is path or lies below it.
 
-        path: absolute, normalised, its symbolic links resolved. An empty list proves nothing while `unreadable` is not empty.
+        path: absolute, normalised, its symbolic links resolved. An empty list proves nothing while `unreadable` is not
+        empty.
         """
         result = [InTheWay(mount, None, mount.point, self.own.describe(mount)) for mount in self.own.at_or_below(path)]
         told: set[tuple[int | None, int]] = {(None, item.mount.mount_id) for item in result}
@@ -208,7 +219,9 @@ class _Reader:
                 partial.setdefault(int(match.group(1)), _Found(None, mount.point, False))
             else:
                 self.done.add(int(match.group(1)))
-                self.unreadable.append(Unseen(None, f"{mount.root} is held by {mount.point} in another mount namespace"))
+                self.unreadable.append(
+                    Unseen(None, f"{mount.root} is held by {mount.point} in another mount namespace")
+                )
 
     def _read_by_entering(self, wanted: dict[int, _Found]) -> None:
         """Namespaces whose processes see only a part: a child enters each of them and reads its own mountinfo."""
@@ -226,7 +239,10 @@ class _Reader:
                 self.unreadable.append(Unseen(found.pid, head))
 
     def _add_hidden(self, hidden: list[Unseen]) -> None:
-        """Processes whose namespace link is hidden from us. Their mountinfo is not: a mount id tells a namespace we know."""
+        """Processes whose namespace link is hidden from us.
+
+        Their mountinfo is not: a mount id tells a namespace we know.
+        """
         for item in hidden:
             if item.pid in self._hidden:
                 continue
@@ -267,7 +283,10 @@ def _list_namespaces(proc: str) -> tuple[dict[int, _Found], list[Unseen]]:
 
 
 def _any_thread_namespace(process: str) -> tuple[int, str]:
-    """The namespace, and the /proc directory that shows it: another thread's if the first one has ended (safety.md A9)."""
+    """The namespace, and the /proc directory that shows it.
+
+    Another thread's if the first one has ended (safety.md A9).
+    """
     try:
         return _namespace_of(process), process
     except OSError as error:

@@ -22,11 +22,18 @@ _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Directory:
-    """An open directory and the path that names it. All work below it goes through its descriptor."""
+    """An open directory and the path that names it. All work below it goes through its descriptor.
+
+    A directory that does not exist, or was closed, has no descriptor (exists is False) and still its path.
+    """
 
     def __init__(self, descriptor: int, path: str) -> None:
         self.fd = descriptor
         self.path = path
+
+    @property
+    def exists(self) -> bool:
+        return self.fd >= 0
 
     def __eq__(self, other: object) -> bool:
         """Equal when they name the same path: plans that were made at different times are compared."""
@@ -49,7 +56,7 @@ class Directory:
     def reopened(self) -> Directory:
         """The same directory, open again; for one that was only looked at. Raises FileNotFoundError."""
         again = open_below("/", self.path)
-        if again is None:
+        if not again.exists:
             raise FileNotFoundError(self.path)
         return again
 
@@ -58,24 +65,24 @@ class Directory:
         return f"{self.path}/{name}" if self.path != "/" else f"/{name}"
 
 
-def open_given(path: str, create_mode: int | None = None) -> Directory | None:
-    """Open a directory that the user named: taken as it is, links and all. None when it does not exist."""
-    absolute = os.path.abspath(path)
-    return open_below("/", absolute, create_mode)
+def open_given(path: str, create_mode: int | None = None) -> Directory:
+    """Open a directory that the user named: taken as it is, links and all."""
+    return open_below("/", os.path.abspath(path), create_mode)
 
 
-def open_below(root: str, path: str, create_mode: int | None = None) -> Directory | None:
+def open_below(root: str, path: str, create_mode: int | None = None) -> Directory:
     """Open the directory `path` as a process would that has `root` as its root directory.
 
-    Links are followed inside `root`: an absolute one starts at `root` again. None when a component does not exist
-    and create_mode is None; with a mode, missing components are made, the last one with that mode, others 0755.
-    Raises OutsideRoot for a link that climbs above `root`, Unreadable for what cannot be opened or is no directory.
+    Links are followed inside `root`: an absolute one starts at `root` again. The path of the result has no links left.
+    Where a component does not exist, the result does not exist either; with create_mode, missing components are made,
+    the last one with that mode, others 0755. Raises OutsideRoot for what climbs above `root`, Unreadable for what
+    cannot be opened or is no directory, WriteFailed for what cannot be made.
     """
     walk = _Walk(root, path)
     try:
         while walk.pending:
             if not walk.step(create_mode):
-                return None
+                return Directory(-1, walk.shown_missing())
         return walk.finish()
     except OSError as error:
         raise Unreadable(walk.shown(), os_reason(error), "Nothing was changed.") from error
@@ -101,6 +108,10 @@ class _Walk:
         inside = "/".join(self.names)
         return f"{self.root.rstrip('/')}/{inside}" if inside else self.root
 
+    def shown_missing(self) -> str:
+        """The path that the walk would have ended at."""
+        return os.path.normpath("/".join([self.shown(), *reversed(self.pending)]))
+
     def step(self, create_mode: int | None) -> bool:
         """Go one component further; False when it does not exist and is not to be made."""
         name = self.pending.pop()
@@ -111,6 +122,7 @@ class _Walk:
             descriptor = os.open(name, _STEP_FLAGS, dir_fd=self.stack[-1])
         except FileNotFoundError:
             if create_mode is None:
+                self.pending.append(name)
                 return False
             self._make(name, create_mode)
             descriptor = os.open(name, _STEP_FLAGS, dir_fd=self.stack[-1])

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The few Linux system calls that Python 3.9's os module lacks, through the C library.
 
-Every function raises OSError with errno and file name, as os does. ENOSYS (an old kernel, a container's filter) is the caller's to
-handle. ctypes is imported at the first call only: most tasks need none of these.
+Every function raises OSError with errno and file name, as os does. ENOSYS (an old kernel, a container's filter) is the
+caller's to handle. ctypes is imported at the first call only: most tasks need none of these.
 """
 
 from __future__ import annotations
@@ -115,7 +115,10 @@ def _path(name: str) -> bytes:
 
 
 def rename_noreplace(src_dir_fd: int, src: str, dst_dir_fd: int, dst: str) -> None:
-    """Rename, but fail with EEXIST if dst is there. EINVAL: this file system cannot do it. ENOSYS: this kernel cannot."""
+    """Rename, but fail with EEXIST if dst is there. EINVAL: this file system cannot do it.
+
+    ENOSYS: this kernel cannot.
+    """
     _renameat2(src_dir_fd, src, dst_dir_fd, dst, _RENAME_NOREPLACE)
 
 
@@ -155,7 +158,9 @@ def make_private(path: str, recursive: bool = True) -> None:
 
 
 def open_beneath(dir_fd: int, name: str, flags: int, resolve: int = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) -> int:
-    """openat2(2), Linux 5.6; returns a close-on-exec descriptor. EXDEV: a mount (RESOLVE_NO_XDEV) or a way out of dir_fd.
+    """openat2(2), Linux 5.6; returns a close-on-exec descriptor.
+
+    EXDEV: a mount (RESOLVE_NO_XDEV) or a way out of dir_fd.
 
     ELOOP: a symbolic link (RESOLVE_NO_SYMLINKS). It creates nothing: O_CREAT is not supported here.
     """

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hiding and removing trees relative to open directories (safety.md D1-D3, contracts README R4-R6).
 
-What protects what lies outside of the tree: symbolic links are unlinked and never followed; no directory is opened across a mount of
-our own namespace, and the kernel refuses (EBUSY) to remove a mount point. It does not refuse for a directory or file that is a mount point
-in another namespace only: that mount is silently detached there. The caller must have proved by MountSurvey.in_the_way that there is none.
+What protects what lies outside of the tree: symbolic links are unlinked and never followed; no directory is opened
+across a mount of our own namespace, and the kernel refuses (EBUSY) to remove a mount point. It does not refuse for a
+directory or file that is a mount point in another namespace only: that mount is silently detached there. The caller
+must have proved by MountSurvey.in_the_way that there is none.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ _ROUNDS = 64
 
 
 def tombstone_name(object_id: str, prefix: str = TOMBSTONE_PREFIX) -> str:
-    """A new hidden name for the delete of an object: prefix, id, dot, 16 hex digits (safety.md D1). For containerd prefix is "."."""
+    """A new hidden name for the delete of an object: prefix, id, dot, 16 hex digits (safety.md D1).
+
+    For containerd prefix is ".".
+    """
     return f"{prefix}{object_id}.{os.urandom(8).hex()}"
 
 
@@ -52,10 +56,11 @@ def parse_tombstone(name: str, prefix: str = TOMBSTONE_PREFIX) -> str | None:
 def hide(parent_fd: int, name: str, tombstone: str, where: str, tombstone_fd: int | None = None) -> bool:
     """Rename a tree to its tombstone in one step, never replacing anything. False: name is not there.
 
-    where: the path of parent_fd, for messages. tombstone_fd: the directory of the tombstone, if it is another one. The way back
-    (safety.md C2) is the same call with the names exchanged. The caller syncs the directories. A file system that cannot rename
-    without replacing (EINVAL) gets an empty directory of the tombstone's name first, which only a directory can then replace and only while
-    it is empty: so nothing is ever lost there either; a crash in between leaves an empty tombstone.
+    where: the path of parent_fd, for messages. tombstone_fd: the directory of the tombstone, if it is another one. The
+    way back (safety.md C2) is the same call with the names exchanged. The caller syncs the directories. A file system
+    that cannot rename without replacing (EINVAL) gets an empty directory of the tombstone's name first, which only a
+    directory can then replace and only while it is empty: so nothing is ever lost there either; a crash in between
+    leaves an empty tombstone.
     Raises AlreadyExists, Mounted (name is a mount point), WriteFailed.
     """
     target = parent_fd if tombstone_fd is None else tombstone_fd
@@ -99,10 +104,11 @@ def sync_dir(fd: int, where: str) -> None:
 def remove_tree(parent_fd: int, name: str, where: str) -> bool:
     """Remove the tree, file or symbolic link of that name. False: it is not there. Nothing is synced.
 
-    where: the path of parent_fd, for messages. It stops at the first error, with the path of that entry: what is left lies under a
-    tombstone, and the next run goes on with it. Memory and descriptors stay bounded for any depth and size.
-    Raises Mounted (met before anything across it was touched), WriteFailed, ChangedMeanwhile (entries are added all the time, or
-    a directory was moved away), Unreadable (before Linux 5.6, /proc does not tell the mount of a descriptor).
+    where: the path of parent_fd, for messages. It stops at the first error, with the path of that entry: what is left
+    lies under a tombstone, and the next run goes on with it. Memory and descriptors stay bounded for any depth and
+    size.
+    Raises Mounted (met before anything across it was touched), WriteFailed, ChangedMeanwhile (entries are added all the
+    time, or a directory was moved away), Unreadable (before Linux 5.6, /proc does not tell the mount of a descriptor).
     """
     if name in ("", ".", "..") or "/" in name:
         raise ValueError(f"not a name: {name!r}")
@@ -135,9 +141,11 @@ class _Removal:
         self._levels: list[_Level] = []
         self._closed = 0  # so many of the outermost levels are closed
         self._has_openat2 = True
-        self._refills = 0  # for the whole tree: a level of its own is made anew each time that somebody makes its directory again
-        # For each depth, whether the last directory there was empty. It decides only what is tried first: rmdir costs less than
-        # opening an empty directory, and is lost on the others.
+        self._refills = (
+            0  # for the whole tree: a level of its own is made anew each time that somebody makes its directory again
+        )
+        # For each depth, whether the last directory there was empty. It decides only what is tried first: rmdir costs
+        # less than opening an empty directory, and is lost on the others.
         self._guess: list[bool] = [True]
 
     def close(self) -> None:
@@ -246,7 +254,9 @@ class _Removal:
             level.more = True
             self._refills += 1
             if self._refills >= _ROUNDS:
-                raise ChangedMeanwhile(self._path(""), "entries are added while it is being removed", "Stop who adds them.")
+                raise ChangedMeanwhile(
+                    self._path(""), "entries are added while it is being removed", "Stop who adds them."
+                )
 
     def _reopen(self, level: _Level, below_fd: int) -> None:
         """Open the directory around below_fd again, and make sure that it still is the one that we came through."""
@@ -261,7 +271,10 @@ class _Removal:
         self._closed -= 1
 
     def _remove_empty(self, directory_fd: int, name: str) -> bool:
-        """rmdir; False: it is not empty. Gone, or replaced by something else, counts as removed: the level above looks again."""
+        """rmdir; False: it is not empty.
+
+        Gone, or replaced by something else, counts as removed: the level above looks again.
+        """
         try:
             os.rmdir(name, dir_fd=directory_fd)
         except OSError as error:
@@ -284,7 +297,10 @@ class _Removal:
             os.close(path_fd)
 
     def _try_openat2(self) -> bool:
-        """Whether openat2 works here. ENOSYS: before Linux 5.6. EPERM: some containers' filters say so of what they do not know."""
+        """Whether openat2 works here. ENOSYS: before Linux 5.6.
+
+        EPERM: some containers' filters say so of what they do not know.
+        """
         try:
             os.close(syscalls.open_beneath(self._parent_fd, ".", os.O_PATH | os.O_DIRECTORY, _WITHIN))
         except OSError as error:
@@ -306,4 +322,3 @@ class _Removal:
 def _identity(fd: int) -> tuple[int, int]:
     status = os.fstat(fd)
     return (status.st_dev, status.st_ino)
-

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Unmounting all that is at or below a path, without reaching what lies behind it (safety.md D4, contracts README R4).
 
-An unmount below a shared mount also happens below its peers, for example the volume that a bind mount shows. So each mount is made
-private before anything is unmounted below it; only the unmount of the topmost one may spread, to the copies of it in other namespaces.
-Such a copy stays where it has mounts of its own below it: the caller's next MountSurvey finds it. Never MNT_DETACH or MNT_FORCE.
+An unmount below a shared mount also happens below its peers, for example the volume that a bind mount shows. So each
+mount is made private before anything is unmounted below it; only the unmount of the topmost one may spread, to the
+copies of it in other namespaces. Such a copy stays where it has mounts of its own below it: the caller's next
+MountSurvey finds it. Never MNT_DETACH or MNT_FORCE.
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ class Step(NamedTuple):
 def plan_unmount(table: MountTable, path: str) -> list[Step]:
     """The steps that unmount all at or below path, each visible when its turn comes. Pure.
 
-    Below each mount its children come in the order of their points: one that covers another (or its own parent, when stacked) goes
-    first. A mount with children is made private as soon as nothing covers it, so before any other child is unmounted.
+    Below each mount its children come in the order of their points: one that covers another (or its own parent, when
+    stacked) goes first. A mount with children is made private as soon as nothing covers it, so before any other child
+    is unmounted.
     """
     tops, children = _family(table, path)
     steps: list[Step] = []
@@ -84,7 +86,10 @@ def _family(table: MountTable, path: str) -> tuple[list[Mount], dict[int, list[M
 
 
 def _children_of(mount: Mount, children: dict[int, list[Mount]], steps: list[Step]) -> Iterator[Mount]:
-    """The children in their order; the step that makes the mount private comes before the first that does not cover it."""
+    """The children in their order.
+
+    The step that makes the mount private comes before the first that does not cover it.
+    """
     private = False
     for child in children.get(mount.mount_id, ()):
         if child.point != mount.point and not private:
@@ -96,9 +101,9 @@ def _children_of(mount: Mount, children: dict[int, list[Mount]], steps: list[Ste
 def outside_peers(survey: MountSurvey, path: str) -> list[str]:
     """Mounts elsewhere that would lose what is stacked on a shared mount at or below path, in words.
 
-    A covered mount cannot be made private, since no path leads to it; unmounting what covers it spreads to its peers. That concerns
-    the topmost stack only: below it all has been made private by then. Copies of a covered mount at the same place in other namespaces
-    are meant to go.
+    A covered mount cannot be made private, since no path leads to it; unmounting what covers it spreads to its peers.
+    That concerns the topmost stack only: below it all has been made private by then. Copies of a covered mount at the
+    same place in other namespaces are meant to go.
     """
     tops, children = _family(survey.own, path)
     places: dict[str, list[object]] = {}
@@ -118,7 +123,9 @@ def outside_peers(survey: MountSurvey, path: str) -> list[str]:
         for mount in table.mounts:
             for group in _groups(mount, "shared:", "master:"):
                 if group in places and table.location(mount) not in places[group]:
-                    told.append(table.describe(mount) + ("" if pid is None else f" in the mount namespace of pid {pid}"))
+                    told.append(
+                        table.describe(mount) + ("" if pid is None else f" in the mount namespace of pid {pid}")
+                    )
     return told
 
 
@@ -128,13 +135,16 @@ def _groups(mount: Mount, *kinds: str) -> list[str]:
 
 
 def unmount_all(path: str, timeout: float = 2.0, proc: str = "/proc", any_namespace: bool = False) -> list[str]:
-    """Unmount all that is at or below path; returns the mount points, in the order of unmounting; [] where nothing was mounted.
+    """Unmount all that is at or below path; returns the mount points, in the order of unmounting.
 
-    path: absolute, normalised, without symbolic links. timeout: seconds to try again while a mount is busy (field problem 35), for the
-    whole call. any_namespace: also where this is not pid 1's mount namespace (tests, an offline image).
-    Raises NotProved (another namespace than pid 1's), Mounted (it would reach a peer; or something stayed), InUse (busy; names
-    the users that can be seen), ChangedMeanwhile, WriteFailed, Unreadable. What was unmounted before an error stays unmounted, and what was
-    made private stays private.
+    [] where nothing was mounted.
+
+    path: absolute, normalised, without symbolic links. timeout: seconds to try again while a mount is busy (field
+    problem 35), for the whole call. any_namespace: also where this is not pid 1's mount namespace (tests, an offline
+    image).
+    Raises NotProved (another namespace than pid 1's), Mounted (it would reach a peer; or something stayed), InUse
+    (busy; names the users that can be seen), ChangedMeanwhile, WriteFailed, Unreadable. What was unmounted before an
+    error stays unmounted, and what was made private stays private.
     """
     table = MountTable.read("self", proc)
     if not table.at_or_below(path):
@@ -186,7 +196,10 @@ def _apply(step: Step, table: MountTable, proc: str, deadline: float) -> bool:
 
 
 def _change(step: Step, table: MountTable) -> None:
-    """Act on exactly this mount: its directory is opened without following links, and both mount ids are compared first."""
+    """Act on exactly this mount.
+
+    Its directory is opened without following links, and both mount ids are compared first.
+    """
     mount = step.mount
     holder = mount
     while holder.point == mount.point:
@@ -211,7 +224,10 @@ def _change(step: Step, table: MountTable) -> None:
 
 
 def _open_directory(path: str) -> int:
-    """Open a directory by its absolute path; a symbolic link anywhere in it is an error (field problem 11). Raises OSError."""
+    """Open a directory by its absolute path; a symbolic link anywhere in it is an error (field problem 11).
+
+    Raises OSError.
+    """
     flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     current = os.open("/", flags)
     for name in path.split("/"):
@@ -230,10 +246,12 @@ def _users(point: str, proc: str) -> str:
 
 
 def users_below(path: str, proc: str = "/proc") -> list[str]:
-    """The processes with a working directory, root, executable, descriptor or mapping at or below path, in words. Best effort.
+    """The processes with a working directory, root, executable, descriptor or mapping at or below path, in words.
 
-    Only links in /proc are read, never what they point to, which may hang. A process that cannot be read is left out: an empty list
-    proves nothing.
+    Best effort.
+
+    Only links in /proc are read, never what they point to, which may hang. A process that cannot be read is left out:
+    an empty list proves nothing.
     """
     found = []
     for pid in os.listdir(proc):

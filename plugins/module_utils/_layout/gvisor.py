@@ -37,7 +37,7 @@ _NAMES = r"[A-Za-z0-9_+.\-]+"
 _LEGACY_NAMES = r"[A-Za-z0-9_+.,\-]+"  # the seed's class [\w+-\.] has a range, which lets a comma in
 _STATE, _LOCK = ".state", ".lock"
 _REMOVAL = ("filestore", "socket", "temporary", "state", "lock")
-_SOCKET_PLACES = ("/var/run", "/run", "/tmp")  # beside the root directory itself
+_SOCKET_PLACES = {"/var/run", "/run", "/tmp"}  # beside the root directory itself
 
 
 class _Runsc(Layout):
@@ -223,16 +223,12 @@ def _read_state(part: Part) -> Document:
 def _sockets(root: Directory, reading: Reading) -> list[Part]:
     """Control sockets of a sandbox: in its root directory, and where its state says, if runsc would put one there."""
     name = f"runsc-{reading.sandbox_id}.sock"
-    places = {}
-    for document in reading.documents:
-        recorded = _mapping(document.content, "sandbox").get("controlSocketPath")
-        if isinstance(recorded, str) and os.path.basename(recorded) == name:
-            places[os.path.dirname(recorded)] = document.container_id
+    recorded = [_mapping(document.content, "sandbox").get("controlSocketPath") for document in reading.documents]
+    places = {os.path.dirname(path) for path in recorded if isinstance(path, str) and os.path.basename(path) == name}
     found = [_entry(root, name, "socket", reading.sandbox_id, stat.S_ISSOCK)]
     found += [
-        _elsewhere(place, name, "socket", container_id, stat.S_ISSOCK)
-        for place, container_id in places.items()
-        if place in _SOCKET_PLACES and place != root.path
+        _elsewhere(place, name, "socket", reading.sandbox_id, stat.S_ISSOCK)
+        for place in sorted(places & _SOCKET_PLACES - {root.path})
     ]
     return [part for part in found if part is not None]
 
@@ -256,11 +252,8 @@ def _filestores_in(places: dict[str, str], sandbox_id: str) -> list[Part]:
 def _elsewhere(place: str, name: str, role: str, container_id: str, kind: Callable[[int], bool]) -> Part | None:
     """An entry of a directory outside the root. That directory is opened again only if the entry is to be removed."""
     try:
-        directory = open_given(place)
-        if directory is None:
-            return None
-        with directory:
-            return _entry(directory, name, role, container_id, kind)
+        with open_given(place) as directory:
+            return _entry(directory, name, role, container_id, kind) if directory.exists else None
     except Unreadable:
         return None  # what cannot be read is kept: only a Part can be removed
 

@@ -103,7 +103,18 @@ class SandboxState(Item):
         changes: list[Change] = [*self._missing_lock(), *writes]
         if writes:
             self._refuse_unless_dead(view, creating=not exists)
-        return Plan("updated" if exists else "created", tuple(changes)) if changes else Plan()
+        if not changes:
+            return Plan(note=self._damage())
+        return Plan("updated" if exists else "created", tuple(changes))
+
+    def _damage(self) -> str:
+        """What is wrong with documents that the user did not give, and that are therefore left as they are."""
+        own = [document for document in self.reading.documents if document.container_id == self.container_id]
+        return " ".join(
+            f"{document.path}: {document.problem}. Give documents.{document.name} to write it again."
+            for document in own
+            if document.problem
+        )
 
     def _own_parts(self) -> list[Part]:
         return [part for part in self.reading.parts if part.container_id == self.container_id]

@@ -8,14 +8,14 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import LockTimeout
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import LockTimeout, StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import HeldLock, LockBudget, acquire
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import masked
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Document, Part, Reading
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import Selection
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Verdict, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import UNKNOWN, Verdict, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 
@@ -31,8 +31,26 @@ def report_all(
 ) -> list[dict[str, Any]]:
     """The entries of all selected sandboxes: all files first, then the processes, from one view (safety.md B4)."""
     names = selection.sandbox_ids if selection.sandbox_ids is not None else sorted(tree.names(view))
-    looks = [look_at(tree, name, view, budget) for name in names]
-    return [report(tree, look, view, selection.container_id, with_documents) for look in looks]
+    looks = [_look_or_problem(tree, name, view, budget) for name in names]
+    return [
+        report(tree, look, view, selection.container_id, with_documents)
+        if isinstance(look, Look)
+        else _unreadable(tree, name, look)
+        for name, look in zip(names, looks)
+    ]
+
+
+def _look_or_problem(tree: Tree, name: str, view: HostView, budget: LockBudget) -> Look | StateError:
+    """One sandbox that cannot be read never stops the listing of the others (field problem 31)."""
+    try:
+        return look_at(tree, name, view, budget)
+    except StateError as error:
+        return error
+
+
+def _unreadable(tree: Tree, name: str, error: StateError) -> dict[str, Any]:
+    reasons = [str(error)]
+    return {"sandbox_id": name, "layout": tree.layout.name, "exists": True, "verdict": UNKNOWN, "evidence": reasons}
 
 
 def look_at(tree: Tree, sandbox_id: str, view: HostView, budget: LockBudget) -> Look:
@@ -76,10 +94,10 @@ def report(tree: Tree, look: Look, view: HostView, container_id: str, with_docum
         "verdict": verdict.kind,
         "evidence": [f"{one.path}: {one.problem}" for one in documents if one.problem] + list(verdict.reasons),
         "paths": [part.path for part in parts],
-        "missing": list(reading.missing),
+        **({"missing": list(reading.missing)} if reading.missing else {}),
         "age": _age(parts),
         "size": sum(part.facts.size for part in parts),
-        "containers": [_container(name, parts, documents, with_documents) for name in _containers(parts)],
+        "containers": [_container(name, documents, with_documents) for name in _containers(parts)],
     }
 
 
@@ -100,13 +118,9 @@ def _containers(parts: list[Part]) -> list[str]:
     return sorted({part.container_id for part in parts})
 
 
-def _container(name: str, parts: list[Part], documents: list[Document], with_documents: bool) -> dict[str, Any]:
+def _container(name: str, documents: list[Document], with_documents: bool) -> dict[str, Any]:
     own = [one for one in documents if one.container_id == name]
-    entry: dict[str, Any] = {
-        "container_id": name,
-        "paths": [part.path for part in parts if part.container_id == name],
-        "problems": [one.problem for one in own if one.problem],
-    }
+    entry: dict[str, Any] = {"container_id": name, "problems": [one.problem for one in own if one.problem]}
     if with_documents:
         entry["documents"] = {one.name: masked(one.content) for one in own if not one.problem}
     return entry

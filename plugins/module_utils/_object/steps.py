@@ -178,15 +178,16 @@ def _batch(waiting: list[tuple[Item, Plan]], how: Run) -> tuple[list[Outcome], l
     """Lock as many items as may be held, apply them, release. Returns what is done and what is still to do.
 
     Only the first item of a batch waits for its first lock, since nothing is held then (C1). An item whose lock is
-    taken by somebody else is put off, and is the first of a later batch.
+    taken by somebody else is put off to the end, where it is the first of a batch of its own.
     """
     done: list[Outcome] = []
     held: list[Held] = []
     put_off: list[tuple[Item, Plan]] = []
+    rest: list[tuple[Item, Plan]] = []
     try:
         for position, (item, plan) in enumerate(waiting):
             if sum(len(one.item.locks) for one in held) >= _MOST_LOCKS:
-                put_off += waiting[position:]
+                rest = waiting[position:]
                 break
             try:
                 _lock_all(item, None if held else how.budget)
@@ -200,7 +201,7 @@ def _batch(waiting: list[tuple[Item, Plan]], how: Run) -> tuple[list[Outcome], l
     finally:
         for one in held:
             one.item.release()
-    return done, put_off
+    return done, rest + put_off
 
 
 def _lock_all(item: Item, budget: LockBudget | None) -> None:

@@ -21,33 +21,24 @@ class Tree:
         self.layout = layout
         self._host_root = host_root
         self._given = given
-        self.directories: dict[str, Directory] = {}
-        for rule in layout.roots:
-            found = self._open(rule.option, rule.default, None)
-            self.directories[rule.option] = found or Directory(-1, self._shown(rule.option, rule.default))
+        self.directories = {rule.option: self._open(rule.option, rule.default, None) for rule in layout.roots}
 
-    def _open(self, option: str, default: str, create_mode: int | None) -> Directory | None:
+    def _open(self, option: str, default: str, create_mode: int | None) -> Directory:
         path = self._given.get(option)
         if path is not None:
             return open_given(path, create_mode)
         return open_below(self._host_root, default, create_mode)
 
-    def _shown(self, option: str, default: str) -> str:
-        path = self._given.get(option)
-        return path if path is not None else self._host_root.rstrip("/") + default
-
     @property
     def exists(self) -> bool:
         """Whether any of the roots exists; without them there are no objects."""
-        return any(directory.fd >= 0 for directory in self.directories.values())
+        return any(directory.exists for directory in self.directories.values())
 
     def create(self) -> None:
         """Make the roots that are missing, with the mode that the runtime gives them."""
         for rule in self.layout.roots:
-            if self.directories[rule.option].fd < 0:
-                made = self._open(rule.option, rule.default, rule.mode)
-                assert made is not None  # a mode was given
-                self.directories[rule.option] = made
+            if not self.directories[rule.option].exists:
+                self.directories[rule.option] = self._open(rule.option, rule.default, rule.mode)
 
     def names(self, view: HostView) -> dict[str, list[str]]:
         """Sandbox id to file names, listed once in a view."""

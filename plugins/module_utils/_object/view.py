@@ -9,7 +9,7 @@ from typing import Any, Callable, TypeVar
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import sight
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import ProcessTable
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import ProcessTable, describe
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import Listeners, listeners
 
 _Fact = TypeVar("_Fact")
@@ -60,4 +60,7 @@ class HostView:
         if self._host_root != "/":
             return f"host_root {self._host_root} may be another host's tree (sees_all_processes=true asserts otherwise)"
         seen = self.once("sight", sight)
-        return "" if seen.all else f"not all processes are visible here: {seen.why_not}"
+        if not seen.all:
+            return f"not all processes are visible here: {seen.why_not}"
+        hidden = self.processes.incomplete
+        return f"not all processes can be read: {describe(hidden[0])}" if hidden else ""
