@@ -88,13 +88,14 @@ class Reading(NamedTuple):
 class Claim(NamedTuple):
     """A process that has to do with a sandbox. proved: it owns it for certain; otherwise it may.
 
-    why: what proves or suggests it, as the end of the sentence "<process> …".
+    why: what proves or suggests it, as the end of the sentence "<process> …". rank: lowest is told first.
     stop_order: in which order owners are stopped, lowest first; None: not ours to stop, and remedy says who does.
     """
 
     process: Process
     proved: bool
     why: str
+    rank: int = 0
     stop_order: int | None = None
     remedy: str = ""
 

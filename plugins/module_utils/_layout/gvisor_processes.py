@@ -17,7 +17,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Reading
 
-_COMMANDS_FIRST, _SANDBOX_NEXT, _GOFER_LAST = 0, 1, 2  # a command that ran on would clean up, or start again, beside us
+# Stopped in this order: a command that ran on would clean up, or start again, beside us.
+_STOP_ORDER = {"runsc": 0, "runsc-sandbox": 1, "runsc-gofer": 2}
+# Told in this order: the sandbox itself is what a user looks for.
+_RANK = {"runsc-sandbox": 0, "runsc": 1, "runsc-gofer": 2}
 _ASK_ENGINE = "Remove the container with its engine (ctr, crictl, docker): its shim still serves it."
 
 
@@ -26,7 +29,7 @@ def claim(process: Process, root: Directory, reading: Reading) -> Claim | None:
     kind = _kind(process)
     if kind.startswith("containerd-shim"):
         return _claim_of_shim(process, root, reading)
-    if kind not in ("runsc", "runsc-sandbox", "runsc-gofer"):
+    if kind not in _RANK:
         return _claim_by_cgroup(process, reading)
     why = _why(kind, process.argv, reading)
     if not why:
@@ -35,9 +38,8 @@ def claim(process: Process, root: Directory, reading: Reading) -> Claim | None:
     if place is False:
         return None
     if place is None:
-        return Claim(process, False, "names it, and it cannot be told in which root directory")
-    order = {"runsc": _COMMANDS_FIRST, "runsc-sandbox": _SANDBOX_NEXT, "runsc-gofer": _GOFER_LAST}[kind]
-    return Claim(process, True, why, order)
+        return Claim(process, False, "names it, and it cannot be told in which root directory", _RANK[kind])
+    return Claim(process, True, why, _RANK[kind], _STOP_ORDER[kind])
 
 
 def _kind(process: Process) -> str:
@@ -104,7 +106,7 @@ def _claim_of_shim(process: Process, root: Directory, reading: Reading) -> Claim
         return None
     namespace = _option(process.argv, "namespace")
     proved = bool(namespace) and os.path.basename(root.path) == namespace
-    return Claim(process, proved, "serves its pod", None, _ASK_ENGINE)
+    return Claim(process, proved, "serves its pod", remedy=_ASK_ENGINE)
 
 
 def _claim_by_cgroup(process: Process, reading: Reading) -> Claim | None:

@@ -71,7 +71,7 @@ def _claims(layout: Layout, directories: dict[str, Directory], reading: Reading,
         if process is not None and not process.dead:
             found[process.pid] = process
     claims = [layout.claim(process, directories, reading) for process in found.values()]
-    return sorted((claim for claim in claims if claim is not None), key=lambda claim: claim.process.pid)
+    return sorted((claim for claim in claims if claim is not None), key=lambda claim: (claim.rank, claim.process.pid))
 
 
 def _fate(recorded: RecordedProcess, view: HostView) -> tuple[str, bool]:

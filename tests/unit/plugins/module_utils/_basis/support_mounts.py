@@ -12,11 +12,11 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Callable, Iterator
+from typing import Callable
 
 import pytest
-
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -98,7 +98,7 @@ def another_namespace(prepare: Callable[[], None]) -> Iterator[int]:
 
 
 def run(*command: str) -> None:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, f"{command}: {done.stdout}"
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import mounts
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import Mount, MountTable
@@ -68,7 +67,12 @@ def test_unreadable_is_not_absent(tmp_path: Path) -> None:
 
 def test_R4_at_or_below_compares_components() -> None:
     found = table(
-        line(1, 0, "/"), line(2, 1, "/a/b"), line(3, 1, "/a/bc"), line(4, 2, "/a/b/c"), line(5, 1, "/a/b-"), line(6, 1, "/a/b0")
+        line(1, 0, "/"),
+        line(2, 1, "/a/b"),
+        line(3, 1, "/a/bc"),
+        line(4, 2, "/a/b/c"),
+        line(5, 1, "/a/b-"),
+        line(6, 1, "/a/b0"),
     )
     assert points(found.at_or_below("/a/b")) == ["/a/b", "/a/b/c"]
     assert points(found.at_or_below("/a/b/c")) == ["/a/b/c"]
@@ -139,7 +143,9 @@ def test_describe_names_the_source_of_a_bind() -> None:
 
 
 @support.needs_root
-@pytest.mark.parametrize("name", ["plain", "with space", "tab\t", "new\nline", "back\\slash", "h#sh", os.fsdecode(b"\xff\xfe"), "ü"])
+@pytest.mark.parametrize(
+    "name", ["plain", "with space", "tab\t", "new\nline", "back\\slash", "h#sh", os.fsdecode(b"\xff\xfe"), "ü"]
+)
 def test_R4_real_names_are_found(tmp_path: Path, name: str) -> None:
     def work() -> None:
         point = f"{tmp_path}/{name}"

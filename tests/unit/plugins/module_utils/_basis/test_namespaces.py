@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
-
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import namespaces
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable, parse_mountinfo
@@ -110,8 +110,16 @@ def test_D3_a_namespace_without_processes_that_a_mount_holds(tmp_path: Path) -> 
     def work() -> None:
         support.make(f"{tmp_path}/tree/a")
         (tmp_path / "pin").touch()
-        with support.another_namespace(lambda: support.tmpfs(f"{tmp_path}/tree/a")) as pid:
-            support.bind(f"/proc/{pid}/ns/mnt", f"{tmp_path}/pin")
+        # The kernel lets a namespace hold only younger ones, and numbers them by processor: not every one will do.
+        for _attempt in range(50):
+            with support.another_namespace(lambda: support.tmpfs(f"{tmp_path}/tree/a")) as pid:
+                bound = subprocess.run(
+                    ["mount", "--bind", f"/proc/{pid}/ns/mnt", f"{tmp_path}/pin"],
+                    stderr=subprocess.DEVNULL,
+                    check=False,
+                )
+            if bound.returncode == 0:
+                break
         found = MountSurvey.read().in_the_way(f"{tmp_path}/tree")
         assert [(item.pid, item.path) for item in found] == [(None, f"{tmp_path}/tree/a")]
         assert found[0].text == f"tmpfs on {tmp_path}/tree/a in a mount namespace without processes"
@@ -129,7 +137,9 @@ def test_D3_overlay_and_tmpfs_are_told_by_their_own_device(tmp_path: Path) -> No
             survey = MountSurvey.read()
             assert of(survey.in_the_way(f"{tmp_path}/rootfs/x"), pid) == [f"{tmp_path}/rootfs/x"]
             assert survey.in_the_way(f"{tmp_path}/lower") == []
-            assert [item.text for item in survey.in_the_way(f"{tmp_path}/rootfs")][0] == f"overlay on {tmp_path}/rootfs"
+            assert (
+                next(item.text for item in survey.in_the_way(f"{tmp_path}/rootfs")) == f"overlay on {tmp_path}/rootfs"
+            )
 
     support.in_private_namespace(work)
 
@@ -196,7 +206,12 @@ def test_D3_cost_of_a_lookup_does_not_grow_with_namespaces() -> None:
     rows += [f"{number} 1 0:5 / /run/{number:06}/rootfs rw - tmpfs none rw\n" for number in range(2, 5000)]
     mounts = parse_mountinfo("".join(rows))
     others = [
-        (pid, MountTable(mount._replace(mount_id=pid * 10000 + mount.mount_id, parent_id=pid * 10000 + 1) for mount in mounts[1:]))
+        (
+            pid,
+            MountTable(
+                mount._replace(mount_id=pid * 10000 + mount.mount_id, parent_id=pid * 10000 + 1) for mount in mounts[1:]
+            ),
+        )
         for pid in (10, 11, 12)
     ]
     for pid, table in others:

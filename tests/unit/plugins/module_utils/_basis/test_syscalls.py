@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Callable, ContextManager
 
 import pytest
-
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls, unmounting
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     ChangedMeanwhile,
@@ -36,8 +36,9 @@ def share(path: str) -> None:
     syscalls.set_propagation(path, syscalls.MS_SHARED)
 
 
-def another_keeping_propagation(prepare: Callable[[], None]) -> ContextManager[int]:
+def another_keeping_propagation(prepare: Callable[[], None]) -> AbstractContextManager[int]:
     """Like support.another_namespace, but mounts still spread into it."""
+
     def enter() -> None:
         assert ctypes.CDLL(None).unshare(syscalls.CLONE_NEWNS) == 0
         prepare()

@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""System calls: which are worth a fault, how strace is told to make one, and what it wrote."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT
+
+KILL = "SIGKILL"
+# The errors that each call can meet. Calls that change something: a crash before any of them is another state of the disk.
+_SPACE, _RIGHTS = ("ENOSPC", "EIO"), ("EACCES", "EIO")
+CHANGING: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("creat", "mkdir", "mkdirat", "mknod", "mknodat"), ("ENOSPC", "EACCES", "EIO")),
+    **dict.fromkeys(("link", "linkat", "symlink", "symlinkat"), ("ENOSPC", "EACCES", "EIO")),
+    **dict.fromkeys(("rename", "renameat", "renameat2"), ("ENOSPC", "EACCES", "EIO")),
+    **dict.fromkeys(("write", "pwrite64", "writev", "sendfile", "copy_file_range", "fallocate"), _SPACE),
+    **dict.fromkeys(("truncate", "ftruncate"), ("EIO",)),
+    **dict.fromkeys(("fsync", "fdatasync", "sync_file_range"), _SPACE),
+    **dict.fromkeys(("unlink", "unlinkat", "rmdir"), ("EACCES", "EPERM", "EIO")),
+    **dict.fromkeys(("chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat"), ("EPERM", "EIO")),
+    **dict.fromkeys(("setxattr", "lsetxattr", "fsetxattr"), ("ENOSPC", "EPERM")),
+    **dict.fromkeys(("removexattr", "lremovexattr", "fremovexattr"), ("EPERM",)),
+    **dict.fromkeys(("utime", "utimes", "utimensat"), ("EPERM",)),
+    **dict.fromkeys(("mount", "umount2"), ("EPERM", "EBUSY")),
+}
+READING: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("stat", "lstat", "fstat", "newfstatat", "statx", "access", "faccessat", "faccessat2"), _RIGHTS),
+    **dict.fromkeys(("readlink", "readlinkat"), _RIGHTS),
+    **dict.fromkeys(("read", "pread64", "getdents64"), ("EIO",)),
+    **dict.fromkeys(("listxattr", "llistxattr", "flistxattr", "getxattr", "lgetxattr", "fgetxattr"), ("EIO",)),
+    "flock": ("ENOLCK",),
+}
+OPENING = ("open", "openat")  # changing or reading, as their flags say
+_CALL = re.compile(r"(\w+)\((.*?)(?:\)\s+= .*|\s*<unfinished \.\.\.>.*)")
+_PATH = re.compile(r'(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"([^"]*)"|\d+<([^>]*)>')
+
+
+class Call(NamedTuple):
+    """A system call of a traced run. number: it is the how-manieth of its name, from 1 on. text: its arguments."""
+
+    name: str
+    number: int
+    text: str
+
+    @property
+    def changes(self) -> bool:
+        """Whether the call can change the disk."""
+        if self.name in OPENING:
+            return bool(re.search(r"O_CREAT|O_TRUNC|O_WRONLY|O_RDWR", self.text))
+        return self.name in CHANGING
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """The errors that it can meet."""
+        if self.name in OPENING:
+            return ("ENOSPC", "EACCES", "EIO") if "O_CREAT" in self.text else ("EACCES", "EIO")
+        return CHANGING.get(self.name) or READING[self.name]
+
+    def paths(self) -> list[str]:
+        """The paths below ROOT that its arguments name, as "@ROOT@/…"."""
+        found = []
+        for directory, name, descriptor in _PATH.findall(self.text):
+            path = descriptor or (name if name.startswith("/") or not directory else f"{directory}/{name}".rstrip("/."))
+            if path == ROOT or path.startswith(f"{ROOT}/"):
+                found.append(path)
+        return found
+
+
+class Point(NamedTuple):
+    """A fault at a call: an error's name, or KILL, which comes before the call does anything."""
+
+    call: Call
+    fault: str
+
+    @property
+    def kills(self) -> bool:
+        return self.fault == KILL
+
+    def __str__(self) -> str:
+        return f"{self.fault} at {self.call.name} {self.call.number}: {self.call.name}({self.call.text})"
+
+
+def words(pid: int, trace: Path, paths: list[Path], point: Point | None) -> list[str]:
+    """The strace command for a process. paths: the only ones that count; none: all do."""
+    calls = ",".join(f"?{name}" for name in (*OPENING, *CHANGING, *READING))
+    command = ["strace", "-qq", "-y", "-s", "0", "-e", "signal=none", "-o", str(trace), "-p", str(pid), "-e", f"trace={calls}"]
+    for path in paths:
+        command += ["-P", str(path)]
+    if point is not None:
+        fault = f"signal={KILL}" if point.kills else f"error={point.fault}"
+        command += ["-e", f"inject={point.call.name}:{fault}:when={point.call.number}"]
+    return command
+
+
+def calls(trace: Path, root: Path) -> list[Call]:
+    """The calls that a trace shows, in order."""
+    found: list[Call] = []
+    counts: dict[str, int] = {}
+    for line in trace.read_text(encoding="utf-8", errors="replace").splitlines():
+        match = _CALL.fullmatch(line)
+        if match:
+            name, text = match[1], match[2].replace(str(root), ROOT)
+            counts[name] = counts.get(name, 0) + 1
+            found.append(Call(name, counts[name], _without_chance(text)))
+    return found
+
+
+def _without_chance(text: str) -> str:
+    """Arguments without what differs between runs: addresses, sizes and numbers of descriptors."""
+    return re.sub(r"\{[^}]*\}|0x[0-9a-f]+(?: /\*[^*]*\*/)?|\b\d+(?=<)", "_", text)
