@@ -222,7 +222,7 @@ def main() -> None:
         wishes = wishes_of(task.params, layout)
         tree = Tree(layout, task.params["host_root"], {"run_root": task.params["run_root"]})
     except StateError as error:
-        task.refuse(error)
+        task.fail_json(str(error))
     change_items(task, "sandboxes", [SandboxState(wish, tree) for wish in wishes])
 
 

@@ -148,8 +148,8 @@ def main() -> None:
         tree = Tree(layout, task.params["host_root"], {"run_root": task.params["run_root"]})
         entries = report_all(tree, selection, task.new_view(), budget_of(task), task.params["with_documents"])
     except StateError as error:
-        task.refuse(error)
-    task.finish(changed=False, msg=in_words(entries), sandboxes=entries)
+        task.fail_json(str(error))
+    task.exit_json(changed=False, msg=in_words(entries), sandboxes=entries)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ _TOO_LONG = "/(a path of more than a page)"
 _INFO = re.compile(rb"^(mnt_id|ino|lock):\t(.*)$", re.MULTILINE)
 _INFO_LIMIT = 1 << 20
 # File systems whose stat may wait for a server or a daemon for ever.
-_REMOTE = ("fuse", "nfs", "cifs", "smb3", "9p", "ceph", "afs", "autofs", "virtiofs", "gfs2", "lustre", "beegfs")
+REMOTE = ("fuse", "nfs", "cifs", "smb3", "9p", "ceph", "afs", "autofs", "virtiofs", "gfs2", "lustre", "beegfs")
 
 
 class Holder(NamedTuple):
@@ -110,7 +110,7 @@ class _Wanted:
             return mount.device, number
         if known and (not self._examine_all or mount.device in self._devices):
             return None
-        if mount.device not in self._devices and mount.fstype.partition(".")[0] in _REMOTE:
+        if mount.device not in self._devices and mount.fstype.partition(".")[0] in REMOTE:
             return None
         status = os.stat(link)
         inode = (status.st_dev, status.st_ino)

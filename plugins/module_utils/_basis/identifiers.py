@@ -13,26 +13,24 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 # What containerd, both Kata runtimes and runsc all accept: containerd's rule, and Kata wants two characters.
 _NEW_NAME = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 _NEW_NAME_RULE = (
-    "a new name has 2 to 76 letters (A-Z, a-z) and digits, with single '.', '_' or '-' between them: "
+    "A new name has 2 to 76 letters (A-Z, a-z) and digits, with single '.', '_' or '-' between them: "
     "what every runtime accepts"
 )
 _NEW_NAME_BYTES = 76
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_FILE_NAME_BYTES = 255
+FILE_NAME_BYTES = 255  # of every Linux file system that matters
 
 
 class NameRule(NamedTuple):
     """Which names a layout can have on disk.
 
     characters: a regular expression for the whole name, or empty for any single path component.
-    described: the same in words. extra_bytes: what file names of the layout add to one name.
-    copies: how often the name can occur in one file name.
+    described: the same in words. extra_bytes: what file names of the layout add to it at least.
     """
 
     characters: str = ""
     described: str = ""
     extra_bytes: int = 0
-    copies: int = 1
 
 
 def as_name(value: Any, option: str) -> str:
@@ -71,13 +69,15 @@ def check_known_name(name: str, option: str, rule: NameRule) -> str:
     if _CONTROL.search(name):
         raise InvalidInput(option, f"{name!r} has a control character or is not valid Unicode", "Give the exact name.")
     if rule.characters and not re.fullmatch(rule.characters, name):
-        raise InvalidInput(option, f"'{name}' cannot be a name in this layout", f"Its names have only {rule.described}.")
-    size = len(name.encode("utf-8")) * rule.copies + rule.extra_bytes
-    if size > _FILE_NAME_BYTES:
+        raise InvalidInput(
+            option, f"'{name}' cannot be a name in this layout", f"Its names have only {rule.described}."
+        )
+    size = len(name.encode("utf-8")) + rule.extra_bytes
+    if size > FILE_NAME_BYTES:
         raise InvalidInput(
             option,
             f"'{name[:40]}…' is too long: its file name would have {size} bytes",
-            f"A file name has at most {_FILE_NAME_BYTES}.",
+            f"A file name has at most {FILE_NAME_BYTES}.",
         )
     return name
 
@@ -88,5 +88,5 @@ def check_new_name(name: str, option: str, rule: NameRule) -> str:
     size = len(name.encode("utf-8"))
     if not 2 <= size <= _NEW_NAME_BYTES or not _NEW_NAME.fullmatch(name):
         shown = name if size <= _NEW_NAME_BYTES else f"{name[:40]}… ({size} bytes)"
-        raise InvalidInput(option, f"'{shown}' cannot be the name of something new", f"{_NEW_NAME_RULE.capitalize()}.")
+        raise InvalidInput(option, f"'{shown}' cannot be the name of something new", f"{_NEW_NAME_RULE}.")
     return name

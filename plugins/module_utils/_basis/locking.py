@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -14,18 +13,20 @@ import time
 from types import TracebackType
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import open_by_others
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode, lock_holders
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    ChangedMeanwhile,
     LockTimeout,
     Unreadable,
     WriteFailed,
     os_reason,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe, read
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe
 
 _OWN_LOCKS = "/run/lock/sandboxed.containers"
 _RETRY_SECONDS = 0.02
+_MOST_REPLACED = 100
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -65,12 +66,11 @@ class LockBudget:
 class HeldLock:
     """A flock that is held, on the inode that the path names. Closing releases it (K11)."""
 
-    def __init__(self, place: LockPlace, descriptor: int, made: bool) -> None:
+    def __init__(self, place: LockPlace, descriptor: int, inode: Inode, made: bool) -> None:
         self.place = place
         self.fd = descriptor
+        self.inode = inode
         self.made = made
-        status = os.fstat(descriptor)
-        self.inode = (status.st_dev, status.st_ino)
 
     def release(self) -> None:
         if self.fd >= 0:
@@ -80,7 +80,9 @@ class HeldLock:
     def __enter__(self) -> HeldLock:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.release()
 
 
@@ -90,47 +92,85 @@ def acquire(place: LockPlace, budget: LockBudget | None, exclusive: bool = True)
     budget None: try once, never wait (safety.md C1: never wait while holding). After each acquisition the locked
     inode is compared with the one that the path names, and the whole is begun again if they differ (R2).
     Waiting is done by trying again with a fresh descriptor, so that our own waiters never look like a runtime that
-    waits (C3). Raises LockTimeout, which names the holder, and Unreadable for what is no lock object.
+    waits (C3). Raises LockTimeout, which names the holder, ChangedMeanwhile for a lock object that is replaced all
+    the time, Unreadable and WriteFailed for what cannot be opened or made.
     """
     operation = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB
+    replaced = 0
     while True:
-        opened = _open(place)
-        if opened is None:
-            return None
-        descriptor, made = opened
-        kept = False
+        result = _try(place, operation)
+        if not isinstance(result, _Missed):
+            return result
+        if result.busy:
+            if budget is None or not budget.wait():
+                raise _timeout(place, result.inode, budget)
+            continue
+        replaced += 1
+        if replaced > _MOST_REPLACED:
+            raise ChangedMeanwhile(place.path, "it is replaced again and again", "Find out who does that.")
+
+
+class _Missed(NamedTuple):
+    """A try that failed: busy, or the locked inode was not the one that the path names."""
+
+    inode: Inode
+    busy: bool
+
+
+def _try(place: LockPlace, operation: int) -> HeldLock | _Missed | None:
+    """One try; no descriptor stays open unless the lock is held."""
+    opened = _open(place)
+    if opened is None:
+        return None
+    descriptor, made = opened
+    kept = False
+    try:
+        status = os.fstat(descriptor)
+        inode = (status.st_dev, status.st_ino)
         try:
             fcntl.flock(descriptor, operation)
-            if _is_current(place, descriptor):
-                kept = True
-                return HeldLock(place, descriptor, made)
-        except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
-                raise Unreadable(place.path, f"it cannot be locked: {os_reason(error)}") from error
-            if budget is None or not budget.wait():
-                raise _timeout(place, descriptor, budget) from error
-        finally:
-            if not kept:
-                os.close(descriptor)
+        except BlockingIOError:
+            return _Missed(inode, busy=True)
+        if not _is_current(place, inode, descriptor):
+            return _Missed(inode, busy=False)
+        kept = True
+        return HeldLock(place, descriptor, inode, made)
+    except OSError as error:
+        raise Unreadable(place.path, f"it cannot be locked: {os_reason(error)}") from error
+    finally:
+        if not kept:
+            os.close(descriptor)
 
 
 def _open(place: LockPlace) -> tuple[int, bool] | None:
     """A descriptor of the lock object and whether this call made it; None when it is absent and stays so."""
     flags = _OPEN_FLAGS | (os.O_DIRECTORY if place.name == "." else 0)
     try:
-        if place.create_mode is None:
-            return _checked(place, os.open(place.name, flags, dir_fd=place.directory.fd)), False
-        try:
-            made = os.open(place.name, flags | os.O_CREAT | os.O_EXCL, place.create_mode, dir_fd=place.directory.fd)
-            return made, True
-        except FileExistsError:
-            return _checked(place, os.open(place.name, flags, dir_fd=place.directory.fd)), False
+        if place.create_mode is not None:
+            new = _make(place, flags)
+            if new is not None:
+                return new, True
+        return _checked(place, os.open(place.name, flags, dir_fd=place.directory.fd)), False
     except FileNotFoundError:
-        # with create_mode the file went away between the two opens: its holder finished a delete, so begin again
-        return None if place.create_mode is None else _open(place)
+        if place.create_mode is None:
+            return None
+        raise ChangedMeanwhile(place.path, "it went away while it was opened", "Run again.") from None
     except OSError as error:
-        kind = WriteFailed if error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT) else Unreadable
-        raise kind(place.path, f"the lock cannot be opened: {os_reason(error)}", "Nothing was changed.") from error
+        raise Unreadable(
+            place.path, f"the lock cannot be opened: {os_reason(error)}", "Nothing was changed."
+        ) from error
+
+
+def _make(place: LockPlace, flags: int) -> int | None:
+    """A descriptor of a new lock file; None where there is one."""
+    try:
+        return os.open(
+            place.name, flags | os.O_CREAT | os.O_EXCL, place.create_mode or 0o600, dir_fd=place.directory.fd
+        )
+    except FileExistsError:
+        return None
+    except OSError as error:
+        raise WriteFailed(place.path, f"the lock cannot be made: {os_reason(error)}", "Nothing was changed.") from error
 
 
 def _checked(place: LockPlace, descriptor: int) -> int:
@@ -141,9 +181,8 @@ def _checked(place: LockPlace, descriptor: int) -> int:
     raise Unreadable(place.path, "it should be a lock file and is none", "Remove what was put there in its place.")
 
 
-def _is_current(place: LockPlace, descriptor: int) -> bool:
+def _is_current(place: LockPlace, inode: Inode, descriptor: int) -> bool:
     """Whether the path still names the locked inode (R2): same device, same inode, still linked."""
-    held = os.fstat(descriptor)
     try:
         if place.name == ".":
             named = os.stat(place.directory.path, follow_symlinks=False)
@@ -151,29 +190,42 @@ def _is_current(place: LockPlace, descriptor: int) -> bool:
             named = os.stat(place.name, dir_fd=place.directory.fd, follow_symlinks=False)
     except FileNotFoundError:
         return False
-    return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino) and held.st_nlink > 0
+    return inode == (named.st_dev, named.st_ino) and os.fstat(descriptor).st_nlink > 0
 
 
-def _timeout(place: LockPlace, descriptor: int, budget: LockBudget | None) -> LockTimeout:
-    status = os.fstat(descriptor)
-    inode = (status.st_dev, status.st_ino)
-    pids = {holder.pid for holder in open_by_others([inode]).lock_holders(inode)}
-    holders = [process for process in map(read, sorted(pids)) if process is not None]
+def _timeout(place: LockPlace, inode: Inode, budget: LockBudget | None) -> LockTimeout:
+    holders = lock_holders(inode)
     shown = ", ".join(describe(holder) for holder in holders[:3])
     who = f"is held by {shown}" if shown else "is held, and its holder is not visible from here"
-    waited = f"waited {budget.seconds:g} s" if budget is not None else "did not wait"
-    return LockTimeout("", f"the lock {place.path} {who}; {waited}", "Raise lock_timeout, or try again when it is free.")
+    if budget is None:
+        return LockTimeout("", f"the lock {place.path} {who}", "Try again when it is free.")
+    waited = f"this task has waited {budget.seconds:g} s"
+    return LockTimeout(
+        "", f"the lock {place.path} {who}; {waited}", "Raise lock_timeout, or try again when it is free."
+    )
 
 
 def own_lock_place(root: str) -> LockPlace:
     """Our own lock for a tree whose format has none (safety.md C2). It orders our own runs only and is never unlinked.
 
-    root: the real path of the tree. Raises Unreadable when somebody else owns the directory of our locks.
+    root: the real path of the tree. Raises Unreadable when the directory of our locks is a link or somebody else's:
+    /run/lock is writable for everybody.
     """
-    directory = open_below("/", _OWN_LOCKS, create_mode=0o700)
+    parent, name = os.path.split(_OWN_LOCKS)
+    with open_below("/", parent, create_mode=0o755) as locks:
+        try:
+            os.mkdir(name, 0o700, dir_fd=locks.fd)
+        except FileExistsError:
+            pass  # ours from before, which is what is checked next
+        except OSError as error:
+            raise WriteFailed(_OWN_LOCKS, f"it cannot be made: {os_reason(error)}") from error
+        try:
+            descriptor = os.open(name, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=locks.fd)
+        except OSError as error:
+            raise Unreadable(_OWN_LOCKS, os_reason(error), "Remove what was put there in its place.") from error
+        directory = Directory(descriptor, locks.join(name))
     owner = os.fstat(directory.fd).st_uid
     if owner not in (0, os.geteuid()):
         directory.close()
         raise Unreadable(_OWN_LOCKS, f"it belongs to user {owner}", "Remove it: it must belong to root.")
-    name = hashlib.sha256(os.fsencode(root)).hexdigest()[:32]
-    return LockPlace(directory, f"{name}.lock", 0o600)
+    return LockPlace(directory, f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:32]}.lock", 0o600)

@@ -9,29 +9,46 @@ import re
 from typing import Any
 
 MASK = "********"
-_SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)?$|passw|secret|token|credential|api_?key|(private|access|auth|encryption)_?key", re.I
-)
+# The last words of compound names: db_password, apiKey, --registry-token. "compass" and "keyboard" are none of them.
+_WORDS = r"pass|passwd|password|passphrase|secret|token|tokens|credential|credentials"
+_KEYS = r"(?:api|private|access|auth|encryption|signing|ssl|tls)[_-]?key"
+_SECRET_KEY = re.compile(rf"(?:^|[^a-z])(?:{_WORDS})$|(?:passw(?:or)?d|secret|token|{_KEYS})$", re.I)
+_SECRET_FLAG = re.compile(rf"{_SECRET_KEY.pattern}|(?:^|[-_])key$", re.I)
 _ENVIRONMENT_KEY = re.compile(r"^(env|envs|environ|environment)$", re.I)
 _ARGUMENTS_KEY = re.compile(r"^(args|argv|cmd|command|entrypoint)$", re.I)
-_SECRET_ARGUMENT = re.compile(r"^(?P<flag>-{0,2}[A-Za-z0-9_.-]*?)(?P<sep>[=:])(?P<value>.*)$", re.S)
+_ARGUMENT = re.compile(r"^(?P<flag>-{0,2}[A-Za-z0-9_.-]+)(?P<sep>[=:])(?P<value>.*)$", re.S)
 
 
 def masked(value: Any, key: str = "") -> Any:
     """A copy of a JSON value in which no value of an environment variable, password, token or key is left."""
+    if _ENVIRONMENT_KEY.search(key):
+        return _masked_environment(value)
+    if _SECRET_KEY.search(key):
+        return _blank(value)
     if isinstance(value, dict):
-        if _ENVIRONMENT_KEY.search(key):
-            return {name: MASK for name in value}
         return {name: masked(element, str(name)) for name, element in value.items()}
     if isinstance(value, list):
-        if _ENVIRONMENT_KEY.search(key):
-            return [_masked_variable(element) for element in value]
         if _ARGUMENTS_KEY.search(key) and all(isinstance(element, str) for element in value):
             return masked_arguments(value)
-        return [masked(element, key) for element in value]
-    if isinstance(value, str) and value and _SECRET_KEY.search(key):
-        return MASK
+        return [masked(element) for element in value]
     return value
+
+
+def _blank(value: Any) -> Any:
+    """Every value below a secret key is one; what says nothing (null, a boolean, an empty text) stays readable."""
+    if isinstance(value, dict):
+        return {name: _blank(element) for name, element in value.items()}
+    if isinstance(value, list):
+        return [_blank(element) for element in value]
+    return value if value is None or isinstance(value, bool) or value == "" else MASK
+
+
+def _masked_environment(value: Any) -> Any:
+    if isinstance(value, dict):
+        return dict.fromkeys(value, MASK)
+    if isinstance(value, list):
+        return [_masked_variable(element) for element in value]
+    return value if value is None else _masked_variable(value)
 
 
 def masked_arguments(arguments: list[str] | tuple[str, ...]) -> list[str]:
@@ -39,17 +56,17 @@ def masked_arguments(arguments: list[str] | tuple[str, ...]) -> list[str]:
     shown: list[str] = []
     secret_follows = False
     for argument in arguments:
-        match = _SECRET_ARGUMENT.match(argument)
+        match = _ARGUMENT.match(argument)
         if secret_follows and not argument.startswith("-"):
             shown.append(MASK)
             secret_follows = False
             continue
         secret_follows = False
-        if match and _SECRET_KEY.search(match["flag"]):
+        if match and _SECRET_FLAG.search(match["flag"]):
             shown.append(f"{match['flag']}{match['sep']}{MASK}")
             continue
         shown.append(argument)
-        secret_follows = argument.startswith("-") and bool(_SECRET_KEY.search(argument))
+        secret_follows = argument.startswith("-") and bool(_SECRET_FLAG.search(argument))
     return shown
 
 

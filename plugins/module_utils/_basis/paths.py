@@ -50,12 +50,14 @@ class Directory:
     def __enter__(self) -> Directory:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def reopened(self) -> Directory:
         """The same directory, open again; for one that was only looked at. Raises FileNotFoundError."""
-        again = open_below("/", self.path)
+        again = open_given(self.path)
         if not again.exists:
             raise FileNotFoundError(self.path)
         return again
@@ -66,8 +68,26 @@ class Directory:
 
 
 def open_given(path: str, create_mode: int | None = None) -> Directory:
-    """Open a directory that the user named: taken as it is, links and all."""
-    return open_below("/", os.path.abspath(path), create_mode)
+    """Open a directory that the user named: taken as it is, links and all, by the kernel where it exists."""
+    absolute = os.path.join(os.getcwd(), path)
+    try:
+        descriptor = os.open(absolute, _DIRECTORY_FLAGS)
+    except FileNotFoundError:
+        return open_below("/", absolute, create_mode)
+    except OSError as error:
+        raise Unreadable(path, os_reason(error), "Nothing was changed.") from error
+    return Directory(descriptor, _plain_path(descriptor, absolute))
+
+
+def _plain_path(descriptor: int, path: str) -> str:
+    """The path of an open directory without links; as it was given where a text cannot say it (/proc/1/root)."""
+    plain = os.path.realpath(path)
+    try:
+        named = os.stat(plain)
+    except OSError:
+        return path
+    opened = os.fstat(descriptor)
+    return plain if (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino) else path
 
 
 def open_below(root: str, path: str, create_mode: int | None = None) -> Directory:
@@ -94,15 +114,15 @@ class _Walk:
     """One walk down from the root: a stack of open directories, and the components still to go."""
 
     def __init__(self, root: str, path: str) -> None:
-        self.root = os.path.realpath(root)
         self.path = path
         self.links = 0
         self.names: list[str] = []
         self.pending = [name for name in reversed(path.split("/")) if name not in ("", ".")]
         try:
-            self.stack = [os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
+            self.stack = [os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
         except OSError as error:
             raise Unreadable(root, os_reason(error), "It must be an existing directory.") from error
+        self.root = _plain_path(self.stack[0], os.path.abspath(root))
 
     def shown(self) -> str:
         inside = "/".join(self.names)
@@ -129,7 +149,10 @@ class _Walk:
         try:
             target = os.readlink("", dir_fd=descriptor)
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOENT):  # what the kernel says of an O_PATH descriptor of no link
+            if error.errno not in (
+                errno.EINVAL,
+                errno.ENOENT,
+            ):  # what the kernel says of an O_PATH descriptor of no link
                 os.close(descriptor)
                 raise
             self.stack.append(descriptor)

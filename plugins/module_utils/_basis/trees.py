@@ -122,7 +122,7 @@ def remove_tree(parent_fd: int, name: str, where: str) -> bool:
 class _Level:
     """A directory that is being emptied. fd -1: closed for now; identity says what must be found again."""
 
-    __slots__ = ("fd", "identity", "more", "name", "waiting")
+    __slots__ = ("batches", "fd", "identity", "more", "name", "waiting")
 
     def __init__(self, name: str, fd: int) -> None:
         self.name = name
@@ -130,6 +130,7 @@ class _Level:
         self.identity = (0, 0)
         self.waiting: list[str] = []  # sub-directories that were not empty
         self.more = True  # not read to its end yet
+        self.batches = -1  # that may still fill up; -1: none did so far
 
 
 class _Removal:
@@ -210,12 +211,22 @@ class _Removal:
                         self._guess[depth] = False
                     waiting.append(name)
                     if len(waiting) >= _BATCH:
-                        level.more = True
+                        self._begin_another_batch(level)
                         break
             if not name:
                 self._guess[depth - 1] = True
         except OSError as error:
             self._fail(error, name)
+
+    def _begin_another_batch(self, level: _Level) -> None:
+        """The directory is to be read again; but not for ever, if somebody fills it faster than we empty it."""
+        level.more = True
+        if level.batches < 0:
+            with os.scandir(level.fd) as entries:
+                level.batches = sum(1 for _entry in entries) // _BATCH + _ROUNDS
+        level.batches -= 1
+        if level.batches < 0:
+            self._added()
 
     def _descend(self, directory_fd: int, name: str) -> None:
         try:
@@ -254,9 +265,7 @@ class _Removal:
             level.more = True
             self._refills += 1
             if self._refills >= _ROUNDS:
-                raise ChangedMeanwhile(
-                    self._path(""), "entries are added while it is being removed", "Stop who adds them."
-                )
+                self._added()
 
     def _reopen(self, level: _Level, below_fd: int) -> None:
         """Open the directory around below_fd again, and make sure that it still is the one that we came through."""
@@ -308,6 +317,9 @@ class _Removal:
                 return False
             self._fail(error, "")
         return True
+
+    def _added(self) -> NoReturn:
+        raise ChangedMeanwhile(self._path(""), "entries are added while it is being removed", "Stop who adds them.")
 
     def _path(self, name: str) -> str:
         return os.path.join(self._where, *[level.name for level in self._levels], name).rstrip("/")

@@ -8,12 +8,16 @@ A layout is data and a few pure look-ups. It never changes anything on disk and 
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import REMOTE
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
 
 
@@ -100,32 +104,68 @@ class Claim(NamedTuple):
     remedy: str = ""
 
 
+class Roots:
+    """The open root directories of one layout, by the option that names them, and the host that they are of."""
+
+    def __init__(self, host_root: str, directories: dict[str, Directory]) -> None:
+        self._host_root = host_root
+        self._directories = directories
+        self._mounts: MountTable | None = None
+
+    def __getitem__(self, option: str) -> Directory:
+        return self._directories[option]
+
+    def open(self, path: str) -> Directory | None:
+        """A directory that a document of this host names; None when it is not there or must not be looked into.
+
+        The path means what it means on that host, so it is resolved below host_root (promise 5). One on a file system
+        that may never answer is left alone (safety.md B6).
+        """
+        if "\0" in path or not path.isprintable() or self._may_hang(path):
+            return None
+        try:
+            directory = open_below(self._host_root, path)
+        except StateError:
+            return None
+        return directory if directory.exists else None
+
+    def _may_hang(self, path: str) -> bool:
+        if self._mounts is None:
+            self._mounts = MountTable.read()
+        holder = self._mounts.holding(os.path.normpath(self._host_root.rstrip("/") + path))
+        return holder is None or holder.fs_type.partition(".")[0] in REMOTE
+
+    def may_exist(self, path: str) -> bool:
+        """Whether a path that a document names may be there: only a plain "no such entry" says no (promise 7)."""
+        try:
+            with open_below(self._host_root, os.path.dirname(path)) as parent:
+                return parent.exists and look(parent, os.path.basename(path)) is not None
+        except StateError:
+            return True
+
+
 class Layout:
     """One runtime generation. Subclasses set the data and answer the look-ups; the object floor does the rest."""
 
     name: str
-    roots: tuple[RootRule, ...]
+    root_rules: tuple[RootRule, ...]
     documents: tuple[DocumentRule, ...]
     names: NameRule
     commit_role: str  # the role whose removal makes an object be gone (safety.md D1)
 
-    def sandboxes_of(self, directories: dict[str, Directory]) -> dict[str, list[str]]:
+    def sandboxes_of(self, roots: Roots) -> dict[str, list[str]]:
         """One pass over the roots: sandbox id to the file names that belong to it."""
         raise NotImplementedError
 
-    def read(self, directories: dict[str, Directory], sandbox_id: str, names: list[str]) -> Reading:
+    def read(self, roots: Roots, sandbox_id: str, names: list[str]) -> Reading:
         """Read one sandbox from the file names that sandboxes_of found."""
         raise NotImplementedError
 
-    def place(
-        self, directories: dict[str, Directory], document: str, sandbox_id: str, container_id: str
-    ) -> tuple[Directory, str]:
+    def place(self, roots: Roots, document: str, sandbox_id: str, container_id: str) -> tuple[Directory, str]:
         """Where a document is, or would be."""
         raise NotImplementedError
 
-    def lock_place(
-        self, directories: dict[str, Directory], sandbox_id: str, container_id: str, create: bool
-    ) -> LockPlace:
+    def lock_place(self, roots: Roots, sandbox_id: str, container_id: str, create: bool) -> LockPlace:
         """The object that the runtime itself locks for a container (README.md R1)."""
         raise NotImplementedError
 
@@ -137,15 +177,15 @@ class Layout:
         """The processes that the documents name. A hint, never a proof (README.md R7)."""
         raise NotImplementedError
 
-    def tokens(self, reading: Reading) -> set[str]:
+    def tokens(self, roots: Roots, reading: Reading) -> set[str]:
         """The whole arguments by which processes of this sandbox are found: ids, and paths that stand for them (A8)."""
         raise NotImplementedError
 
-    def claim(self, process: Process, directories: dict[str, Directory], reading: Reading) -> Claim | None:
+    def claim(self, process: Process, roots: Roots, reading: Reading) -> Claim | None:
         """What a process that carries the sandbox's or a container's id has to do with it, if anything."""
         raise NotImplementedError
 
-    def belongings(self, claims: list[Claim], reading: Reading) -> list[Part]:
+    def belongings(self, roots: Roots, claims: list[Claim], reading: Reading) -> list[Part]:
         """Parts that only the arguments of living owners lead to, where no document names them."""
         raise NotImplementedError
 

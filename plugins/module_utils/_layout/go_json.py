@@ -107,13 +107,23 @@ def decode(data: bytes, where: str) -> Any:
     if not data.strip():
         raise Unreadable(where, f"it is empty ({len(data)} bytes)")
     try:
-        return json.loads(data.decode("utf-8"))
+        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise Unreadable(where, f"it is not UTF-8 (at byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise Unreadable(where, f"it is not valid JSON ({error.msg} at byte {error.pos} of {len(data)})") from error
     except (RecursionError, ValueError) as error:
-        raise Unreadable(where, "it is nested too deeply or has a number of too many digits") from error
+        raise Unreadable(where, "it is nested too deeply or has a number that JSON does not know") from error
+
+
+def _refuse_constant(name: str) -> float:
+    """Python reads NaN and Infinity; Go does not, and no JSON reader could read our answer."""
+    raise ValueError(name)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse_constant(digits)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-from typing import Any, Callable
+from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
     TEMPORARY_SUFFIX,
@@ -17,11 +16,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic
     temporary_name,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, Unreadable
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import FILE_NAME_BYTES, NameRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout import gvisor_processes, go_json
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json, gvisor_processes
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
     Claim,
     Document,
@@ -31,19 +30,25 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     Reading,
     RecordedProcess,
     RootRule,
+    Roots,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.gvisor_belongings import (
+    filestores,
+    filestores_in,
+    mapping,
+    sockets,
 )
 
 _NAMES = r"[A-Za-z0-9_+.\-]+"
 _LEGACY_NAMES = r"[A-Za-z0-9_+.,\-]+"  # the seed's class [\w+-\.] has a range, which lets a comma in
 _STATE, _LOCK = ".state", ".lock"
 _REMOVAL = ("filestore", "socket", "temporary", "state", "lock")
-_SOCKET_PLACES = {"/var/run", "/run", "/tmp"}  # beside the root directory itself
 
 
 class _Runsc(Layout):
     """What both generations share. They differ in the names of files alone."""
 
-    roots = (RootRule("run_root", "/var/run/runsc", 0o711),)
+    root_rules = (RootRule("run_root", "/var/run/runsc", 0o711),)
     documents = (DocumentRule("state", 0o640),)
     commit_role = "state"
 
@@ -57,19 +62,15 @@ class _Runsc(Layout):
     def _match(self, name: str) -> re.Match[str] | None:
         return self._TEMPORARY.fullmatch(name) or self._FILE.fullmatch(name)
 
-    def place(
-        self, directories: dict[str, Directory], document: str, sandbox_id: str, container_id: str
-    ) -> tuple[Directory, str]:
-        return directories["run_root"], self.stem(sandbox_id, container_id) + _STATE
+    def place(self, roots: Roots, document: str, sandbox_id: str, container_id: str) -> tuple[Directory, str]:
+        return roots["run_root"], self.stem(sandbox_id, container_id) + _STATE
 
-    def lock_place(
-        self, directories: dict[str, Directory], sandbox_id: str, container_id: str, create: bool
-    ) -> LockPlace:
+    def lock_place(self, roots: Roots, sandbox_id: str, container_id: str, create: bool) -> LockPlace:
         name = self.stem(sandbox_id, container_id) + _LOCK
-        return LockPlace(directories["run_root"], name, 0o600 if create else None)
+        return LockPlace(roots["run_root"], name, 0o600 if create else None)
 
-    def read(self, directories: dict[str, Directory], sandbox_id: str, names: list[str]) -> Reading:
-        root = directories["run_root"]
+    def read(self, roots: Roots, sandbox_id: str, names: list[str]) -> Reading:
+        root = roots["run_root"]
         parts: list[Part] = []
         documents: list[Document] = []
         missing: list[str] = []
@@ -83,7 +84,7 @@ class _Runsc(Layout):
             if found["state"] is not None:
                 documents.append(_read_state(found["state"]))
         reading = Reading(sandbox_id, (), tuple(documents), tuple(missing))
-        parts += _sockets(root, reading) + _filestores(reading)
+        parts += sockets(roots, reading) + filestores(roots, reading)
         # The order of removal. The state alone says where filestores are, so they go before it, or a crash in between
         # would lose them; its unlink is the commit point; the lock, which is held, goes last (safety.md D1).
         parts.sort(key=lambda part: _REMOVAL.index(part.role))
@@ -91,6 +92,8 @@ class _Runsc(Layout):
 
     def _part(self, root: Directory, stem: str, role: str, container_id: str) -> Part | None:
         name = {"state": stem + _STATE, "lock": stem + _LOCK, "temporary": temporary_name(stem + _STATE)}[role]
+        if len(name) > FILE_NAME_BYTES:  # ids of runsc can be so long that there is no room for a temporary
+            return None
         facts = look(root, name)
         return None if facts is None else Part(role, container_id, root, name, facts)
 
@@ -98,7 +101,7 @@ class _Runsc(Layout):
         where = f"documents.{name}"
         if not isinstance(content, dict):
             raise InvalidInput(where, f"it is a {type(content).__name__}, not a mapping", "Give the whole document.")
-        named = _mapping(content, "sandbox").get("id")
+        named = mapping(content, "sandbox").get("id")
         for key, value, wanted in (("id", content.get("id"), container_id), ("sandbox.id", named, sandbox_id)):
             if value is not None and value != wanted:
                 raise InvalidInput(where, f"its {key} is '{value}', and it is for '{wanted}'", "Make the two the same.")
@@ -106,24 +109,24 @@ class _Runsc(Layout):
     def recorded_processes(self, reading: Reading) -> list[RecordedProcess]:
         recorded: dict[int, RecordedProcess] = {}
         for document in reading.documents:
-            sandbox = _mapping(document.content, "sandbox")
+            sandbox = mapping(document.content, "sandbox")
             for role, pid in (("sandbox", sandbox.get("pid")), ("gofer", (document.content or {}).get("goferPid"))):
                 if isinstance(pid, int) and not isinstance(pid, bool) and pid > 0:
                     recorded.setdefault(pid, RecordedProcess(role, pid, document.container_id))
         return list(recorded.values())
 
-    def tokens(self, reading: Reading) -> set[str]:
-        ids = {reading.sandbox_id} | {part.container_id for part in reading.parts}
-        return ids | gvisor_processes.bundles(reading)  # a gofer carries its bundle, and no id
+    def tokens(self, roots: Roots, reading: Reading) -> set[str]:
+        # a gofer carries its bundle, and no id
+        return gvisor_processes.ids_of(reading) | gvisor_processes.bundles(reading)
 
-    def claim(self, process: Process, directories: dict[str, Directory], reading: Reading) -> Claim | None:
-        return gvisor_processes.claim(process, directories["run_root"], reading)
+    def claim(self, process: Process, roots: Roots, reading: Reading) -> Claim | None:
+        return gvisor_processes.claim(process, roots["run_root"], reading)
 
-    def belongings(self, claims: list[Claim], reading: Reading) -> list[Part]:
+    def belongings(self, roots: Roots, claims: list[Claim], reading: Reading) -> list[Part]:
         known = {part.path for part in reading.parts}
-        bundles = {gvisor_processes.bundle_of(claim.process): reading.sandbox_id for claim in claims if claim.proved}
-        places = {f"{bundle}/rootfs": container_id for bundle, container_id in bundles.items() if bundle}
-        return [part for part in _filestores_in(places, reading.sandbox_id) if part.path not in known]
+        bundles = {gvisor_processes.bundle_of(claim.process) for claim in claims if claim.proved}
+        places = {f"{bundle}/rootfs": reading.sandbox_id for bundle in sorted(bundles) if bundle}
+        return [part for part in filestores_in(roots, places, reading.sandbox_id) if part.path not in known]
 
     def hint(self, reading: Reading) -> str:
         if any(document.content for document in reading.documents):
@@ -139,7 +142,7 @@ class Gvisor(_Runsc):
     """runsc from release-20210112.0: <cid>_sandbox:<sid>.state and .lock. The container's id comes first."""
 
     name = "gvisor"
-    names = NameRule(_NAMES, "letters, digits, '_', '+', '.' and '-'", len("._sandbox:" + _STATE + TEMPORARY_SUFFIX), 2)
+    names = NameRule(_NAMES, "letters, digits, '_', '+', '.' and '-'", len("_sandbox:" + _STATE) + 1)
     # anchored, unlike runsc's own pattern (G9)
     _FILE = re.compile(rf"(?P<cid>{_NAMES})_sandbox:(?P<sid>{_NAMES})(?:{_STATE}|{_LOCK})", re.A)
     _TEMPORARY = re.compile(rf"\.(?P<cid>{_NAMES})_sandbox:(?P<sid>{_NAMES}){_STATE}{TEMPORARY_SUFFIX}", re.A)
@@ -147,9 +150,9 @@ class Gvisor(_Runsc):
     def stem(self, sandbox_id: str, container_id: str) -> str:
         return f"{container_id}_sandbox:{sandbox_id}"
 
-    def sandboxes_of(self, directories: dict[str, Directory]) -> dict[str, list[str]]:
+    def sandboxes_of(self, roots: Roots) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for name in _names_in(directories["run_root"]):
+        for name in _names_in(roots["run_root"]):
             match = self._match(name)
             if match is not None:
                 found.setdefault(match["sid"], []).append(name)
@@ -160,15 +163,29 @@ class GvisorLegacy(_Runsc):
     """runsc before release-20210112.0: <cid>.state and .lock; which sandbox it is stands in the state alone."""
 
     name = "gvisor_legacy"
-    names = NameRule(_LEGACY_NAMES, "letters, digits, '_', '+', ',', '.' and '-'", len("." + _STATE + TEMPORARY_SUFFIX))
+    names = NameRule(_LEGACY_NAMES, "letters, digits, '_', '+', ',', '.' and '-'", len(_STATE))
     _FILE = re.compile(rf"(?P<cid>{_LEGACY_NAMES})(?:{_STATE}|{_LOCK})", re.A)
     _TEMPORARY = re.compile(rf"\.(?P<cid>{_LEGACY_NAMES}){_STATE}{TEMPORARY_SUFFIX}", re.A)
 
     def stem(self, sandbox_id: str, container_id: str) -> str:
         return container_id
 
-    def sandboxes_of(self, directories: dict[str, Directory]) -> dict[str, list[str]]:
-        root = directories["run_root"]
+    def check_document(self, name: str, content: Any, sandbox_id: str, container_id: str) -> None:
+        super().check_document(name, content, sandbox_id, container_id)
+        if container_id != sandbox_id and mapping(content, "sandbox").get("id") is None:
+            raise InvalidInput(
+                f"documents.{name}", "it has no sandbox.id, and nothing else tells which sandbox it is of", "Give it."
+            )
+
+    def tokens(self, roots: Roots, reading: Reading) -> set[str]:
+        """Whose container a damaged state describes is not known, so every sandbox of its root may be the owner."""
+        return super().tokens(roots, reading) | ({roots["run_root"].path} if _damaged(reading) else set())
+
+    def claim(self, process: Process, roots: Roots, reading: Reading) -> Claim | None:
+        return gvisor_processes.claim(process, roots["run_root"], reading, anybodys=_damaged(reading))
+
+    def sandboxes_of(self, roots: Roots) -> dict[str, list[str]]:
+        root = roots["run_root"]
         by_container: dict[str, list[str]] = {}
         for name in _names_in(root):
             match = self._match(name)
@@ -180,6 +197,10 @@ class GvisorLegacy(_Runsc):
         return found
 
 
+def _damaged(reading: Reading) -> bool:
+    return any(not document.content for document in reading.documents)
+
+
 def _recorded_sandbox(root: Directory, container_id: str) -> str | None:
     """The sandbox that a legacy state names; None where nothing can be read: one bad file stops nobody (gvisor#5052)."""
     try:
@@ -187,14 +208,8 @@ def _recorded_sandbox(root: Directory, container_id: str) -> str | None:
         content = go_json.decode(data, container_id) if data else None
     except Unreadable:
         return None
-    sandbox_id = _mapping(content, "sandbox").get("id")
+    sandbox_id = mapping(content, "sandbox").get("id")
     return sandbox_id if isinstance(sandbox_id, str) and re.fullmatch(_LEGACY_NAMES, sandbox_id, re.A) else None
-
-
-def _mapping(content: Any, key: str) -> dict[str, Any]:
-    """content[key] where both are mappings, else an empty one: a foreign document may hold anything."""
-    value = content.get(key) if isinstance(content, dict) else None
-    return value if isinstance(value, dict) else {}
 
 
 def _names_in(root: Directory) -> list[str]:
@@ -218,57 +233,3 @@ def _read_state(part: Part) -> Document:
         return Document("state", part.container_id, part.path, None, error.why)
     problem = "" if isinstance(content, dict) else "it is no JSON object"
     return Document("state", part.container_id, part.path, content if not problem else None, problem)
-
-
-def _sockets(root: Directory, reading: Reading) -> list[Part]:
-    """Control sockets of a sandbox: in its root directory, and where its state says, if runsc would put one there."""
-    name = f"runsc-{reading.sandbox_id}.sock"
-    recorded = [_mapping(document.content, "sandbox").get("controlSocketPath") for document in reading.documents]
-    places = {os.path.dirname(path) for path in recorded if isinstance(path, str) and os.path.basename(path) == name}
-    found = [_entry(root, name, "socket", reading.sandbox_id, stat.S_ISSOCK)]
-    found += [
-        _elsewhere(place, name, "socket", reading.sandbox_id, stat.S_ISSOCK)
-        for place in sorted(places & _SOCKET_PLACES - {root.path})
-    ]
-    return [part for part in found if part is not None]
-
-
-def _filestores(reading: Reading) -> list[Part]:
-    """Filestores .gvisor.filestore.<sid> in the root file systems and mount sources that the states name."""
-    places: dict[str, str] = {}
-    for document in reading.documents:
-        for path in _spec_places(document.content):
-            places.setdefault(path, document.container_id)
-    return _filestores_in(places, reading.sandbox_id)
-
-
-def _filestores_in(places: dict[str, str], sandbox_id: str) -> list[Part]:
-    """The filestores of a sandbox in these directories, each with the container that it is for."""
-    name = f".gvisor.filestore.{sandbox_id}"
-    found = [_elsewhere(place, name, "filestore", cid, stat.S_ISREG) for place, cid in places.items()]
-    return [part for part in found if part is not None]
-
-
-def _elsewhere(place: str, name: str, role: str, container_id: str, kind: Callable[[int], bool]) -> Part | None:
-    """An entry of a directory outside the root. That directory is opened again only if the entry is to be removed."""
-    try:
-        with open_given(place) as directory:
-            return _entry(directory, name, role, container_id, kind) if directory.exists else None
-    except Unreadable:
-        return None  # what cannot be read is kept: only a Part can be removed
-
-
-def _entry(directory: Directory, name: str, role: str, container_id: str, kind: Callable[[int], bool]) -> Part | None:
-    facts = look(directory, name)
-    return Part(role, container_id, directory, name, facts) if facts is not None and kind(facts.mode) else None
-
-
-def _spec_places(content: Any) -> list[str]:
-    """The root file system and the mount sources that a state names; a relative root lies in the bundle."""
-    spec = _mapping(content, "spec")
-    mounts = spec.get("mounts")
-    paths = [mount.get("source") for mount in mounts if isinstance(mount, dict)] if isinstance(mounts, list) else []
-    root = _mapping(spec, "root").get("path")
-    if isinstance(root, str) and isinstance(content.get("bundleDir"), str):
-        paths.append(os.path.join(content["bundleDir"], root))
-    return [path for path in paths if isinstance(path, str) and path.startswith("/")]

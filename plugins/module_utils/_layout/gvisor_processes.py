@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, cgroup_tokens
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Reading
 
 # Stopped in this order: a command that ran on would clean up, or start again, beside us.
@@ -24,16 +24,21 @@ _RANK = {"runsc-sandbox": 0, "runsc": 1, "runsc-gofer": 2}
 _ASK_ENGINE = "Remove the container with its engine (ctr, crictl, docker): its shim still serves it."
 
 
-def claim(process: Process, root: Directory, reading: Reading) -> Claim | None:
-    """What a process has to do with the sandbox that was read from `root`; None: nothing."""
+def claim(process: Process, root: Directory, reading: Reading, anybodys: bool = False) -> Claim | None:
+    """What a process has to do with the sandbox that was read from `root`; None: nothing.
+
+    anybodys: the state does not tell whose it is, so that any sandbox of the root directory may be its owner.
+    """
     kind = _kind(process)
     if kind.startswith("containerd-shim"):
         return _claim_of_shim(process, root, reading)
-    if kind not in _RANK:
-        return _claim_by_cgroup(process, reading)
     why = _why(kind, process.argv, reading)
+    if not why and anybodys and kind == "runsc-sandbox" and _names_root(process.argv, root) is not False:
+        return Claim(
+            process, False, "runs in this root directory, and the state does not tell whose it is", _RANK[kind]
+        )
     if not why:
-        return None
+        return _claim_by_cgroup(process, reading)
     place = _names_root(process.argv, root)
     if place is False:
         return None
@@ -54,12 +59,16 @@ def _kind(process: Process) -> str:
 
 def _why(kind: str, argv: tuple[str, ...], reading: Reading) -> str:
     """Why the arguments of a runsc process mean this sandbox, or empty. Ids are whole arguments, never parts (A8)."""
-    ids = {reading.sandbox_id} | {part.container_id for part in reading.parts}
     if kind == "runsc-gofer":
         return "serves its files" if _option(argv, "bundle") in bundles(reading) else ""
     if kind == "runsc-sandbox":
         return "runs it" if argv[-1:] == (reading.sandbox_id,) else ""
-    return "is at work on it" if ids & set(argv[1:]) else ""
+    return "is at work on it" if kind == "runsc" and ids_of(reading) & set(argv[1:]) else ""
+
+
+def ids_of(reading: Reading) -> set[str]:
+    """The names of the sandbox and of its containers."""
+    return {reading.sandbox_id} | {part.container_id for part in reading.parts}
 
 
 def bundles(reading: Reading) -> set[str]:
@@ -76,19 +85,18 @@ def bundle_of(process: Process) -> str:
 def _names_root(argv: tuple[str, ...], root: Directory) -> bool | None:
     """Whether a runsc process works in `root`: by the identity of the directory, since links and binds have many names.
 
-    None when its root directory cannot be found from here, or it uses a default that its environment decided.
+    None when that cannot be told: its directory is not found from here, or its environment decided (no --root given).
     """
     named = _option(argv, "root")
     if named == root.path:
         return True
+    if not named.startswith("/"):
+        return None
     try:
-        theirs = os.stat(named or "/var/run/runsc")
-        ours = os.stat(root.path)
+        theirs, ours = os.stat(named), os.stat(root.path)
     except OSError:
         return None
-    if (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino):
-        return True
-    return False if named else None
+    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
 
 
 def _option(argv: tuple[str, ...], name: str) -> str:
@@ -112,6 +120,6 @@ def _claim_of_shim(process: Process, root: Directory, reading: Reading) -> Claim
 def _claim_by_cgroup(process: Process, reading: Reading) -> Claim | None:
     """A cgroup that carries the id and holds a process may be the sandbox's (safety.md A7)."""
     for path in process.cgroups:
-        if reading.sandbox_id in path.split("/"):
-            return Claim(process, False, f"is in the cgroup {path}, which carries its name")
+        if ids_of(reading) & cgroup_tokens(path):
+            return Claim(process, False, f"is in the cgroup {path}, which carries its name", len(_RANK))
     return None

@@ -16,7 +16,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import ChangedMeanwhile
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import MASK, masked
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 
 
 class Stop(NamedTuple):

@@ -6,10 +6,20 @@
 from __future__ import annotations
 
 import time
-from typing import Collection
+from collections.abc import Collection
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode, open_by_others
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, Mounted, NotProved
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import (
+    Descriptors,
+    Inode,
+    open_by_others,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    InUse,
+    Mounted,
+    NotProved,
+    Unreadable,
+    os_reason,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
     describe,
@@ -91,7 +101,7 @@ def lasting_users(inodes: Collection[Inode]) -> dict[Inode, str]:
     for look in range(_LOOKS if inodes else 0):
         if look:
             time.sleep(_BETWEEN_LOOKS)
-        found = open_by_others(inodes)
+        found = _open_by_others(inodes)
         now = {(inode, holder.pid) for inode, holders in found.by_inode.items() for holder in holders}
         seen = now if seen is None else seen & now
         if not seen:
@@ -101,3 +111,10 @@ def lasting_users(inodes: Collection[Inode]) -> dict[Inode, str]:
         process = read(pid)
         users[inode] = describe(process) if process is not None else f"pid {pid}"
     return users
+
+
+def _open_by_others(inodes: Collection[Inode]) -> Descriptors:
+    try:
+        return open_by_others(inodes)
+    except OSError as error:
+        raise Unreadable("/proc", f"descriptors cannot be looked at: {os_reason(error)}") from error

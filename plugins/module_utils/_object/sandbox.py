@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look, remove_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
     InUse,
@@ -17,7 +18,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import check_new_name
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import HeldLock, LockPlace
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
@@ -94,6 +94,7 @@ class SandboxState(Item):
     # present
 
     def _plan_present(self, view: HostView) -> Plan:
+        self._refuse_strangers_file()
         exists = any(part.role == self.tree.layout.commit_role for part in self._own_parts())
         if exists and self.wish.fail_if_exists:
             raise AlreadyExists("", "it exists already", "Nothing was changed. Remove it, or leave fail_if_exists out.")
@@ -106,6 +107,15 @@ class SandboxState(Item):
         if not changes:
             return Plan(note=self._damage())
         return Plan("updated" if exists else "created", tuple(changes))
+
+    def _refuse_strangers_file(self) -> None:
+        """A file in our place that is not in our reading is another sandbox's: legacy names do not tell them apart."""
+        directory, name = self._state_place(self.container_id)
+        known = {part.name for part in self._own_parts()}
+        if directory.exists and name not in known and look(directory, name) is not None:
+            raise InvalidInput(
+                "", f"{directory.join(name)} is there, and is not of this sandbox", "Give the sandbox that it is of."
+            )
 
     def _damage(self) -> str:
         """What is wrong with documents that the user did not give, and that are therefore left as they are."""
@@ -126,7 +136,9 @@ class SandboxState(Item):
         wanted = [rule.name for rule in self.tree.layout.documents]
         missing = [name for name in wanted if name not in self.wish.documents]
         if missing:
-            raise InvalidInput("", "it does not exist, and there is nothing to make it from", f"Give documents.{missing[0]}.")
+            raise InvalidInput(
+                "", "it does not exist, and there is nothing to make it from", f"Give documents.{missing[0]}."
+            )
 
     def _write(self, name: str) -> Write | None:
         """The change that brings one document to what is wished; None where it already means the same."""
@@ -138,9 +150,7 @@ class SandboxState(Item):
         old = self.reading.document(name, self.container_id)
         if old is not None and not old.problem and go_json.same(old.content, wanted):
             return None
-        directory, file_name = self.tree.layout.place(
-            self.tree.directories, name, self.wish.sandbox_id, self.container_id
-        )
+        directory, file_name = self.tree.layout.place(self.tree.roots, name, self.wish.sandbox_id, self.container_id)
         data = go_json.encode(wanted, f"documents.{name}") + (b"\n" if rule.newline else b"")
         return Write(name, directory, file_name, data, rule.mode, old is not None, old.content if old else None, wanted)
 
@@ -170,7 +180,7 @@ class SandboxState(Item):
         """What only the processes that are to be stopped lead to; nothing when one container alone is meant."""
         if self.owners is None or self.wish.container_id:
             return []
-        return self.tree.layout.belongings(list(self.owners.proved), self.reading)
+        return self.tree.layout.belongings(self.tree.roots, list(self.owners.proved), self.reading)
 
     # both
 
@@ -179,7 +189,7 @@ class SandboxState(Item):
 
         Something new needs less than a change: where nothing is on disk, only signs of an owner stand in the way.
         """
-        self.owners = owners_of(self.tree.layout, self.tree.directories, self.reading, view)
+        self.owners = owners_of(self.tree.layout, self.tree.roots, self.reading, view)
         evidence = self.owners.evidence
         if creating:
             evidence = evidence._replace(blind="")
@@ -199,13 +209,13 @@ class SandboxState(Item):
         return []
 
     def _lock_place(self, container_id: str, create: bool) -> LockPlace:
-        place = self.tree.layout.lock_place(self.tree.directories, self.wish.sandbox_id, container_id, create)
+        place = self.tree.layout.lock_place(self.tree.roots, self.wish.sandbox_id, container_id, create)
         self._lock_names[place.name] = container_id
         return place
 
     def _state_place(self, container_id: str) -> tuple[Directory, str]:
         layout = self.tree.layout
-        return layout.place(self.tree.directories, layout.commit_role, self.wish.sandbox_id, container_id)
+        return layout.place(self.tree.roots, layout.commit_role, self.wish.sandbox_id, container_id)
 
     def lock_places(self) -> list[LockPlace]:
         if self.wish.present:
@@ -224,7 +234,7 @@ class SandboxState(Item):
         self.acted = removal.stop_all(stops, self.owners.proved) or self.acted
         view = HostView()
         self.read(view)
-        owners = owners_of(self.tree.layout, self.tree.directories, self.reading, view)
+        owners = owners_of(self.tree.layout, self.tree.roots, self.reading, view)
         if owners.evidence.owners:
             raise InUse(f"{self.label} is in use", "; ".join(owners.evidence.owners), "Nothing was removed.")
 

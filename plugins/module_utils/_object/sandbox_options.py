@@ -58,7 +58,9 @@ def selection_of(params: dict[str, Any], layout: Layout) -> Selection:
         if params["container_id"] is not None:
             raise InvalidInput("container_id", "it is a container of one sandbox", "Give sandbox_id as well.")
         return Selection(None, "")
-    names = [check_known_name(name, "sandbox_id", layout.names) for name in as_names(params["sandbox_id"], "sandbox_id")]
+    names = [
+        check_known_name(name, "sandbox_id", layout.names) for name in as_names(params["sandbox_id"], "sandbox_id")
+    ]
     if len(names) != 1 and params["container_id"] is not None:
         raise InvalidInput("container_id", f"it is a container of one sandbox, and {len(names)} are given", "Give one.")
     return Selection(names, name_of(params, "container_id", "", layout))
@@ -82,9 +84,10 @@ def wishes_of(params: dict[str, Any], layout: Layout) -> list[Wish]:
         ]
     seen: set[tuple[str, str]] = set()
     for wish in wishes:
-        if (wish.sandbox_id, wish.container_id) in seen:
-            raise InvalidInput("sandboxes", f"'{wish.container_id or wish.sandbox_id}' is there twice", "Give it once.")
-        seen.add((wish.sandbox_id, wish.container_id))
+        container_id = wish.container_id or (wish.sandbox_id if wish.present else "")
+        if (wish.sandbox_id, container_id) in seen:
+            raise InvalidInput("sandboxes", f"'{container_id or wish.sandbox_id}' is there twice", "Give it once.")
+        seen.add((wish.sandbox_id, container_id))
     return wishes
 
 

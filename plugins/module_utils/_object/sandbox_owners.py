@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, describe
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
     Claim,
     Layout,
     Reading,
     RecordedProcess,
+    Roots,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
@@ -32,22 +31,25 @@ class Owners(NamedTuple):
     evidence: Evidence
 
 
-def owners_of(layout: Layout, directories: dict[str, Directory], reading: Reading, view: HostView) -> Owners:
+def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView) -> Owners:
     """Gather the evidence for one sandbox from a view whose files were read before."""
-    claims = _claims(layout, directories, reading, view)
+    naming = _naming(layout, roots, reading, view)
+    claims = _claims(layout, roots, reading, view, naming)
     suspects = [f"{describe(claim.process)} {claim.why}" for claim in claims if not claim.proved]
     dead: list[str] = []
     for recorded in layout.recorded_processes(reading):
         if recorded.pid not in {claim.process.pid for claim in claims}:
-            sentence, gone = _fate(recorded, view)
+            sentence, gone = _fate(recorded, view, recorded.pid in naming)
             (dead if gone else suspects).append(sentence)
     for path in layout.referrers(reading):
-        if _may_exist(path):
+        if roots.may_exist(path):
             suspects.append(f"its engine may still know it: the bundle {path} exists")
-    unknown = [f"{document.path} cannot be read: {document.problem}" for document in reading.documents if not document.readable]
+    unknown = [
+        f"{document.path} cannot be read: {document.problem}" for document in reading.documents if not document.readable
+    ]
     for part in reading.parts:
         if part.role == "socket":
-            listening = view.sockets.listening(part.path)
+            listening = view.sockets.bound(part.path)
             if listening is not False:
                 (suspects if listening else unknown).append(_LISTENING[listening].format(part.path))
     evidence = Evidence(
@@ -60,36 +62,31 @@ def owners_of(layout: Layout, directories: dict[str, Directory], reading: Readin
     return Owners(tuple(claim for claim in claims if claim.proved), evidence)
 
 
-def _claims(layout: Layout, directories: dict[str, Directory], reading: Reading, view: HostView) -> list[Claim]:
-    """The processes that carry one of the sandbox's names, or that its documents record, as the layout sees them."""
-    found = {}
-    for token in layout.tokens(reading):
-        for mention in view.processes.carrying(token):
-            found[mention.process.pid] = mention.process
+def _naming(layout: Layout, roots: Roots, reading: Reading, view: HostView) -> dict[int, Process]:
+    """The processes that carry one of the sandbox's names."""
+    mentions = [mention for token in layout.tokens(roots, reading) for mention in view.processes.carrying(token)]
+    return {mention.process.pid: mention.process for mention in mentions}
+
+
+def _claims(layout: Layout, roots: Roots, reading: Reading, view: HostView, naming: dict[int, Process]) -> list[Claim]:
+    """What the processes that carry one of its names, or that its documents record, have to do with the sandbox."""
+    candidates = dict(naming)
     for recorded in layout.recorded_processes(reading):
         process = view.processes.by_pid.get(recorded.pid)
         if process is not None and not process.dead:
-            found[process.pid] = process
-    claims = [layout.claim(process, directories, reading) for process in found.values()]
+            candidates[process.pid] = process
+    claims = [layout.claim(process, roots, reading) for process in candidates.values()]
     return sorted((claim for claim in claims if claim is not None), key=lambda claim: (claim.rank, claim.process.pid))
 
 
-def _fate(recorded: RecordedProcess, view: HostView) -> tuple[str, bool]:
-    """What became of a recorded process that does not name the sandbox, and whether it is gone for certain (R7)."""
+def _fate(recorded: RecordedProcess, view: HostView, names_it: bool) -> tuple[str, bool]:
+    """What became of a recorded process that has no claim, and whether it is gone for certain (R7)."""
     process = view.processes.by_pid.get(recorded.pid)
     label = f"recorded pid {recorded.pid} ({recorded.role})"
     if process is None or process.dead:
         return f"{label} is gone", True
     if not process.complete:
         return f"{label} is in use, and what it is cannot be read", False
+    if names_it:
+        return f"{label} is {describe(process)}, which names this sandbox, but in another root directory", False
     return f"{label} is now {describe(process)}, which does not name this sandbox", True
-
-
-def _may_exist(path: str) -> bool:
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True  # unknown means that the engine may still know it (promise 7)
-    return True

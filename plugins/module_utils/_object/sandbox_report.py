@@ -64,14 +64,14 @@ def look_at(tree: Tree, sandbox_id: str, view: HostView, budget: LockBudget) -> 
     locked = ""
     try:
         for container_id in dict.fromkeys(part.container_id for part in reading.parts if part.role == "lock"):
-            place = tree.layout.lock_place(tree.directories, sandbox_id, container_id, create=False)
+            place = tree.layout.lock_place(tree.roots, sandbox_id, container_id, create=False)
             lock = acquire(place, budget if not held else None, exclusive=False)
             if lock is not None:
                 held.append(lock)
         if held:
             reading = tree.read(view, sandbox_id)
-    except LockTimeout as error:
-        locked = error.why
+    except StateError as error:  # held by somebody, or no lock that could be taken: either way nothing is proved
+        locked = error.why if isinstance(error, LockTimeout) else str(error)
     finally:
         for lock in held:
             lock.release()
@@ -89,12 +89,14 @@ def report(tree: Tree, look: Look, view: HostView, container_id: str, with_docum
         return entry
     verdict = _verdict(tree, look, view)
     documents = [one for one in reading.documents if not container_id or one.container_id == container_id]
+    stems = {part.name.rpartition(".")[0] for part in parts}
+    missing = [name for name in reading.missing if not container_id or name.rpartition(".")[0] in stems]
     return {
         **entry,
         "verdict": verdict.kind,
         "evidence": [f"{one.path}: {one.problem}" for one in documents if one.problem] + list(verdict.reasons),
         "paths": [part.path for part in parts],
-        **({"missing": list(reading.missing)} if reading.missing else {}),
+        **({"missing": missing} if missing else {}),
         "age": _age(parts),
         "size": sum(part.facts.size for part in parts),
         "containers": [_container(name, documents, with_documents) for name in _containers(parts)],
@@ -102,7 +104,7 @@ def report(tree: Tree, look: Look, view: HostView, container_id: str, with_docum
 
 
 def _verdict(tree: Tree, look: Look, view: HostView) -> Verdict:
-    evidence = owners_of(tree.layout, tree.directories, look.reading, view).evidence
+    evidence = owners_of(tree.layout, tree.roots, look.reading, view).evidence
     if look.locked:
         evidence = evidence._replace(suspects=(look.locked, *evidence.suspects))
     return judge(evidence)

@@ -10,7 +10,8 @@ satisfied (safety.md C4).
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Callable, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import sync_directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
@@ -248,7 +249,10 @@ def _still_wanted(one: Held, second: Plan) -> bool:
 def _apply_all(ready: list[Held], durable: bool) -> list[Outcome]:
     """The last look before anything is removed, one pass over all descriptors of the host, and the changes."""
     guarded = {id(one.item): one.item.guarded(one.plan) for one in ready}
-    users = lasting_users(set().union(*guarded.values()))
+    try:
+        users = lasting_users(set().union(*guarded.values()))
+    except StateError as error:
+        return [Outcome(one.item, one.plan, FAILED, error) for one in ready]
     done = []
     for one in ready:
         try:
@@ -270,6 +274,8 @@ def _synced(done: list[Outcome]) -> list[Outcome]:
         try:
             with directory.reopened() as again:
                 sync_directory(again)
+        except FileNotFoundError:
+            continue  # somebody removed the whole directory: nothing is left to be made durable
         except StateError as error:
             failures[directory] = error
     return [

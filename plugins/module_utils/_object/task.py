@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Sequence
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import masked
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import diff_of, listing_of
@@ -33,20 +33,20 @@ class Task(AnsibleModule):
         shown = {name: str(value) for name, value in masked(self.params).items()}
         self.log("Invoked with " + " ".join(f"{name}={value}" for name, value in shown.items()), log_args=shown)
 
-    @property
-    def invocation(self) -> dict[str, Any]:
-        return {"module_args": masked(self.params)}
+    def exit_json(self, **result: Any) -> NoReturn:
+        super().exit_json(**self._with_invocation(result))
+        raise SystemExit  # it does not return; this says so to the type checker
+
+    def fail_json(self, msg: str, **result: Any) -> NoReturn:
+        super().fail_json(msg, **self._with_invocation(result))
+        raise SystemExit
+
+    def _with_invocation(self, result: dict[str, Any]) -> dict[str, Any]:
+        """AnsibleModule would put all parameters as they are into every result, also when it refuses them itself."""
+        return {**result, "invocation": {"module_args": masked(self.params)}}
 
     def new_view(self) -> HostView:
         return HostView(self.params["host_root"], self.params["sees_all_processes"])
-
-    def finish(self, **result: Any) -> NoReturn:
-        self.exit_json(invocation=self.invocation, **result)
-        raise SystemExit  # exit_json does not return; this says so to the type checker
-
-    def refuse(self, error: StateError, **result: Any) -> NoReturn:
-        self.fail_json(msg=str(error), invocation=self.invocation, **result)
-        raise SystemExit
 
 
 def make_task(options: dict[str, dict[str, Any]], **settings: Any) -> Task:
@@ -70,9 +70,8 @@ def change_items(task: Task, plural: str, items: Sequence[Item]) -> NoReturn:
     }
     failures = [outcome for outcome in outcomes if outcome.error is not None]
     if not failures:
-        task.finish(**result)
-    task.fail_json(msg=_failure_text(failures, outcomes, plural), invocation=task.invocation, **result)
-    raise SystemExit
+        task.exit_json(**result)
+    task.fail_json(_failure_text(failures, outcomes, plural), **result)
 
 
 def _changed(outcome: Outcome, check_mode: bool) -> bool:
@@ -99,9 +98,8 @@ def _failure_text(failures: list[Outcome], outcomes: list[Outcome], plural: str)
     named = " ".join(message_of(outcome) for outcome in failures[:_NAMED_FAILURES])
     more = len(failures) - _NAMED_FAILURES
     changed = sum(1 for outcome in outcomes if outcome.error is None and outcome.action not in ("unchanged", FAILED))
-    return (
-        f"{len(failures)} of {len(outcomes)} {plural} failed, {changed} changed. {named}"
-        + (f" And {more} more: see {plural} in the result." if more > 0 else "")
+    return f"{len(failures)} of {len(outcomes)} {plural} failed, {changed} changed. {named}" + (
+        f" And {more} more: see {plural} in the result." if more > 0 else ""
     )
 
 

@@ -10,7 +10,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
     open_below,
     open_given,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Layout, Reading
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Layout, Reading, Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 
@@ -21,7 +21,8 @@ class Tree:
         self.layout = layout
         self._host_root = host_root
         self._given = given
-        self.directories = {rule.option: self._open(rule.option, rule.default, None) for rule in layout.roots}
+        self._directories = {rule.option: self._open(rule.option, rule.default, None) for rule in layout.root_rules}
+        self.roots = Roots(host_root, self._directories)
 
     def _open(self, option: str, default: str, create_mode: int | None) -> Directory:
         path = self._given.get(option)
@@ -32,23 +33,23 @@ class Tree:
     @property
     def exists(self) -> bool:
         """Whether any of the roots exists; without them there are no objects."""
-        return any(directory.exists for directory in self.directories.values())
+        return any(directory.exists for directory in self._directories.values())
 
     def create(self) -> None:
         """Make the roots that are missing, with the mode that the runtime gives them."""
-        for rule in self.layout.roots:
-            if not self.directories[rule.option].exists:
-                self.directories[rule.option] = self._open(rule.option, rule.default, rule.mode)
+        for rule in self.layout.root_rules:
+            if not self._directories[rule.option].exists:
+                self._directories[rule.option] = self._open(rule.option, rule.default, rule.mode)
 
     def names(self, view: HostView) -> dict[str, list[str]]:
         """Sandbox id to file names, listed once in a view."""
         if not self.exists:
             return {}
-        return view.once(("names", id(self)), lambda: self.layout.sandboxes_of(self.directories))
+        return view.once(("names", id(self)), lambda: self.layout.sandboxes_of(self.roots))
 
     def read(self, view: HostView, sandbox_id: str) -> Reading:
         """One sandbox; without parts when there is nothing of it. Raises Unreadable."""
         names = self.names(view).get(sandbox_id, [])
         if not self.exists:
             return Reading(sandbox_id)
-        return self.layout.read(self.directories, sandbox_id, names)
+        return self.layout.read(self.roots, sandbox_id, names)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, TypeVar
 
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import sight
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import ProcessTable, describe
@@ -31,7 +32,10 @@ class HostView:
     def once(self, key: Any, look: Callable[[], _Fact]) -> _Fact:
         """The result of `look`, taken once in this view."""
         if key not in self._facts:
-            self._facts[key] = look()
+            try:
+                self._facts[key] = look()
+            except OSError as error:
+                raise Unreadable(error.filename or "/proc", os_reason(error)) from error
         result: _Fact = self._facts[key]
         return result
 
