@@ -21,6 +21,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: runs in `make test-all` only")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """ansible-test, which repeats the unit tests on each Python, cannot be given ``-m "not long"``."""
+    if config.inipath and "ansible_test" in config.inipath.parts:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests of real software need root."""
     if item.get_closest_marker("real") and os.geteuid() != 0:

@@ -14,7 +14,8 @@ attributes:
     description: Can run in C(check_mode) and return changed status prediction without modifying target.
     support: full
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description:
+      - Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
     support: full
   idempotent:
     description: The same task again reports no change.
@@ -24,7 +25,9 @@ attributes:
     platforms: linux
     support: full
   safe_file_operations:
-    description: Writes are atomic, under the lock that the runtime itself takes, and deletes follow no link and cross no mount.
+    description:
+      - Writes are atomic, under the lock that the runtime itself takes, and deletes follow no link and cross no
+        mount.
     support: full
 """
 
@@ -36,7 +39,8 @@ attributes:
     support: full
     details: Looking changes nothing.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description:
+      - Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
     support: N/A
     details: Nothing is changed.
   platform:

@@ -12,7 +12,8 @@ options:
   host_root:
     description:
       - Tree below which every default path is resolved, component by component.
-      - Symbolic links are followed inside this tree, absolute ones too (C(/var/run) is one). A path that leaves it is refused.
+      - Symbolic links are followed inside this tree, absolute ones too (C(/var/run) is one). A path that leaves it
+        is refused.
       - A path that is given explicitly is taken as it is.
     type: path
     default: /

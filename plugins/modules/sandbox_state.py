@@ -12,15 +12,19 @@ version_added: 0.1.0
 author:
   - The sandboxed.containers authors (@sandboxed)
 description:
-  - Manages the files in which a sandboxed container runtime keeps the state of its sandboxes on a host, with the runtime's own locks.
-  - Removes what a sandbox has left behind when something died at the wrong moment, so that the runtime can use the name again.
+  - Manages the files in which a sandboxed container runtime keeps the state of its sandboxes on a host, with the
+    runtime's own locks.
+  - Removes what a sandbox has left behind when something died at the wrong moment, so that the runtime can use the
+    name again.
   - Never removes the state of a sandbox that lives, and keeps what cannot be proved to be dead.
 options:
   state:
     description:
-      - V(present) makes sure that the sandbox exists with the given documents. A document is rewritten only where it differs in
+      - V(present) makes sure that the sandbox exists with the given documents. A document is rewritten only where
+        it differs in
         meaning, and never under a live sandbox.
-      - V(absent) makes sure that nothing of the sandbox is left. Missing is success, and partial or corrupt states can be removed.
+      - V(absent) makes sure that nothing of the sandbox is left. Missing is success, and partial or corrupt states
+        can be removed.
     type: str
     choices: [present, absent]
     default: present
@@ -49,7 +53,8 @@ options:
     suboptions:
       state:
         description:
-          - The C(.state) document of C(runsc), whole. Its C(id) and C(sandbox.id) must be those of the container and sandbox.
+          - The C(.state) document of C(runsc), whole. Its C(id) and C(sandbox.id) must be those of the container
+            and sandbox.
         type: dict
   sandboxes:
     description:
@@ -90,12 +95,14 @@ options:
     default: refuse
   force:
     description:
-      - Go on although it is unknown whether an owner lives. Never overrides a live owner, mounts or the identity of a file.
+      - Go on although it is unknown whether an owner lives. Never overrides a live owner, mounts or the identity of
+        a file.
     type: bool
     default: false
   stop_processes:
     description:
-      - With O(state=absent), stop a live owner first. Only processes that are proved to belong to the sandbox get a signal.
+      - With O(state=absent), stop a live owner first. Only processes that are proved to belong to the sandbox get a
+        signal.
       - A sandbox that an engine's shim serves is refused. Remove that with the engine.
     type: bool
     default: false

@@ -12,8 +12,10 @@ version_added: 0.1.0
 author:
   - The sandboxed.containers authors (@sandboxed)
 description:
-  - Shows what a sandboxed container runtime keeps of its sandboxes on a host, which processes own it, and what follows from that.
-  - Looking changes nothing. No file is made, and nothing is connected to. A C(runsc) state is read under a shared lock, for a moment.
+  - Shows what a sandboxed container runtime keeps of its sandboxes on a host, which processes own it, and what
+    follows from that.
+  - Looking changes nothing. No file is made, and nothing is connected to. A C(runsc) state is read under a shared
+    lock, for a moment.
 options:
   layout:
     description:
@@ -35,7 +37,8 @@ options:
     type: path
   with_documents:
     description:
-      - Return the contents of the documents as well. Values of environment variables, passwords, tokens and keys are masked.
+      - Return the contents of the documents as well. Values of environment variables, passwords, tokens and keys
+        are masked.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -67,7 +70,8 @@ msg:
   description: The summary in words.
   returned: always
   type: str
-  sample: "2 sandboxes: 1 live, 1 leftover. Leftover: web-2 (recorded pid 4711 (sandbox) is gone; no process names it)."
+  sample: "2 sandboxes: 1 live, 1 leftover. Leftover: web-2 (recorded pid 4711 (sandbox) is gone; no process names
+  it)."
 sandboxes:
   description: One entry for each sandbox, sorted by name, or in the order in which they were given.
   returned: always

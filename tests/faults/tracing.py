@@ -38,7 +38,7 @@ READING: dict[str, tuple[str, ...]] = {
 }
 OPENING = ("open", "openat")  # changing or reading, as their flags say
 _CALL = re.compile(r"(\w+)\((.*?)(?:\)\s+= .*|\s*<unfinished \.\.\.>.*)")
-_PATH = re.compile(r'(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"([^"]*)"|\d+<([^>]*)>')
+_PATH = re.compile(r'(?:(?:AT_FDCWD|_)<([^>]*)>, )?"([^"]*)"|_<([^>]*)>')
 
 
 class Call(NamedTuple):
@@ -66,7 +66,8 @@ class Call(NamedTuple):
         """The paths below ROOT that its arguments name, as "@ROOT@/…"."""
         found = []
         for directory, name, descriptor in _PATH.findall(self.text):
-            path = descriptor or (name if name.startswith("/") or not directory else f"{directory}/{name}".rstrip("/."))
+            below = directory if name in ("", ".") else f"{directory}/{name}"
+            path = descriptor or (name if name.startswith("/") or not directory else below)
             if path == ROOT or path.startswith(f"{ROOT}/"):
                 found.append(path)
         return found
@@ -89,7 +90,7 @@ class Point(NamedTuple):
 def words(pid: int, trace: Path, paths: list[Path], point: Point | None) -> list[str]:
     """The strace command for a process. paths: the only ones that count; none: all do."""
     calls = ",".join(f"?{name}" for name in (*OPENING, *CHANGING, *READING))
-    command = ["strace", "-qq", "-y", "-s", "0", "-e", "signal=none", "-o", str(trace), "-p", str(pid), "-e", f"trace={calls}"]
+    command = ["strace", "-y", "-s", "0", "-e", "signal=none", "-o", str(trace), "-p", str(pid), "-e", f"trace={calls}"]
     for path in paths:
         command += ["-P", str(path)]
     if point is not None:

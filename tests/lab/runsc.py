@@ -15,10 +15,12 @@ address may be.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -62,11 +64,15 @@ def binary(version: str) -> Path:
 class Running:
     """A command at work. Its output goes to a pipe, because runsc hands its own standard output to the container."""
 
-    def __init__(self, command: Sequence[str], **keywords: Any) -> None:
+    def __init__(self, command: Sequence[str]) -> None:
         self._output, write_end = os.pipe()
         try:
             self.popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=write_end, stderr=subprocess.STDOUT, **keywords
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         finally:
             os.close(write_end)
@@ -84,10 +90,13 @@ class Running:
         return Outcome(code, printed.decode(errors="replace").strip())
 
     def close(self) -> None:
+        """End it and what it started in its own process group, as strace does; safe to call twice."""
         if self.popen.poll() is None:
-            self.popen.kill()
+            os.killpg(self.pid, signal.SIGKILL)  # not reaped yet, so the number is still that of this group
         self.popen.wait()
-        os.close(self._output)
+        if self._output >= 0:
+            os.close(self._output)
+            self._output = -1
 
 
 class Runsc:
@@ -147,18 +156,17 @@ class Runsc:
 
         A live sandbox without a record stays; with `write` an empty state file beside it.
         """
-        inject = ["-e", "trace=openat,write", "-e", f"inject={before}:signal=SIGKILL:when=1"]
-        return self.run("create", "--bundle", bundle, container_id, prefix=[*self._strace(container_id), *inject])
+        tamper = _strace(self.file(container_id, "state"), f"{before}:signal=SIGKILL:when=1")
+        return self.run("create", "--bundle", bundle, container_id, prefix=tamper)
 
     def slow_create(self, container_id: str, bundle: Path, seconds: int) -> Running:
         """A create that holds the lock for some seconds before it opens its state file."""
-        inject = ["-e", "trace=openat,write", "-e", f"inject=openat:delay_enter={seconds}s:when=1"]
-        return self.spawn("create", "--bundle", bundle, container_id, prefix=[*self._strace(container_id), *inject])
+        tamper = _strace(self.file(container_id, "state"), f"openat:delay_enter={seconds}s:when=1")
+        return self.spawn("create", "--bundle", bundle, container_id, prefix=tamper)
 
-    def _strace(self, container_id: str) -> list[str]:
-        # -b execve: runsc traces its own children, so strace has to let go of them.
-        path = self.file(container_id, "state")
-        return [*tool("strace", "strace", "libunwind8"), "-f", "-b", "execve", "-o", "/dev/null", "-P", str(path)]
+    def slow_flock(self, *arguments: str, lock: Path, seconds: int) -> Running:
+        """A command that has the lock file open for some seconds before it asks for the lock."""
+        return self.spawn(*arguments, prefix=_strace(lock, f"flock:delay_enter={seconds}s:when=1"))
 
     def file(self, container_id: str, kind: str, sandbox_id: str = "") -> Path:
         """The `state` or `lock` file of a container (gvisor.md, Paths)."""
@@ -186,9 +194,14 @@ class Runsc:
 
 
 class Lab:
-    """A temporary folder with bundles and runtimes; on leaving it, what was started is ended and the folder removed."""
+    """A temporary folder with bundles and runtimes; on leaving it, what was started is ended and the folder removed.
+
+    One at a time in a checkout: the collection looks at all processes of the host, so tests that use the same names
+    side by side would see each other's containers.
+    """
 
     def __init__(self) -> None:
+        self._turn = _take_turn()
         self.folder = _short_folder()
         self._running: list[Running] = []
         self._runtimes: list[Runsc] = []
@@ -231,9 +244,9 @@ class Lab:
             runtime.must("create", "--bundle", bundle, one)
             runtime.start(one)
 
-    def spawn(self, command: Sequence[str], **keywords: Any) -> Running:
+    def spawn(self, command: Sequence[str]) -> Running:
         """Start any process that must not outlive the lab."""
-        running = Running(command, **keywords)
+        running = Running(command)
         self._running.append(running)
         return running
 
@@ -247,6 +260,9 @@ class Lab:
         self._runtimes.clear()
         if self.folder.exists():
             shutil.rmtree(self.folder)
+        if self._turn >= 0:
+            os.close(self._turn)
+            self._turn = -1
 
 
 def bundle_config(args: Sequence[str], annotations: Mapping[str, str]) -> dict[str, Any]:
@@ -259,6 +275,24 @@ def bundle_config(args: Sequence[str], annotations: Mapping[str, str]) -> dict[s
         "annotations": dict(annotations),
         "linux": {"namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")]},
     }
+
+
+def _strace(path: Path, injection: str) -> list[str]:
+    """A prefix that disturbs one system call of a command on one path. Raises Unavailable."""
+    # -b execve: runsc traces its own children, so strace has to let go of them.
+    quiet = [*tool("strace", "strace", "libunwind8"), "-f", "-b", "execve", "-o", "/dev/null"]
+    return [*quiet, "-P", str(path), "-e", f"trace={injection.partition(':')[0]},openat", "-e", f"inject={injection}"]
+
+
+def _take_turn() -> int:
+    """Wait until no other lab of this checkout is open; a lock that ends with this process. -1: nowhere to put one."""
+    try:
+        lab_dir().mkdir(parents=True, exist_ok=True)
+        handle = os.open(lab_dir() / "turn.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        return -1
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle
 
 
 def _short_folder() -> Path:

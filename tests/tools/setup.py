@@ -70,9 +70,10 @@ def pip_wheel() -> Path:
     import packages  # type: ignore[import-not-found]  # a file of tests/lab, needed only here
 
     try:
-        return next(packages.package("python3-pip-whl").glob("usr/share/python-wheels/pip-*.whl"))
+        folder = Path(packages.package("python3-pip-whl"))
     except packages.Unavailable as exc:
         raise SystemExit(f"This Python has no ensurepip: install python3-venv, or mend this: {exc}") from exc
+    return next(folder.glob("usr/share/python-wheels/pip-*.whl"))
 
 
 def uv_environment() -> dict[str, str]:

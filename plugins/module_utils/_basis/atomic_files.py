@@ -102,9 +102,10 @@ def temporary_name(name: str) -> str:
 def write_file(directory: Directory, name: str, data: bytes, mode: int, durable: bool = True) -> None:
     """Replace or create a plain file: temporary, write, fsync, rename (README.md R3).
 
-    The caller holds the object's lock, and calls sync_directory once for all that it changed in one directory. A new file gets `mode` exactly; a replaced one keeps its mode, owner and
-    extended attributes. A temporary that a crashed writer left is removed first. Every error leaves the old file
-    and no temporary, and is raised as WriteFailed.
+    The caller holds the object's lock, and calls sync_directory once for all that it changed in one directory.
+    A new file gets `mode` exactly; a replaced one keeps its mode, owner and extended attributes.
+    A temporary that a crashed writer left is removed first. Every error leaves the old file and no temporary, and is
+    raised as WriteFailed.
     """
     where = directory.join(name)
     temporary = temporary_name(name)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the sandboxed.containers authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directories below a host's root, opened component by component, so that no link leads out of it (design.md, host_root)."""
+"""Directories below a host's root, opened component by component, so that no link leads out of it (host_root)."""
 
 from __future__ import annotations
 

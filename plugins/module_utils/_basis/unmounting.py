@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import users_below
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     ChangedMeanwhile,
     InUse,
@@ -31,12 +32,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts
     Mount,
     MountTable,
     mount_id_of,
-    sort_key,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import (
     MountSurvey,
     in_initial_mount_namespace,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe, read
 
 _LONGEST_PAUSE = 0.2
 _SHOWN = 5
@@ -241,54 +242,9 @@ def _open_directory(path: str) -> int:
 
 
 def _users(point: str, proc: str) -> str:
-    users = users_below(point, proc)
-    return _list(users) if users else "a process or the kernel (the user is not visible)"
-
-
-def users_below(path: str, proc: str = "/proc") -> list[str]:
-    """The processes with a working directory, root, executable, descriptor or mapping at or below path, in words.
-
-    Best effort.
-
-    Only links in /proc are read, never what they point to, which may hang. A process that cannot be read is left out:
-    an empty list proves nothing.
-    """
-    found = []
-    for pid in os.listdir(proc):
-        if pid.isdecimal():
-            use = _use_of(f"{proc}/{pid}", sort_key(path))
-            if use:
-                found.append(f"pid {pid} ({_name(proc, pid)}) by {use}")
-    return found
-
-
-def _use_of(process: str, key: str) -> str:
-    for name, text in (("cwd", "its working directory"), ("root", "its root"), ("exe", "its executable")):
-        if _points_below(f"{process}/{name}", key):
-            return text
-    try:
-        for fd in os.listdir(f"{process}/fd"):
-            if _points_below(f"{process}/fd/{fd}", key):
-                return f"descriptor {fd}"
-        with open(f"{process}/maps", "rb") as stream:
-            needle = b" " + os.fsencode(key)
-            if any(needle in line for line in stream):
-                return "a mapped file"
-    except OSError:
-        pass
-    return ""
-
-
-def _points_below(link: str, key: str) -> bool:
-    try:
-        return sort_key(os.readlink(link)).startswith(key)
-    except OSError:
-        return False
-
-
-def _name(proc: str, pid: str) -> str:
-    try:
-        with open(f"{proc}/{pid}/comm", encoding="utf-8", errors="surrogateescape") as stream:
-            return stream.read().rstrip("\n")
-    except OSError:
-        return "?"
+    """Who keeps a mount busy, in words; what cannot be read is left out, so this is told and decides nothing."""
+    found = {user.pid: user.where for user in users_below([point], proc).users}
+    named = [(process, found[pid]) for pid in found if (process := read(pid, proc)) is not None]
+    if not named:
+        return "a process or the kernel (the user is not visible)"
+    return _list([f"{describe(process)} by its {where}" for process, where in named])

@@ -132,7 +132,7 @@ class _Runsc(Layout):
         if any(document.content for document in reading.documents):
             return ""
         name = f".gvisor.filestore.{reading.sandbox_id}"
-        return f"No state says where its root file system is: if {name} lies there, it stays, and runsc will want it removed."
+        return f"No state names its root file system. If {name} lies there, it stays, and runsc will want it removed."
 
     def referrers(self, reading: Reading) -> list[str]:
         return [path for path in sorted(gvisor_processes.bundles(reading)) if "/io.containerd.runtime." in path]
@@ -202,7 +202,7 @@ def _damaged(reading: Reading) -> bool:
 
 
 def _recorded_sandbox(root: Directory, container_id: str) -> str | None:
-    """The sandbox that a legacy state names; None where nothing can be read: one bad file stops nobody (gvisor#5052)."""
+    """The sandbox that a legacy state names; None where none can be read: one bad file stops nobody (gvisor#5052)."""
     try:
         data = read_file(root, container_id + _STATE)
         content = go_json.decode(data, container_id) if data else None

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look, remove_file
@@ -47,7 +49,7 @@ class Wish(NamedTuple):
     sandbox_id: str
     container_id: str = ""
     present: bool = True
-    documents: dict[str, Any] = {}
+    documents: Mapping[str, Any] = MappingProxyType({})
     fail_if_exists: bool = False
     unmount: bool = False
     force: bool = False

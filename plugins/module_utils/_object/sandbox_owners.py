@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the sandboxed.containers authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who owns a sandbox: recorded pids, a scan of all processes, cgroups, and what an engine may still know (safety.md A7)."""
+"""Who owns a sandbox: recorded pids, all processes, their cgroups, and what an engine may still know (safety.md A7)."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def judge(evidence: Evidence) -> Verdict:
     """
     if evidence.owners:
         return Verdict(LIVE, evidence.owners)
-    doubts = evidence.suspects + evidence.unknown + ((evidence.blind,) if evidence.blind else ())
+    doubts = (*evidence.suspects, *evidence.unknown, *([evidence.blind] if evidence.blind else []))
     if doubts:
         return Verdict(UNKNOWN, doubts)
-    return Verdict(LEFTOVER, evidence.dead + ("no process names it",))
+    return Verdict(LEFTOVER, (*evidence.dead, "no process names it"))

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ansible_collections.sandboxed.containers.tests.lab import processes
 from ansible_collections.sandboxed.containers.tests.lab.ansible import Bare, Result, bare
-from ansible_collections.sandboxed.containers.tests.lab.runsc import VERSIONS, Lab, Runsc, Running, available
+from ansible_collections.sandboxed.containers.tests.lab.runsc import VERSIONS, Lab, Running, Runsc, available
 
 _HOLD = """
 import fcntl, sys, time

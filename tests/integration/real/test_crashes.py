@@ -70,7 +70,9 @@ def test_a_lock_alone_is_removed(lab: Lab, runsc: Runsc, collection: Collection)
     assert runsc.launch("web-1", lab.bundle("web-1"))
 
 
-@pytest.mark.parametrize("content", ["", '{"id": "torn", "sandb', "[]", "\0" * 700], ids=["empty", "cut", "list", "nul"])
+@pytest.mark.parametrize(
+    "content", ["", '{"id": "torn", "sandb', "[]", "\0" * 700], ids=["empty", "cut", "list", "nul"]
+)
 @newest
 def test_a_corrupt_state_hides_no_other(lab: Lab, runsc: Runsc, collection: Collection, content: str) -> None:
     """gvisor#5052 (field problem 31)."""

@@ -16,7 +16,6 @@ from ansible_collections.sandboxed.containers.tests.integration.real.conftest im
     hold_lock,
 )
 from ansible_collections.sandboxed.containers.tests.lab import processes
-from ansible_collections.sandboxed.containers.tests.lab.packages import tool
 from ansible_collections.sandboxed.containers.tests.lab.runsc import Lab, Runsc
 
 pytestmark = pytest.mark.real
@@ -66,15 +65,15 @@ def test_a_runsc_that_waits_for_the_lock(lab: Lab, runsc: Runsc, collection: Col
     """
     crashed(lab, runsc, "web-1")
     lock = runsc.file("web-1", "lock")
-    before_flock = [*tool("strace", "strace", "libunwind8"), "-f", "-b", "execve", "-o", "/dev/null", "-P", str(lock)]
-    waiting = runsc.spawn(*command, prefix=[*before_flock, "-e", "trace=flock", "-e", "inject=flock:delay_enter=8s"])
+    waiting = runsc.slow_flock(*command, lock=lock, seconds=60)
     processes.wait_until(lambda: bool(processes.opened(lock)), "runsc to open the lock")
     refused = collection.absent("web-1")
     assert refused.failed
     assert "runsc (pid " in refused.message
     assert runsc.file("web-1", "state").exists()
     assert lock.exists()
-    waiting.wait()
-    if command == ["list"]:
-        assert collection.absent("web-1").changed
+
+    waiting.close()
+    processes.wait_until(lambda: not processes.opened(lock), "runsc to be gone")
+    assert collection.absent("web-1").changed
     assert files(runsc) == []

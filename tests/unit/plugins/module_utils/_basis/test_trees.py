@@ -293,6 +293,30 @@ def test_entries_added_meanwhile_end_in_a_typed_error(tmp_path: Path, monkeypatc
     assert remove(str(tmp_path), "tree")
 
 
+def test_full_directories_added_in_each_batch_end_in_a_typed_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody fills the directory faster than it is emptied."""
+    monkeypatch.setattr(trees, "_BATCH", 4)
+    for number in range(10):
+        support.write(f"{tmp_path}/tree/{number}/x")
+    original = trees._Removal._ascend
+    count = [0]
+
+    def adding(self: trees._Removal) -> None:
+        if len(self._levels) == 2:
+            count[0] += 1
+            support.write(f"{tmp_path}/tree/more{count[0]}/x")
+        original(self)
+
+    monkeypatch.setattr(trees._Removal, "_ascend", adding)
+    with pytest.raises(ChangedMeanwhile, match="added"):
+        remove(str(tmp_path), "tree")
+    assert count[0] <= (trees._ROUNDS + 4) * 4
+    monkeypatch.setattr(trees._Removal, "_ascend", original)
+    assert remove(str(tmp_path), "tree")
+
+
 def test_a_real_writer_beside_it_never_hangs_it(folder: str) -> None:
     populate(f"{folder}/tree")
     stop = threading.Event()
@@ -305,7 +329,7 @@ def test_a_real_writer_beside_it_never_hangs_it(folder: str) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        for _attempt in range(20):
+        for _attempt in range(5):
             with contextlib.suppress(ChangedMeanwhile):
                 remove(folder, "tree")
     finally:

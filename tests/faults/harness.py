@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is left when a task is killed, or meets an error, at each of its system calls (promises 2 and 3).
+
+A case is a task, the tree that it starts from, and a table of invariants. The task is run once undisturbed, to list
+the system calls on that tree. Then, for each of them, it is run again from a fresh tree with one fault there: SIGKILL
+before each call that can change something, and the errors that a call can meet. After each fault
+ - the invariants hold: those of rules.py that every case has, and the case's own;
+ - the reader, a task that changes nothing, does not fail on what was left;
+ - the same task again ends as the undisturbed one did, and once more it changes nothing.
+"""
+
+from __future__ import annotations
+
+import queue
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from ansible_collections.sandboxed.containers.tests.faults import rules, snapshot
+from ansible_collections.sandboxed.containers.tests.faults.rules import Invariant, Observed
+from ansible_collections.sandboxed.containers.tests.faults.running import Ended, Task, Worker
+from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT
+from ansible_collections.sandboxed.containers.tests.faults.tracing import KILL, Call, Point
+
+WORKERS = 2
+
+
+class Case(NamedTuple):
+    """A task and where it starts. prepare: makes the tree in an empty directory, the same one each time.
+
+    invariants: by name, each raises AssertionError when it does not hold. reader: a task that only looks.
+    """
+
+    name: str
+    task: Task
+    prepare: Callable[[Path], None]
+    invariants: dict[str, Invariant] = {}
+    reader: Task | None = None
+
+
+class Report(NamedTuple):
+    """What came out. calls: of the undisturbed run. points: the faults that were made. problems: a text each."""
+
+    calls: list[Call]
+    points: list[Point]
+    problems: list[str]
+
+
+class Undisturbed(NamedTuple):
+    """The run without a fault. paths: all that it touched below ROOT, "@ROOT@/…"."""
+
+    calls: list[Call]
+    paths: list[str]
+    wanted: snapshot.Tree
+
+
+def all_points(calls: list[Call]) -> list[Point]:
+    """Every fault at every call."""
+    kills = [Point(call, KILL) for call in calls if call.changes]
+    return kills + [Point(call, error) for call in calls for error in call.errors]
+
+
+def few_points(calls: list[Call]) -> list[Point]:
+    """The first and the last of each kind of change, with a kill and one error each."""
+    chosen = {}
+    for call in calls:
+        if call.changes:
+            chosen.setdefault((call.name, "first"), call)
+            chosen[call.name, "last"] = call
+    return [Point(call, fault) for call in dict.fromkeys(chosen.values()) for fault in (KILL, call.errors[0])]
+
+
+def explore(case: Case, folder: Path, choose: Callable[[list[Call]], list[Point]] = all_points) -> Report:
+    """Make the chosen faults, WORKERS at a time, and collect what does not hold."""
+    modules = {case.task.module} | ({case.reader.module} if case.reader else set())
+    with ExitStack() as stack:
+        workers: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        for number in range(WORKERS):
+            workers.put(stack.enter_context(Worker(folder / f"worker-{number}", modules)))
+
+        def probe(point: Point) -> list[str]:
+            worker = workers.get()
+            try:
+                return [f"{case.name}: {point}: {text}" for text in _probe(case, worker, point, known)]
+            finally:
+                workers.put(worker)
+
+        first = workers.get()
+        known = undisturbed(case, first)
+        workers.put(first)
+        points = choose(known.calls)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            problems = [problem for found in pool.map(probe, points) for problem in found]
+    return Report(known.calls, points, problems)
+
+
+def _fresh(case: Case, worker: Worker) -> snapshot.Tree:
+    if worker.root.exists():
+        shutil.rmtree(worker.root)
+    worker.root.mkdir(parents=True)
+    case.prepare(worker.root)
+    return snapshot.take(worker.root)
+
+
+def undisturbed(case: Case, worker: Worker) -> Undisturbed:
+    """Run twice: once to learn the paths, once to count the calls on them alone, as strace does with a fault."""
+    _fresh(case, worker)
+    ended, everything = worker.trace(case.task, [])
+    assert not ended.failed, f"{case.name} fails without a fault: {ended.text}"
+    paths = sorted({path for call in everything for path in call.paths()} | {ROOT})
+    _fresh(case, worker)
+    _ended, calls = worker.trace(case.task, _real(paths, worker))
+    assert calls, f"{case.name} makes no system call below its directory"
+    return Undisturbed(calls, paths, snapshot.take(worker.root))
+
+
+def _real(paths: list[str], worker: Worker) -> list[Path]:
+    return [Path(path.replace(ROOT, str(worker.root))) for path in paths]
+
+
+def _probe(case: Case, worker: Worker, point: Point, known: Undisturbed) -> list[str]:
+    """Make one fault, and say what does not hold after it."""
+    before = _fresh(case, worker)
+    ended, calls = worker.trace(case.task, _real(known.paths, worker), point)
+    if point.call not in calls:
+        return ["the run went another way: this call was never made, or with other arguments"]
+    observed = Observed(point, known.calls, before, known.wanted, snapshot.take(worker.root), ended)
+    problems = []
+    for name, invariant in {**rules.ALWAYS, **case.invariants}.items():
+        try:
+            invariant(observed)
+        except AssertionError as error:
+            problems.append(f"{name}: {error}")
+    return problems + _reading(case, worker, observed) + _again(case, worker, known)
+
+
+def _reading(case: Case, worker: Worker, observed: Observed) -> list[str]:
+    if case.reader is None:
+        return []
+    ended = worker.run(case.reader)
+    problems = [f"the reader fails: {ended.message}"] if ended.failed else []
+    return problems + [f"the reader left {line}" for line in snapshot.differences(snapshot.take(worker.root), observed.after)]
+
+
+def _again(case: Case, worker: Worker, known: Undisturbed) -> list[str]:
+    second = worker.run(case.task)
+    problems = [f"the same task again fails: {second.message}"] if second.failed else []
+    problems += [f"after the same task again {line}" for line in _left(worker, known)]
+    third = worker.run(case.task)
+    if third.failed or third.changed:
+        problems.append(f"the third run is not unchanged: {third.text}")
+    return problems + [f"after the third run {line}" for line in _left(worker, known)]
+
+
+def _left(worker: Worker, known: Undisturbed) -> list[str]:
+    return snapshot.differences(snapshot.take(worker.root), known.wanted)

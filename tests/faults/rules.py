@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Invariants: what holds after a fault, whatever the module is."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import TEMPORARY_SUFFIX
+from ansible_collections.sandboxed.containers.tests.faults.running import Ended
+from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT, Tree, differences
+from ansible_collections.sandboxed.containers.tests.faults.tracing import Call, Point
+
+
+class Observed(NamedTuple):
+    """One run with a fault. calls: those of the undisturbed run, and wanted what that one left; before: where both
+    began; after: what this one left; ended: how."""
+
+    point: Point
+    calls: list[Call]
+    before: Tree
+    wanted: Tree
+    after: Tree
+    ended: Ended
+
+    def made(self, name: str, path: str) -> bool:
+        """Whether the undisturbed run had made such a call on the path before the point: rename, unlink."""
+        earlier = self.calls[: self.calls.index(self.point.call)]
+        return any(call.name.startswith(name) and f"{ROOT}/{path}" in call.paths() for call in earlier)
+
+
+Invariant = Callable[[Observed], None]
+
+
+def old_or_new(seen: Observed) -> None:
+    """Each file is wholly the old one or the new one: content, mode, owner and attributes (promise 2)."""
+    for path, entry in seen.after.items():
+        if path.endswith(TEMPORARY_SUFFIX):
+            continue  # nobody reads one
+        states = [tree[path] for tree in (seen.before, seen.wanted) if path in tree]
+        torn = states and not any(entry.means(state) for state in states)
+        assert not torn, f"{path} is neither the old nor the new one: {entry[:4]}"
+    lost = [path for path in seen.before.keys() & seen.wanted.keys() if path not in seen.after]
+    assert not lost, f"{lost} should be there, and are not"
+
+
+def nothing_else_is_touched(seen: Observed) -> None:
+    """What the task leaves alone, it leaves alone here as well: the same inode, not written (promise 5)."""
+    for path, entry in seen.before.items():
+        if entry.means(seen.wanted.get(path)):
+            assert seen.after.get(path) == entry, f"{path} was touched"
+
+
+def an_error_is_told(seen: Observed) -> None:
+    """A change that fails is a failed task, with a message that has the reason; no traceback, and JSON alone."""
+    if seen.point.kills:
+        assert seen.ended.killed, f"it was not killed: {seen.ended.text}"
+        return
+    assert seen.ended.answer is not None, f"no JSON: {seen.ended.text}"
+    assert "Traceback" not in seen.ended.text, seen.ended.text
+    if seen.ended.failed:
+        reason = os.strerror(getattr(errno, seen.point.fault))
+        assert reason in seen.ended.message, f"the message lacks '{reason}': {seen.ended.message}"
+        return
+    assert not seen.point.call.changes, f"it does not fail: {seen.ended.text}"
+    wrong = differences(seen.after, seen.wanted)
+    assert not wrong, f"it does not fail, and {'; '.join(wrong)}"
+
+
+def an_error_leaves_no_strays(seen: Observed) -> None:
+    """After an error, unlike after a kill, nothing is there that was not before and will not be: no temporary."""
+    if not seen.point.kills:
+        strays = sorted(seen.after.keys() - seen.before.keys() - seen.wanted.keys())
+        assert not strays, f"{strays} were left"
+
+
+ALWAYS: dict[str, Invariant] = {
+    "old or new": old_or_new,
+    "nothing else is touched": nothing_else_is_touched,
+    "an error is told": an_error_is_told,
+    "an error leaves no strays": an_error_leaves_no_strays,
+}

@@ -1,0 +1,30 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Kills and errors at the system calls of sandbox_state on gVisor's layouts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.sandboxed.containers.tests.faults.gvisor import LAYOUTS, cases
+from ansible_collections.sandboxed.containers.tests.faults.harness import Case, explore, few_points
+
+CASES = [pytest.param(case, id=case.name) for layout in LAYOUTS for case in cases(layout)]
+FEW = [one for one in CASES if one.id in ("gvisor create", "gvisor update", "gvisor delete", "gvisor delete of a pod")]
+pytestmark = pytest.mark.real
+
+
+@pytest.mark.parametrize("case", FEW)
+def test_some_faults(case: Case, tmp_path: Path) -> None:
+    report = explore(case, tmp_path, few_points)
+    assert report.problems == []
+    assert len(report.points) >= 8
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("case", CASES)
+def test_every_fault(case: Case, tmp_path: Path) -> None:
+    assert explore(case, tmp_path).problems == []

@@ -1,0 +1,423 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import locking
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    LockTimeout,
+    StateError,
+    Unreadable,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import (
+    LockBudget,
+    LockPlace,
+    acquire,
+    own_lock_place,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
+
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+# argv: path, kind of flock, seconds until it lets go (0: never); prints a line when it holds the lock.
+HOLDER = """
+import fcntl, os, sys, time
+path, kind, seconds = sys.argv[1:4]
+fd = os.open(path, os.O_RDONLY)
+fcntl.flock(fd, getattr(fcntl, kind))
+print(flush=True)
+time.sleep(float(seconds) or 60)
+"""
+
+
+@contextmanager
+def held_by_another(path: Path, kind: str = "LOCK_EX", seconds: float = 0) -> Iterator[subprocess.Popen[bytes]]:
+    """A real other process that holds a flock on path."""
+    command = ["lock-holder", "-c", HOLDER, str(path), kind, str(seconds)]
+    with subprocess.Popen(command, executable=sys.executable, stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout and child.stdout.readline()
+            yield child
+        finally:
+            child.kill()
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Fail, instead of hanging, when the work takes longer."""
+
+    def expired(_number: int, _frame: FrameType | None) -> None:
+        raise AssertionError(f"still busy after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Directory]:
+    (tmp_path / "locks").mkdir()
+    with open_given(str(tmp_path / "locks")) as opened:
+        yield opened
+
+
+def lock_file(directory: Directory, name: str = "a.lock") -> Path:
+    path = Path(directory.path, name)
+    path.touch()
+    return path
+
+
+def is_free(path: Path, kind: int = fcntl.LOCK_EX) -> bool:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def test_a_held_lock_excludes_others_until_it_is_released(directory: Directory) -> None:
+    path = lock_file(directory)
+    lock = acquire(LockPlace(directory, "a.lock"), None)
+    assert lock is not None and not lock.made
+    assert lock.inode == (path.stat().st_dev, path.stat().st_ino)
+    assert not is_free(path)
+    lock.release()
+    assert is_free(path)
+    lock.release()
+    assert lock.fd == -1
+
+
+def test_a_held_lock_is_released_at_the_end_of_its_with_block(directory: Directory) -> None:
+    path = lock_file(directory)
+    lock = acquire(LockPlace(directory, "a.lock"), None)
+    assert lock is not None
+    with pytest.raises(ZeroDivisionError), lock:
+        1 / 0  # noqa: B018
+    assert is_free(path)
+
+
+def test_C5_a_child_process_does_not_hold_our_lock(directory: Directory) -> None:
+    path = lock_file(directory)
+    lock = acquire(LockPlace(directory, "a.lock"), None)
+    assert lock is not None
+    with subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], stdin=-1, stdout=-1, close_fds=False) as child:
+        assert child.stdout and child.stdout.readline()
+        opened = [os.readlink(f"/proc/{child.pid}/fd/{name}") for name in os.listdir(f"/proc/{child.pid}/fd")]
+        lock.release()
+        free = is_free(path)
+        child.kill()
+    assert str(path) not in opened
+    assert free
+
+
+@pytest.mark.parametrize(
+    ("theirs", "exclusive", "gets_it"),
+    [("LOCK_SH", False, True), ("LOCK_SH", True, False), ("LOCK_EX", False, False), ("LOCK_EX", True, False)],
+    ids=["shared with shared", "exclusive under shared", "shared under exclusive", "exclusive under exclusive"],
+)
+def test_shared_and_exclusive(directory: Directory, theirs: str, exclusive: bool, gets_it: bool) -> None:
+    path = lock_file(directory)
+    with held_by_another(path, theirs):
+        if gets_it:
+            lock = acquire(LockPlace(directory, "a.lock"), None, exclusive=exclusive)
+            assert lock is not None
+            assert is_free(path, fcntl.LOCK_SH) and not is_free(path)
+            lock.release()
+        else:
+            with pytest.raises(LockTimeout):
+                acquire(LockPlace(directory, "a.lock"), None, exclusive=exclusive)
+
+
+def test_B5_the_holder_is_named_with_its_pid(directory: Directory) -> None:
+    path = lock_file(directory)
+    with held_by_another(path) as child:
+        with pytest.raises(LockTimeout) as caught:
+            acquire(LockPlace(directory, "a.lock"), LockBudget(0.05))
+        text = str(caught.value)
+    assert f"the lock {path} is held by lock-holder (pid {child.pid}, running since " in text
+    assert "waited 0.05 s" in text and "lock_timeout" in text
+
+
+def test_B5_a_descriptor_without_a_lock_is_not_named(directory: Directory) -> None:
+    path = lock_file(directory)
+    code = "import os, sys; os.open(sys.argv[1], os.O_RDONLY); print(flush=True); input()"
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=-1, stdout=-1) as child, held_by_another(path) as holder:
+        assert child.stdout and child.stdout.readline()
+        with pytest.raises(LockTimeout) as caught:
+            acquire(LockPlace(directory, "a.lock"), None)
+        child.kill()
+    assert f"pid {holder.pid}" in str(caught.value) and f"pid {child.pid}" not in str(caught.value)
+    assert "did not wait" in str(caught.value)
+
+
+def test_a_holder_that_cannot_be_seen_is_said_to_be_out_of_sight(directory: Directory) -> None:
+    """Our own other descriptor holds it: no other process does."""
+    path = lock_file(directory)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with pytest.raises(LockTimeout, match="its holder is not visible from here"):
+            acquire(LockPlace(directory, "a.lock"), None)
+    finally:
+        os.close(descriptor)
+
+
+def test_without_a_budget_nothing_waits(directory: Directory) -> None:
+    with held_by_another(lock_file(directory)):
+        begun = time.monotonic()
+        with pytest.raises(LockTimeout):
+            acquire(LockPlace(directory, "a.lock"), None)
+        assert time.monotonic() - begun < 1
+
+
+def test_the_lock_is_had_when_it_becomes_free_in_time(directory: Directory) -> None:
+    budget = LockBudget(20)
+    with held_by_another(lock_file(directory), seconds=0.3):
+        lock = acquire(LockPlace(directory, "a.lock"), budget)
+        assert lock is not None
+        lock.release()
+    assert 10 < budget.left < 20
+
+
+def test_the_budget_is_the_total_of_all_acquisitions(directory: Directory) -> None:
+    budget = LockBudget(0.4)
+    with held_by_another(lock_file(directory, "a.lock"), seconds=0.2), held_by_another(lock_file(directory, "b.lock")):
+        begun = time.monotonic()
+        first = acquire(LockPlace(directory, "a.lock"), budget)
+        assert first is not None
+        first.release()
+        assert budget.left < 0.4
+        with pytest.raises(LockTimeout):
+            acquire(LockPlace(directory, "b.lock"), budget)
+        assert budget.left <= 0
+        assert time.monotonic() - begun < 2
+        begun = time.monotonic()
+        with pytest.raises(LockTimeout):
+            acquire(LockPlace(directory, "b.lock"), budget)
+        assert time.monotonic() - begun < 0.3, "what is spent is spent"
+
+
+def test_a_free_lock_costs_nothing_of_the_budget(directory: Directory) -> None:
+    lock_file(directory)
+    for budget in (LockBudget(0), LockBudget(5)):
+        before = budget.left
+        lock = acquire(LockPlace(directory, "a.lock"), budget)
+        assert lock is not None and budget.left == before
+        lock.release()
+
+
+def test_R2_a_lock_file_that_is_replaced_while_we_wait_is_locked_anew(directory: Directory) -> None:
+    path = lock_file(directory)
+    code = (
+        "import fcntl, os, sys, time\n"
+        "path = sys.argv[1]\n"
+        "fd = os.open(path, os.O_RDONLY)\n"
+        "fcntl.flock(fd, fcntl.LOCK_EX)\n"
+        "print(flush=True)\n"
+        "time.sleep(0.2)\n"
+        "os.unlink(path)\n"
+        "os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))\n"
+    )
+    old = path.stat().st_ino
+    keep = os.open(path, os.O_RDONLY)  # so that its inode number is not given to the new file
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE) as child:
+        assert child.stdout and child.stdout.readline()
+        lock = acquire(LockPlace(directory, "a.lock"), LockBudget(20))
+        child.wait()
+    os.close(keep)
+    assert lock is not None
+    assert lock.inode[1] == path.stat().st_ino != old
+    lock.release()
+
+
+def test_R2_a_lock_file_that_is_removed_while_we_wait_is_absent(directory: Directory) -> None:
+    path = lock_file(directory)
+    with held_by_another(path):
+        path.unlink()
+        assert acquire(LockPlace(directory, "a.lock"), LockBudget(5)) is None
+
+
+def test_R2_two_processes_are_never_in_at_once_although_each_removes_the_file(directory: Directory, tmp_path: Path) -> None:
+    """Unlink while holding, as a delete does: without the comparison of inodes two get in (defect G2)."""
+    code = (
+        "import os, sys, time\n"
+        "from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import *\n"
+        "from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_given\n"
+        "place = LockPlace(open_given(sys.argv[1]), 'a.lock', 0o600)\n"
+        "for turn in range(60):\n"
+        "    with acquire(place, LockBudget(30)) as lock:\n"
+        "        os.mkdir(sys.argv[2])\n"
+        "        time.sleep(0.0005)\n"
+        "        os.rmdir(sys.argv[2])\n"
+        "        if turn % 2: os.unlink(lock.place.path)\n"
+    )
+    command = [sys.executable, "-c", code, directory.path, str(tmp_path / "inside")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    children = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for _number in range(4)]
+    errors = [child.communicate(timeout=60)[1].decode() for child in children]
+    assert errors == ["", "", "", ""]
+
+
+def test_C1_a_waiter_of_ours_keeps_no_descriptor_open_while_it_waits(directory: Directory) -> None:
+    """A descriptor on the inode is the mark of a runtime that waits (C3); our own waiters must not look like one."""
+    path = lock_file(directory)
+    code = (
+        "import sys\n"
+        "from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import *\n"
+        "from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_given\n"
+        "place = LockPlace(open_given(sys.argv[1]), 'a.lock')\n"
+        "print(flush=True)\n"
+        "acquire(place, LockBudget(30))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with held_by_another(path):
+        command = [sys.executable, "-c", code, directory.path]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as child:
+            assert child.stdout and child.stdout.readline()
+            seen = 0
+            for _look in range(40):
+                time.sleep(0.005)
+                for name in os.listdir(f"/proc/{child.pid}/fd"):
+                    try:
+                        seen += os.readlink(f"/proc/{child.pid}/fd/{name}") == str(path)
+                    except FileNotFoundError:
+                        continue
+            child.kill()
+    assert seen < 20
+
+
+@pytest.mark.parametrize("exclusive", [False, True], ids=["shared", "exclusive"])
+def test_R1_without_a_mode_no_lock_file_is_ever_made(directory: Directory, exclusive: bool) -> None:
+    assert acquire(LockPlace(directory, "a.lock"), LockBudget(1), exclusive=exclusive) is None
+    assert os.listdir(directory.path) == []
+
+
+def test_a_lock_file_is_made_with_its_mode_and_says_so(directory: Directory) -> None:
+    place = LockPlace(directory, "a.lock", 0o600)
+    first = acquire(place, None)
+    assert first is not None and first.made
+    first.release()
+    second = acquire(place, None)
+    assert second is not None and not second.made
+    second.release()
+    assert stat.S_IMODE(os.stat(place.path).st_mode) == 0o600 and os.stat(place.path).st_size == 0
+
+
+def make_link(path: Path) -> None:
+    (path.parent / "target").touch()
+    path.symlink_to("target")
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (make_link, "symbolic links"),
+        (lambda path: path.symlink_to("nowhere"), "symbolic links"),
+        (os.mkfifo, "is none"),
+        (os.mkdir, "is none"),
+        (lambda path: os.mknod(path, stat.S_IFSOCK | 0o600), "No such device or address"),
+    ],
+    ids=["link", "dangling link", "fifo", "directory", "socket"],
+)
+@pytest.mark.parametrize("mode", [None, 0o600], ids=["kept", "made"])
+def test_what_is_no_lock_file_is_refused(directory: Directory, make: object, why: str, mode: int | None) -> None:
+    path = Path(directory.path, "a.lock")
+    make(path)  # type: ignore[operator]
+    before = len(os.listdir("/proc/self/fd"))
+    with at_most(5), pytest.raises(Unreadable) as caught:
+        acquire(LockPlace(directory, "a.lock", mode), LockBudget(1))
+    assert why in str(caught.value) and str(path) in str(caught.value)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not Path(directory.path, "nowhere").exists()
+
+
+def test_a_directory_itself_can_be_the_lock(directory: Directory) -> None:
+    place = LockPlace(directory, ".")
+    assert place.path == directory.path
+    with held_by_another(Path(directory.path)) as child:
+        with pytest.raises(LockTimeout, match=f"{directory.path} is held by lock-holder .pid {child.pid}"):
+            acquire(place, None)
+    lock = acquire(place, None)
+    assert lock is not None and not is_free(Path(directory.path))
+    lock.release()
+
+
+@pytest.mark.parametrize("instead", ["nothing", "another directory", "a file"])
+def test_R2_a_directory_that_went_away_does_not_keep_us_busy_for_ever(directory: Directory, instead: str) -> None:
+    os.rename(directory.path, directory.path + ".old")
+    if instead == "another directory":
+        os.mkdir(directory.path)
+    elif instead == "a file":
+        Path(directory.path).touch()
+    with at_most(5):
+        try:
+            lock = acquire(LockPlace(directory, "."), LockBudget(0.3))
+        except StateError:
+            lock = None
+    if lock is not None:
+        assert lock.inode == (os.stat(directory.path).st_dev, os.stat(directory.path).st_ino)
+        lock.release()
+
+
+def test_a_lock_file_cannot_be_made_in_a_directory_that_was_removed(directory: Directory) -> None:
+    os.rmdir(directory.path)
+    with at_most(5), pytest.raises(StateError, match="a.lock"):
+        acquire(LockPlace(directory, "a.lock", 0o600), LockBudget(0.3))
+
+
+def test_C2_our_own_lock_is_one_for_each_tree_and_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locking, "_OWN_LOCKS", str(tmp_path / "run" / "ours"))
+    one, again, other = own_lock_place("/run/a"), own_lock_place("/run/a"), own_lock_place("/run/b")
+    assert one.path == again.path != other.path
+    assert one.path.startswith(str(tmp_path / "run" / "ours")) and one.name.endswith(".lock") and "/" not in one.name
+    assert stat.S_IMODE(os.stat(tmp_path / "run" / "ours").st_mode) == 0o700
+    lock = acquire(one, None)
+    assert lock is not None and lock.made
+    with pytest.raises(LockTimeout):
+        acquire(again, None)
+    lock.release()
+    assert os.path.exists(one.path)
+    for place in (one, again, other):
+        place.directory.close()
+
+
+@NEEDS_ROOT
+def test_C2_somebody_elses_directory_is_not_used_for_our_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    os.chown(ours, 12345, 12345)
+    monkeypatch.setattr(locking, "_OWN_LOCKS", str(ours))
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(Unreadable, match="belongs to user 12345.*must belong to root"):
+        own_lock_place("/run/a")
+    assert os.listdir(ours) == [] and len(os.listdir("/proc/self/fd")) == before
+
+
+def test_C2_a_link_in_the_place_of_our_locks_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may write to /run/lock: a link from there would make us put files into a directory of root's."""
+    (tmp_path / "target").mkdir()
+    (tmp_path / "ours").symlink_to(tmp_path / "target")
+    monkeypatch.setattr(locking, "_OWN_LOCKS", str(tmp_path / "ours"))
+    with pytest.raises(StateError, match="ours"):
+        own_lock_place("/run/a")

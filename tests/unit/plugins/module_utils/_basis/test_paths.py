@@ -1,0 +1,235 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    OutsideRoot,
+    Unreadable,
+    WriteFailed,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
+    Directory,
+    open_below,
+    open_given,
+)
+
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+NEEDS_NO_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A host's tree, and live data outside of it under the same names."""
+    (tmp_path / "outside" / "run" / "data").mkdir(parents=True)
+    (tmp_path / "root" / "run" / "data").mkdir(parents=True)
+    (tmp_path / "root" / "var").mkdir()
+    return tmp_path / "root"
+
+
+def is_same(found: Directory, path: Path) -> bool:
+    with found:
+        assert found.exists
+        status = os.fstat(found.fd)
+    return (status.st_dev, status.st_ino) == (path.stat().st_dev, path.stat().st_ino)
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_plain_directory_and_its_shown_path(root: Path) -> None:
+    found = open_below(str(root), "/run/data")
+    assert found.path == f"{root}/run/data"
+    assert found.join("x") == f"{root}/run/data/x"
+    assert is_same(found, root / "run" / "data")
+    assert found.fd == -1, "closed by its with block"
+    found.close()
+
+
+def test_the_root_itself() -> None:
+    found = open_below("/", "/")
+    assert (found.path, found.join("x")) == ("/", "/x")
+    found.close()
+
+
+def test_an_absolute_link_is_taken_inside_the_root(root: Path) -> None:
+    """/var/run -> /run, as on every host; the live /run outside must not be reached."""
+    (root / "var" / "run").symlink_to("/run")
+    found = open_below(str(root), "/var/run/data")
+    assert found.path == f"{root}/run/data"
+    assert is_same(found, root / "run" / "data")
+
+
+def test_an_absolute_link_to_live_data_outside_stays_inside(root: Path) -> None:
+    outside = root.parent / "outside" / "run"
+    (root / "var" / "run").symlink_to(outside)
+    missing = open_below(str(root), "/var/run/data")
+    assert not missing.exists and missing.path == f"{root}{outside}/data"
+    made = open_below(str(root), "/var/run/data", 0o711)
+    assert made.exists and made.path == f"{root}{outside}/data"
+    made.close()
+    assert os.listdir(outside / "data") == []
+
+
+@pytest.mark.parametrize(
+    "target", ["run", "../root/run/../run", "./run/", "../../../../../.."], ids=["plain", "up and down", "dots", "far up"]
+)
+def test_relative_links(root: Path, target: str) -> None:
+    (root / "link").symlink_to(target)
+    if target.startswith("../"):
+        with pytest.raises(OutsideRoot, match="leads out of"):
+            open_below(str(root), "/link/data")
+    else:
+        assert is_same(open_below(str(root), "/link/data"), root / "run" / "data")
+
+
+@pytest.mark.parametrize("path", ["..", "/run/../../outside/run", "/../outside"])
+def test_climbing_out_is_refused(root: Path, path: str) -> None:
+    with pytest.raises(OutsideRoot) as caught:
+        open_below(str(root), path)
+    assert str(root) in str(caught.value) and path in str(caught.value)
+
+
+def test_dots_inside_the_root_are_fine(root: Path) -> None:
+    assert is_same(open_below(str(root), "/./run//../run/data/."), root / "run" / "data")
+
+
+def test_above_the_real_root_is_the_root_as_for_the_kernel(root: Path) -> None:
+    assert is_same(open_below("/", f"/../..{root}/run"), root / "run")
+
+
+@pytest.mark.parametrize("target", ["loop", "/loop", "other"], ids=["itself", "itself absolutely", "two links"])
+def test_link_loops_end(root: Path, target: str) -> None:
+    (root / "loop").symlink_to(target)
+    (root / "other").symlink_to("loop")
+    before = descriptors()
+    with pytest.raises(Unreadable, match="too many levels of symbolic links"):
+        open_below(str(root), "/loop/data")
+    assert descriptors() == before
+
+
+def test_what_is_absent_keeps_its_resolved_path_and_leaks_no_descriptor(root: Path) -> None:
+    (root / "var" / "run").symlink_to("/run")
+    (root / "dangling").symlink_to("nowhere")
+    before = descriptors()
+    for path, resolved in (("/var/run/missing/deeper", "/run/missing/deeper"), ("/dangling/x", "/nowhere/x")):
+        missing = open_below(str(root), path)
+        assert (missing.exists, missing.path, missing.fd) == (False, f"{root}{resolved}", -1)
+    assert descriptors() == before
+
+
+def test_a_missing_root_is_no_absence(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="must be an existing directory") as caught:
+        open_below(str(tmp_path / "image"), "/run")
+    assert str(tmp_path / "image") in str(caught.value)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unreadable, match="must be an existing directory"):
+        open_below(str(tmp_path / "file"), "/run")
+
+
+@pytest.mark.parametrize("path", ["/file", "/file/deeper"], ids=["last", "in the middle"])
+def test_a_file_in_the_way_is_unreadable_not_absent(root: Path, path: str) -> None:
+    (root / "file").write_text("")
+    before = descriptors()
+    for mode in (None, 0o711):
+        with pytest.raises(Unreadable, match="Not a directory"):
+            open_below(str(root), path, mode)
+    assert descriptors() == before
+
+
+@NEEDS_NO_ROOT
+def test_a_closed_directory_is_unreadable_not_absent(root: Path) -> None:
+    (root / "run").chmod(0)
+    try:
+        with pytest.raises(Unreadable, match="Permission denied"):
+            open_below(str(root), "/run/data")
+    finally:
+        (root / "run").chmod(0o755)
+
+
+def test_missing_directories_are_made_with_exact_modes_despite_the_umask(root: Path) -> None:
+    (root / "var" / "run").symlink_to("/run")
+    before = os.umask(0o077)
+    try:
+        made = open_below(str(root), "/var/run/one/two/last", 0o711)
+    finally:
+        os.umask(before)
+    made.close()
+    modes = [stat.S_IMODE((root / "run" / name).stat().st_mode) for name in ("one", "one/two", "one/two/last")]
+    assert modes == [0o755, 0o755, 0o711]
+
+
+def test_an_existing_directory_keeps_its_mode(root: Path) -> None:
+    (root / "run" / "data").chmod(0o700)
+    found = open_below(str(root), "/run/data", 0o711)
+    found.close()
+    assert stat.S_IMODE((root / "run" / "data").stat().st_mode) == 0o700
+
+
+@NEEDS_ROOT
+def test_a_read_only_file_system_refuses_new_directories() -> None:
+    with pytest.raises(WriteFailed, match="/proc/.*Nothing was changed"):
+        open_below("/proc", "/sys/kernel/none/of/ours", 0o711)
+
+
+@pytest.mark.parametrize("slash", ["", "/"], ids=["plain", "slash at the end"])
+def test_a_given_path_is_taken_as_it_is_links_and_all(root: Path, slash: str) -> None:
+    (root / "link").symlink_to(root.parent / "outside")
+    assert is_same(open_given(f"{root}/link/run{slash}"), root.parent / "outside" / "run")
+    assert not open_given(f"{root}/link/none{slash}").exists
+
+
+def test_a_given_relative_path_starts_at_the_working_directory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    assert is_same(open_given("run/data"), root / "run" / "data")
+
+
+def test_a_given_path_goes_up_from_where_a_link_leads_as_for_the_kernel(root: Path) -> None:
+    (root / "link").symlink_to(root.parent / "outside" / "run")
+    assert is_same(open_given(f"{root}/link/../run"), root.parent / "outside" / "run")
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("given", [False, True], ids=["host_root", "given path"])
+def test_the_root_of_another_mount_namespace_is_that_namespaces(tmp_path: Path, given: bool) -> None:
+    """/proc/1/root is how a container with the host's pids names the host: its text says "/", and it is not ours."""
+    code = "import os, time; os.mkdir('inside'); os.mkdir('inside/run'); print(flush=True); time.sleep(60)"
+    shell = 'mount -t tmpfs tmpfs . && cd "$PWD" && exec "$0" -c "$1"'
+    command = ["unshare", "-m", "sh", "-c", shell, sys.executable, code]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout and child.stdout.readline()
+            theirs = f"/proc/{child.pid}/root"
+            path = f"{tmp_path}/inside/run"
+            found = open_given(theirs + path) if given else open_below(theirs, path)
+            assert found.exists
+            assert found.path == theirs + path
+            found.close()
+        finally:
+            child.kill()
+
+
+def test_directories_with_one_path_are_equal_for_plans(root: Path) -> None:
+    one, two = open_below(str(root), "/run"), open_below(str(root), "/run")
+    other = open_below(str(root), "/var")
+    with one, two, other:
+        assert one == two and hash(one) == hash(two) and one != other
+        assert one != one.path
+
+
+def test_reopened_is_the_same_directory_or_an_error(root: Path) -> None:
+    closed = Directory(-1, f"{root}/run/data")
+    with closed.reopened() as again:
+        assert os.fstat(again.fd).st_ino == (root / "run" / "data").stat().st_ino
+    (root / "run" / "data").rmdir()
+    with pytest.raises(FileNotFoundError):
+        closed.reopened()
