@@ -112,7 +112,7 @@ def with_runsc(story: Story, lab: Lab, runsc: Runsc) -> None:
 def without_runsc(story: Story, why: str) -> None:
     """What needs no runtime: a state that the collection itself writes."""
     screen = story.screen
-    screen.cannot("A container starts, crashes, and gives its name back", why)
+    screen.cannot("A real container starts and is killed: runsc", why)
     story.run_root.mkdir(mode=0o711)
     document = {"state": {"id": NAME, "status": "stopped", "goferPid": 0, "sandbox": {"id": NAME, "pid": 0}}}
     with screen.step("A state is written instead: sandbox_state"):

@@ -174,7 +174,8 @@ _ABSENT: dict[str, tuple[Callable[[Host], None], dict[str, Any]]] = {
 
 def cases(layout: str) -> Iterator[Case]:
     """All cases of a layout."""
-    common = {"layout": layout, "run_root": f"{ROOT}/run"}
+    # Owners are another test's subject: no process of this host may change what happens here.
+    common = {"layout": layout, "run_root": f"{ROOT}/run", "sees_all_processes": True}
     reader = Task("sandbox_state_info", {**common, "with_documents": True})
 
     def case(name: str, state: str, start: Callable[[Host], None], options: dict[str, Any]) -> Case:

@@ -29,6 +29,7 @@ from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT
 from ansible_collections.sandboxed.containers.tests.faults.tracing import KILL, Call, Point
 
 WORKERS = 2
+_ATTEMPTS = 3
 
 
 class Case(NamedTuple):
@@ -115,7 +116,8 @@ def undisturbed(case: Case, worker: Worker) -> Undisturbed:
     assert not ended.failed, f"{case.name} fails without a fault: {ended.text}"
     paths = sorted({path for call in everything for path in call.paths()} | {ROOT})
     _fresh(case, worker)
-    _ended, calls = worker.trace(case.task, _real(paths, worker))
+    ended, calls = worker.trace(case.task, _real(paths, worker))
+    assert not ended.failed, f"{case.name} fails without a fault: {ended.text}"
     assert calls, f"{case.name} makes no system call below its directory"
     return Undisturbed(calls, paths, snapshot.take(worker.root))
 
@@ -126,10 +128,13 @@ def _real(paths: list[str], worker: Worker) -> list[Path]:
 
 def _probe(case: Case, worker: Worker, point: Point, known: Undisturbed) -> list[str]:
     """Make one fault, and say what does not hold after it."""
-    before = _fresh(case, worker)
-    ended, calls = worker.trace(case.task, _real(known.paths, worker), point)
-    if point.call not in calls:
-        return ["the run went another way: this call was never made, or with other arguments"]
+    for _attempt in range(_ATTEMPTS):
+        before = _fresh(case, worker)
+        ended, calls = worker.trace(case.task, _real(known.paths, worker), point)
+        if _was_made(point, calls):
+            break
+    else:
+        return [f"the run never came to this call, its last one was {calls[-1:]}"]
     observed = Observed(point, known.calls, before, known.wanted, snapshot.take(worker.root), ended)
     problems = []
     for name, invariant in {**rules.ALWAYS, **case.invariants}.items():
@@ -138,6 +143,13 @@ def _probe(case: Case, worker: Worker, point: Point, known: Undisturbed) -> list
         except AssertionError as error:
             problems.append(f"{name}: {error}")
     return problems + _reading(case, worker, observed) + _again(case, worker, known)
+
+
+def _was_made(point: Point, calls: list[Call]) -> bool:
+    """Whether the fault was where it should be. What other processes on the host do may shift a number now and then."""
+    if point.kills:  # strace cannot read all arguments of a process that is gone
+        return bool(calls) and calls[-1][:2] == point.call[:2]
+    return point.call in calls
 
 
 def _reading(case: Case, worker: Worker, observed: Observed) -> list[str]:

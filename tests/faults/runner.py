@@ -11,49 +11,59 @@ The answers are two lines: the fork's pid, and later its wait status. The end of
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
 import runpy
 import signal
 import sys
+import traceback
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ansible.module_utils import basic
 
+try:
+    from ansible.module_utils.testing import patch_module_args
+except ImportError:  # older than ansible-core 2.17
 
-def arguments(options: dict[str, Any]) -> AbstractContextManager[None]:
-    """Make these the options of the next AnsibleModule."""
-    try:
-        from ansible.module_utils.testing import patch_module_args
-    except ImportError:  # older than ansible-core 2.17
-        basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode()
+    def patch_module_args(args: dict[str, Any]) -> AbstractContextManager[None]:
+        """Make these the options of the next AnsibleModule."""
+        basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": args}).encode()
         return nullcontext()
-    patched: AbstractContextManager[None] = patch_module_args(options)
-    return patched
 
 
-def child(request: dict[str, Any]) -> None:
-    """Be the module. Never returns."""
+def child(request: dict[str, Any]) -> int:
+    """Be the module; the exit status."""
     for path, descriptor in ((os.devnull, 0), (request["output"], 1), (request["errors"], 2)):
         opened = os.open(path, os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)
     if request["stopped"]:
         os.kill(os.getpid(), signal.SIGSTOP)
-    with arguments(request["options"]):
-        runpy.run_path(request["script"], run_name="__main__")
+    try:
+        with patch_module_args(request["options"]):
+            runpy.run_path(request["script"], run_name="__main__")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 def main() -> None:
     for name in sys.argv[1:]:
         importlib.import_module(name)
+    gc.freeze()
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
-            child(json.loads(line))
-            sys.exit(0)
+            status = child(json.loads(line))
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)  # without the interpreter's end, which takes longer than the module
         print(pid, flush=True)
         print(os.waitpid(pid, 0)[1], flush=True)
 

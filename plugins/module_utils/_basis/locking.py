@@ -26,7 +26,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.proces
 
 _OWN_LOCKS = "/run/lock/sandboxed.containers"
 _RETRY_SECONDS = 0.02
-_MOST_REPLACED = 100
+_MOST_REPLACED = 1000
+_NO_INODE = (0, 0)
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -121,7 +122,7 @@ def _try(place: LockPlace, operation: int) -> HeldLock | _Missed | None:
     """One try; no descriptor stays open unless the lock is held."""
     opened = _open(place)
     if opened is None:
-        return None
+        return None if place.create_mode is None else _Missed(_NO_INODE, busy=False)
     descriptor, made = opened
     kept = False
     try:
@@ -143,7 +144,7 @@ def _try(place: LockPlace, operation: int) -> HeldLock | _Missed | None:
 
 
 def _open(place: LockPlace) -> tuple[int, bool] | None:
-    """A descriptor of the lock object and whether this call made it; None when it is absent and stays so."""
+    """A descriptor of the lock object and whether this call made it; None when there is, or just was, none."""
     flags = _OPEN_FLAGS | (os.O_DIRECTORY if place.name == "." else 0)
     try:
         if place.create_mode is not None:
@@ -152,9 +153,7 @@ def _open(place: LockPlace) -> tuple[int, bool] | None:
                 return new, True
         return _checked(place, os.open(place.name, flags, dir_fd=place.directory.fd)), False
     except FileNotFoundError:
-        if place.create_mode is None:
-            return None
-        raise ChangedMeanwhile(place.path, "it went away while it was opened", "Run again.") from None
+        return None
     except OSError as error:
         raise Unreadable(
             place.path, f"the lock cannot be opened: {os_reason(error)}", "Nothing was changed."
@@ -198,7 +197,7 @@ def _timeout(place: LockPlace, inode: Inode, budget: LockBudget | None) -> LockT
     shown = ", ".join(describe(holder) for holder in holders[:3])
     who = f"is held by {shown}" if shown else "is held, and its holder is not visible from here"
     if budget is None:
-        return LockTimeout("", f"the lock {place.path} {who}", "Try again when it is free.")
+        return LockTimeout("", f"the lock {place.path} {who}; did not wait", "Try again when it is free.")
     waited = f"this task has waited {budget.seconds:g} s"
     return LockTimeout(
         "", f"the lock {place.path} {who}; {waited}", "Raise lock_timeout, or try again when it is free."

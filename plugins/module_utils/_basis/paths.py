@@ -15,6 +15,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     WriteFailed,
     os_reason,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import mount_id_of
 
 _MOST_LINKS = 40  # the kernel's own limit
 _STEP_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -83,11 +84,15 @@ def _plain_path(descriptor: int, path: str) -> str:
     """The path of an open directory without links; as it was given where a text cannot say it (/proc/1/root)."""
     plain = os.path.realpath(path)
     try:
-        named = os.stat(plain)
+        named = os.open(plain, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return path
-    opened = os.fstat(descriptor)
-    return plain if (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino) else path
+    try:
+        # The mount too: the root of another mount namespace has the inode of ours.
+        same = os.path.sameopenfile(named, descriptor) and mount_id_of(named) == mount_id_of(descriptor)
+    finally:
+        os.close(named)
+    return plain if same else path
 
 
 def open_below(root: str, path: str, create_mode: int | None = None) -> Directory:

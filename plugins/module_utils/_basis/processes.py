@@ -25,6 +25,7 @@ _DELETED = " (deleted)"
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD in the flags of /proc/PID/stat
 _ARGUMENTS_MAX = 4 << 20  # the kernel's own limit for arguments is lower unless the stack limit was raised
 _AGAIN = 4
+_MOST_LEAVING = 64
 _LISTINGS = 16  # from the second on they are short: only what is new is read
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -90,9 +91,10 @@ class ProcessTable:
                 if process is not None:
                     found[process.pid] = process
         for again in range(_AGAIN):
-            # Nearly all that show no arguments were met on their way out and are gone a moment later.
-            leaving = [pid for pid, process in found.items() if not (process.complete or process.argv)]
-            if not leaving:
+            # A few incomplete ones were met on their way in or out, and are whole or gone a moment later. Many are
+            # hidden from us for good, and so may init be.
+            leaving = [pid for pid, process in found.items() if not process.complete and pid != 1]
+            if not leaving or len(leaving) > _MOST_LEAVING:
                 break
             time.sleep(0.005 * again)
             for pid in leaving:

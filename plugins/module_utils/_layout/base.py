@@ -173,6 +173,10 @@ class Layout:
         """InvalidInput when a document to be written does not fit the object that it is for."""
         raise NotImplementedError
 
+    def check_place(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
+        """InvalidInput when the place of a container's document is taken by another sandbox's container."""
+        raise NotImplementedError
+
     def recorded_processes(self, reading: Reading) -> list[RecordedProcess]:
         """The processes that the documents name. A hint, never a proof (README.md R7)."""
         raise NotImplementedError

@@ -16,6 +16,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 _GO_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _GO_ESCAPED = re.compile("[<>&\u2028\u2029]")
 _PYTHON_SHORT = re.compile(r"(?<!\\)((?:\\\\)*)\\([bf])")  # \b and \f: Go up to 1.21 writes \u0008 and \u000c
+_MOST_LEVELS = 200  # no runtime writes more than a dozen
 _SHORT_FORMS = {"b": "\\u0008", "f": "\\u000c"}
 
 
@@ -107,13 +108,26 @@ def decode(data: bytes, where: str) -> Any:
     if not data.strip():
         raise Unreadable(where, f"it is empty ({len(data)} bytes)")
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise Unreadable(where, f"it is not UTF-8 (at byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise Unreadable(where, f"it is not valid JSON ({error.msg} at byte {error.pos} of {len(data)})") from error
     except (RecursionError, ValueError) as error:
         raise Unreadable(where, "it is nested too deeply or has a number that JSON does not know") from error
+    # Few brackets cannot nest deeply, and nearly every document has few enough.
+    if data.count(b"[") + data.count(b"{") > _MOST_LEVELS and _deeper_than(value, _MOST_LEVELS):
+        raise Unreadable(where, f"it is nested deeper than {_MOST_LEVELS} levels")
+    return value
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    if levels == 0:
+        return True
+    elements = value.values() if isinstance(value, dict) else value
+    return any(_deeper_than(element, levels - 1) for element in elements)
 
 
 def _refuse_constant(name: str) -> float:

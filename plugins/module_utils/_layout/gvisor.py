@@ -106,6 +106,9 @@ class _Runsc(Layout):
             if value is not None and value != wanted:
                 raise InvalidInput(where, f"its {key} is '{value}', and it is for '{wanted}'", "Make the two the same.")
 
+    def check_place(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
+        """Nothing to check where the file name has both names."""
+
     def recorded_processes(self, reading: Reading) -> list[RecordedProcess]:
         recorded: dict[int, RecordedProcess] = {}
         for document in reading.documents:
@@ -176,6 +179,15 @@ class GvisorLegacy(_Runsc):
             raise InvalidInput(
                 f"documents.{name}", "it has no sandbox.id, and nothing else tells which sandbox it is of", "Give it."
             )
+
+    def check_place(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
+        """File names do not tell sandboxes apart here, so a state in our place may be somebody else's."""
+        root, name = self.place(roots, "state", sandbox_id, container_id)
+        if not root.exists or look(root, name) is None:
+            return
+        recorded = _recorded_sandbox(root, container_id) or container_id
+        if recorded != sandbox_id:
+            raise InvalidInput("", f"{root.join(name)} is of sandbox '{recorded}'", "Give the sandbox that it is of.")
 
     def tokens(self, roots: Roots, reading: Reading) -> set[str]:
         """Whose container a damaged state describes is not known, so every sandbox of its root may be the owner."""

@@ -88,15 +88,17 @@ class SandboxState(Item):
 
     def described(self) -> dict[str, Any]:
         """What identifies it in the list of outcomes. paths: what it has, or what it is to have."""
+        paths = [part.path for part in self.parts]
         directory, state = self._state_place(self.container_id)
-        paths = [part.path for part in self.parts] or [directory.join(state)]
+        if self.wish.present or not paths:
+            paths = list(dict.fromkeys([directory.join(state), *paths]))
         inside = {"container_id": self.wish.container_id} if self.wish.container_id else {}
         return {"sandbox_id": self.wish.sandbox_id, **inside, "layout": self.tree.layout.name, "paths": paths}
 
     # present
 
     def _plan_present(self, view: HostView) -> Plan:
-        self._refuse_strangers_file()
+        self.tree.layout.check_place(self.tree.roots, self.wish.sandbox_id, self.container_id)
         exists = any(part.role == self.tree.layout.commit_role for part in self._own_parts())
         if exists and self.wish.fail_if_exists:
             raise AlreadyExists("", "it exists already", "Nothing was changed. Remove it, or leave fail_if_exists out.")
@@ -109,15 +111,6 @@ class SandboxState(Item):
         if not changes:
             return Plan(note=self._damage())
         return Plan("updated" if exists else "created", tuple(changes))
-
-    def _refuse_strangers_file(self) -> None:
-        """A file in our place that is not in our reading is another sandbox's: legacy names do not tell them apart."""
-        directory, name = self._state_place(self.container_id)
-        known = {part.name for part in self._own_parts()}
-        if directory.exists and name not in known and look(directory, name) is not None:
-            raise InvalidInput(
-                "", f"{directory.join(name)} is there, and is not of this sandbox", "Give the sandbox that it is of."
-            )
 
     def _damage(self) -> str:
         """What is wrong with documents that the user did not give, and that are therefore left as they are."""

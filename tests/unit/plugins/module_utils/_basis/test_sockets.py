@@ -139,17 +139,18 @@ def test_a_new_file_in_the_place_of_a_socket_is_not_listening(tmp_path: Path) ->
 @NEEDS_ROOT
 def test_B2_a_listener_in_another_network_namespace(tmp_path: Path) -> None:
     before = os.readlink("/proc/self/ns/net")
+    threads, tasks = threading.active_count(), len(os.listdir("/proc/self/task"))
     with listener(str(tmp_path), str(tmp_path / "n.sock"), prefix=("unshare", "-n")):
         look = sockets.listeners()
         assert look.listening(str(tmp_path / "n.sock")) is True
         assert look.unreadable == ()
     assert os.readlink("/proc/self/ns/net") == before
-    assert threading.active_count() == 1
+    assert threading.active_count() == threads
     for _turn in range(500):  # the kernel's side of the thread ends a moment after the join
-        if len(os.listdir("/proc/self/task")) == 1:
+        if len(os.listdir("/proc/self/task")) <= tasks:
             break
         time.sleep(0.01)
-    assert len(os.listdir("/proc/self/task")) == 1
+    assert len(os.listdir("/proc/self/task")) <= tasks
     assert sockets.listeners().listening(str(tmp_path / "n.sock")) is False
 
 
@@ -191,7 +192,7 @@ def test_A1_without_permission_absence_is_unknown(tmp_path: Path) -> None:
         "print([look.listening(path) for path in sys.argv[1:]], bool(look.unreadable))\n"
     )
     os.chmod(tmp_path, 0o755)
-    for parent in list(tmp_path.parents)[:2]:
+    for parent in list(tmp_path.parents)[:-2]:  # pytest's folders, not /tmp itself
         os.chmod(parent, 0o755)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     with bound(tmp_path / "here.sock") as one, bound(tmp_path / "stale.sock") as stale:
