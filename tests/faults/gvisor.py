@@ -76,9 +76,9 @@ class Host:
 
     def bystanders(self) -> None:
         """Another sandbox of a similar name, and files that are no state."""
-        self.container("web-10")
+        self.container("fault-10")
         self._make(self.run_root / "README", "not ours", 0o644)
-        self._make(self.run_root / ".web-1.swp", "not ours", 0o644)
+        self._make(self.run_root / ".fault-1.swp", "not ours", 0o644)
         (self.run_root / "link.state").symlink_to("README")
 
     def _make(self, path: Path, text: str, mode: int) -> Path:
@@ -96,85 +96,86 @@ def nothing(_host: Host) -> None:
 
 
 def whole(host: Host) -> None:
-    host.container("web-1")
+    host.container("fault-1")
 
 
 def odd(host: Host) -> None:
     """A state with another owner and mode and an extended attribute, all of which an update keeps."""
-    host.lock("web-1")
-    state = host.state("web-1")
+    host.lock("fault-1")
+    state = host.state("fault-1")
     state.chmod(0o604)
     os.chown(state, 1234, 4321)
     os.setxattr(state, "user.note", b"kept")
 
 
 def lock_only(host: Host) -> None:
-    host.lock("web-1")
+    host.lock("fault-1")
 
 
 def state_only(host: Host) -> None:
-    host.state("web-1")
+    host.state("fault-1")
 
 
 def crashed_writer(host: Host) -> None:
-    host.lock("web-1")
-    host.temporary("web-1").write_text('{"id": "we', encoding="utf-8")
+    host.lock("fault-1")
+    host.temporary("fault-1").write_text('{"id": "we', encoding="utf-8")
 
 
 def crashed_update(host: Host) -> None:
     crashed_writer(host)
-    host.state("web-1")
+    host.state("fault-1")
 
 
 def torn(host: Host) -> None:
     """A state that runsc wrote in part, before it was killed."""
-    host.lock("web-1")
-    host.state("web-1").write_text('{"id": "web-1", "stat', encoding="utf-8")
+    host.lock("fault-1")
+    host.state("fault-1").write_text('{"id": "fault-1", "stat', encoding="utf-8")
 
 
 def pod(host: Host) -> None:
-    host.container("web-1")
+    host.container("fault-1")
     for name in ("app", "sidecar"):
-        host.container("web-1", name)
+        host.container("fault-1", name)
 
 
 def three(host: Host) -> None:
     for number in (1, 2, 3):
-        host.container(f"web-{number}")
+        host.container(f"fault-{number}")
 
 
-_SAME = {"state": document(ROOT, "web-1")}
-_NEW = {"state": {**document(ROOT, "web-1"), "status": "running", "owner": "y" * 20_000}}
-_THREE = ["web-1", "web-2", "web-3"]
+_SAME = {"state": document(ROOT, "fault-1")}
+_NEW = {"state": {**document(ROOT, "fault-1"), "status": "running", "owner": "y" * 20_000}}
+_THREE = ["fault-1", "fault-2", "fault-3"]
 _PRESENT: dict[str, tuple[Callable[[Host], None], dict[str, Any]]] = {
-    "create": (nothing, {"sandbox_id": "web-1", "documents": _SAME}),
-    "create over a lock": (lock_only, {"sandbox_id": "web-1", "documents": _SAME}),
-    "create over a crashed writer": (crashed_writer, {"sandbox_id": "web-1", "documents": _SAME}),
+    "create": (nothing, {"sandbox_id": "fault-1", "documents": _SAME}),
+    "create over a lock": (lock_only, {"sandbox_id": "fault-1", "documents": _SAME}),
+    "create over a crashed writer": (crashed_writer, {"sandbox_id": "fault-1", "documents": _SAME}),
     "create three": (
         nothing,
         {"sandboxes": [{"sandbox_id": one, "documents": {"state": document(ROOT, one)}} for one in _THREE]},
     ),
-    "update": (odd, {"sandbox_id": "web-1", "documents": _NEW}),
-    "update over a crashed writer": (crashed_update, {"sandbox_id": "web-1", "documents": _NEW}),
-    "update of a torn state": (torn, {"sandbox_id": "web-1", "documents": _NEW}),
-    "update without a lock": (state_only, {"sandbox_id": "web-1", "documents": _NEW}),
-    "completion": (state_only, {"sandbox_id": "web-1", "documents": _SAME}),
+    "update": (odd, {"sandbox_id": "fault-1", "documents": _NEW}),
+    "update over a crashed writer": (crashed_update, {"sandbox_id": "fault-1", "documents": _NEW}),
+    "update of a torn state": (torn, {"sandbox_id": "fault-1", "documents": _NEW}),
+    "update without a lock": (state_only, {"sandbox_id": "fault-1", "documents": _NEW}),
+    "completion": (state_only, {"sandbox_id": "fault-1", "documents": _SAME}),
 }
 _ABSENT: dict[str, tuple[Callable[[Host], None], dict[str, Any]]] = {
-    "delete": (whole, {"sandbox_id": "web-1"}),
-    "delete of a container": (pod, {"sandbox_id": "web-1", "container_id": "app"}),
-    "delete of a pod": (pod, {"sandbox_id": "web-1"}),
-    "delete of a lock": (lock_only, {"sandbox_id": "web-1"}),
-    "delete of a state": (state_only, {"sandbox_id": "web-1"}),
-    "delete of a crashed writer's": (crashed_update, {"sandbox_id": "web-1"}),
-    "delete of a torn state": (torn, {"sandbox_id": "web-1"}),
+    "delete": (whole, {"sandbox_id": "fault-1"}),
+    "delete of a container": (pod, {"sandbox_id": "fault-1", "container_id": "app"}),
+    "delete of a pod": (pod, {"sandbox_id": "fault-1"}),
+    "delete of a lock": (lock_only, {"sandbox_id": "fault-1"}),
+    "delete of a state": (state_only, {"sandbox_id": "fault-1"}),
+    "delete of a crashed writer's": (crashed_update, {"sandbox_id": "fault-1"}),
+    "delete of a torn state": (torn, {"sandbox_id": "fault-1"}),
     "delete of three": (three, {"sandbox_id": _THREE}),
 }
 
 
 def cases(layout: str) -> Iterator[Case]:
     """All cases of a layout."""
-    # Owners are another test's subject: no process of this host may change what happens here.
+    # Owners are another test's subject: what runs on this host makes no difference here. So are the names: no other
+    # test has a sandbox that is called so.
     common = {"layout": layout, "run_root": f"{ROOT}/run", "sees_all_processes": True}
     reader = Task("sandbox_state_info", {**common, "with_documents": True})
 
@@ -225,7 +226,7 @@ def _sandbox_of(seen: Observed, path: str) -> str:
             return str(json.loads(tree[path].content)["sandbox"]["id"])
         except (KeyError, ValueError):
             continue
-    return "web-1"  # a torn state
+    return "fault-1"  # a torn state
 
 
 def a_state_has_its_lock(seen: Observed) -> None:

@@ -57,15 +57,16 @@ def nothing_else_is_touched(seen: Observed) -> None:
 
 
 def an_error_is_told(seen: Observed) -> None:
-    """A change that fails is a failed task, with a message that has the reason; no traceback, and JSON alone."""
+    """A change that fails is a failed task, with a message that has the reason. What could not be read either fails it,
+    or makes no difference: never less is done in silence (promise 7). No traceback, and JSON alone."""
     if seen.point.kills:
         assert seen.ended.killed, f"it was not killed: {seen.ended.text}"
         return
     assert seen.ended.answer is not None, f"no JSON: {seen.ended.text}"
     assert "Traceback" not in seen.ended.text, seen.ended.text
     if seen.ended.failed:
-        reason = os.strerror(getattr(errno, seen.point.fault))
-        assert reason in seen.ended.message, f"the message lacks '{reason}': {seen.ended.message}"
+        reason = os.strerror(getattr(errno, seen.point.fault)) if seen.point.call.changes else ""
+        assert seen.ended.message and reason in seen.ended.message, f"the message lacks '{reason}': {seen.ended.message}"
         return
     assert not seen.point.call.changes, f"it does not fail: {seen.ended.text}"
     wrong = differences(seen.after, seen.wanted)
@@ -79,9 +80,17 @@ def an_error_leaves_no_strays(seen: Observed) -> None:
         assert not strays, f"{strays} were left"
 
 
+def changed_is_true(seen: Observed) -> None:
+    """`changed` says whether anything is different, also when the task fails (promise 1)."""
+    if seen.ended.answer is not None:
+        lines = differences(seen.after, seen.before)
+        assert seen.ended.changed == bool(lines), f"changed is {seen.ended.changed}, and {lines or 'nothing changed'}"
+
+
 ALWAYS: dict[str, Invariant] = {
     "old or new": old_or_new,
     "nothing else is touched": nothing_else_is_touched,
     "an error is told": an_error_is_told,
     "an error leaves no strays": an_error_leaves_no_strays,
+    "changed is true": changed_is_true,
 }

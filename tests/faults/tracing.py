@@ -14,7 +14,7 @@ from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT
 
 KILL = "SIGKILL"
 # The errors that each call can meet. Calls that change something: a crash before any of them is another state of the disk.
-_SPACE, _RIGHTS = ("ENOSPC", "EIO"), ("EACCES", "EIO")
+_SPACE, _BROKEN = ("ENOSPC", "EIO"), ("EIO",)
 CHANGING: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("creat", "mkdir", "mkdirat", "mknod", "mknodat"), ("ENOSPC", "EACCES", "EIO")),
     **dict.fromkeys(("link", "linkat", "symlink", "symlinkat"), ("ENOSPC", "EACCES", "EIO")),
@@ -30,10 +30,10 @@ CHANGING: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("mount", "umount2"), ("EPERM", "EBUSY")),
 }
 READING: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("stat", "lstat", "fstat", "newfstatat", "statx", "access", "faccessat", "faccessat2"), _RIGHTS),
-    **dict.fromkeys(("readlink", "readlinkat"), _RIGHTS),
-    **dict.fromkeys(("read", "pread64", "getdents64"), ("EIO",)),
-    **dict.fromkeys(("listxattr", "llistxattr", "flistxattr", "getxattr", "lgetxattr", "fgetxattr"), ("EIO",)),
+    **dict.fromkeys(("stat", "lstat", "fstat", "newfstatat", "statx", "access", "faccessat", "faccessat2"), _BROKEN),
+    **dict.fromkeys(("readlink", "readlinkat"), _BROKEN),
+    **dict.fromkeys(("read", "pread64", "getdents64"), _BROKEN),
+    **dict.fromkeys(("listxattr", "llistxattr", "flistxattr", "getxattr", "lgetxattr", "fgetxattr"), _BROKEN),
     "flock": ("ENOLCK",),
 }
 OPENING = ("open", "openat")  # changing or reading, as their flags say
@@ -59,8 +59,14 @@ class Call(NamedTuple):
     def errors(self) -> tuple[str, ...]:
         """The errors that it can meet."""
         if self.name in OPENING:
-            return ("ENOSPC", "EACCES", "EIO") if "O_CREAT" in self.text else ("EACCES", "EIO")
+            return ("ENOSPC", "EACCES", "EIO") if "O_CREAT" in self.text else _BROKEN
         return CHANGING.get(self.name) or READING[self.name]
+
+    @property
+    def place(self) -> str:
+        """The file, or the directory in which a name is looked for: what strace selects calls by."""
+        match = _PATH.search(self.text)
+        return next((one for one in match.groups()[::2] if one), match[2]) if match else ""
 
     def paths(self) -> list[str]:
         """The paths below ROOT that its arguments name, as "@ROOT@/…"."""
@@ -74,17 +80,22 @@ class Call(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A fault at a call: an error's name, or KILL, which comes before the call does anything."""
+    """A fault at a call: an error's name, or KILL, which comes before the call does anything.
+
+    lasts: all calls of this name on the same directory or file meet the error, as with a permission that is missing.
+    """
 
     call: Call
     fault: str
+    lasts: bool = False
 
     @property
     def kills(self) -> bool:
         return self.fault == KILL
 
     def __str__(self) -> str:
-        return f"{self.fault} at {self.call.name} {self.call.number}: {self.call.name}({self.call.text})"
+        which = f"every {self.call.name} like" if self.lasts else f"{self.call.name} {self.call.number}:"
+        return f"{self.fault} at {which} {self.call.name}({self.call.text})"
 
 
 def words(pid: int, trace: Path, paths: list[Path], point: Point | None) -> list[str]:
@@ -95,7 +106,8 @@ def words(pid: int, trace: Path, paths: list[Path], point: Point | None) -> list
         command += ["-P", str(path)]
     if point is not None:
         fault = f"signal={KILL}" if point.kills else f"error={point.fault}"
-        command += ["-e", f"inject={point.call.name}:{fault}:when={point.call.number}"]
+        when = "1+" if point.lasts else point.call.number
+        command += ["-e", f"inject={point.call.name}:{fault}:when={when}"]
     return command
 
 

@@ -48,9 +48,9 @@ def _read_pytest(report: str, status: int, _output: str) -> results.Result:
     return result._replace(failed=1, problem=f"pytest exited with {status}") if status and not result.failed else result
 
 
-def ansible_test(name: str, command: str, read: Callable[[int, str], results.Result]) -> Step:
+def ansible_test(name: str, read: Callable[[int, str], results.Result], *arguments: str) -> Step:
     """A run of ansible-test."""
-    return Step(name, ["python", str(TOOLS / "ansible_testing.py"), command], read)
+    return Step(name, ["python", str(TOOLS / "ansible_testing.py"), *arguments], read)
 
 
 DOCS = [
@@ -69,12 +69,18 @@ LINT = [
     Step("ansible-lint", ["ansible-lint", "--offline", "--strict", "--profile", "production", "-q", "--nocolor"]),
     *DOCS,
 ]
-SANITY = [ansible_test("sanity", "sanity", results.of_sanity)]
+# pylint is the slowest by far: in the short run it reads what is shipped, ruff and mypy read the tests.
+PYLINT = ["sanity", "--test", "pylint"]
+SANITY = [
+    ansible_test("sanity", results.of_sanity, "sanity", "--skip-test", "pylint"),
+    ansible_test("pylint", results.of_sanity, *PYLINT, "plugins/"),
+]
 COLLECTION = [pytest("collection", "tests/unit", "--ignore=tests/unit/plugins")]
-UNITS = [ansible_test("units", "units", results.of_units)]
+UNITS = [ansible_test("units", results.of_units, "units")]
 INTEGRATION = [pytest("real runtimes", "tests/integration", "-m", "not long")]
 FAULTS = [pytest("faults", "tests/faults", "-m", "not long")]
 ALL = [
+    ansible_test("all pylint", results.of_sanity, *PYLINT),
     pytest("all units", "tests/unit", "-m", ""),
     pytest("all real runtimes", "tests/integration", "-m", ""),
     pytest("all faults", "tests/faults", "-m", ""),

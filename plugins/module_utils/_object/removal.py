@@ -20,7 +20,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     Unreadable,
     os_reason,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import (
+    MountSurvey,
+    in_initial_mount_namespace,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
     describe,
     read,
@@ -39,6 +42,12 @@ def mounts_in_the_way(parts: Collection[Part], survey: MountSurvey, unmount: boo
 
     trusting: what cannot be read is taken to hold no mounts (force, or the user asserts to see all).
     """
+    if not trusting and in_initial_mount_namespace() is not True:
+        raise NotProved(
+            "",
+            "this task does not run in the host's own mount namespace, so it does not see what is mounted there",
+            "Run it there, or set sees_all_processes=true if this tree is not the host's. Nothing was changed.",
+        )
     found = [(part, mount) for part in parts for mount in survey.in_the_way(part.path)]
     elsewhere = [mount.text for _part, mount in found if mount.pid is not None]
     if elsewhere:

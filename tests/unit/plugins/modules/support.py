@@ -55,7 +55,7 @@ def _arguments(options: dict[str, Any]) -> Iterator[None]:
 
 def run(module: str, options: dict[str, Any], check_mode: bool = False, **internal: Any) -> Result:
     """Run a module's main() to its end. internal: Ansible's own settings, like diff=True."""
-    settings = {"check_mode": check_mode, "diff": True, **internal}
+    settings = {"check_mode": check_mode, "diff": True, "inject_invocation": True, **internal}
     given = {**options, **{f"_ansible_{name}": value for name, value in settings.items()}}
     logged: list[str] = []
 

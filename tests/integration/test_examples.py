@@ -1,0 +1,112 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every example of the documentation is run as it stands there, and each README playbook too.
+
+They name real places such as /run, so each runs in a mount namespace of its own with an empty /run and /mnt, where
+sandboxes of these names were laid out as runsc would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.sandboxed.containers.plugins.modules import sandbox_state, sandbox_state_info
+
+COLLECTION = Path(__file__).resolve().parents[2]
+KUBERNETES = [
+    "5e8491393fab78ba5b249d34442b422520eaffbcd8994d47a0139698680ca4eb",
+    "9c01d2f3a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f",
+]
+HOST = [
+    ("run/runsc", "web-1", "web-1"),
+    ("run/runsc", "pod-1", "pod-1"),
+    ("run/runsc", "pod-1", "sidecar-1"),
+    *(("run/containerd/runsc/k8s.io", name, name) for name in KUBERNETES),
+    ("mnt/image/run/runsc", "web-1", "web-1"),
+]
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a mount namespace with an empty /run"),
+]
+
+
+def examples(module: Any) -> list[Any]:
+    """The example tasks, as test parameters named after their sentence."""
+    return [pytest.param(task, id=task["name"]) for task in yaml.safe_load(module.EXAMPLES)]
+
+
+def play(tasks: list[dict[str, Any]], **settings: Any) -> dict[str, Any]:
+    """A play for this host. /run is not the host's here, so that no process of the host can own what lies in it."""
+    seen = {"group/sandboxed.containers.containers": {"sees_all_processes": True}}
+    return {"hosts": "localhost", "gather_facts": False, "module_defaults": seen, "tasks": tasks, **settings}
+
+
+def run(tasks: list[dict[str, Any]], folder: Path) -> dict[str, int]:
+    """Run tasks in check mode, for real, and again, on a freshly laid out host. The stats of all three together."""
+    playbook = folder / "playbook.yml"
+    plays = [play(tasks, check_mode=True, diff=True), play(tasks), play(tasks, ignore_errors=True)]
+    playbook.write_text(yaml.safe_dump(plays), encoding="utf-8")
+    words = ["unshare", "--mount", "--propagation", "private", sys.executable, __file__, str(playbook)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    stats = dict(re.findall(r"(\w+)=(\d+)", done.stdout.rpartition("PLAY RECAP")[2]))
+    return {name: int(count) for name, count in stats.items()}
+
+
+@pytest.mark.parametrize("task", examples(sandbox_state))
+def test_example_of_sandbox_state(task: dict[str, Any], tmp_path: Path) -> None:
+    once = "fail_if_exists" in task["sandboxed.containers.sandbox_state"]
+    stats = run([task], tmp_path)
+    assert stats["changed"] == 2, "an example changes something, check mode says so, and the second run does not"
+    assert (stats["failed"], stats["ignored"]) == (0, 1 if once else 0)
+
+
+def test_examples_of_sandbox_state_info(tmp_path: Path) -> None:
+    tasks = yaml.safe_load(sandbox_state_info.EXAMPLES)
+    stats = run(tasks, tmp_path)
+    assert (stats["ok"], stats["changed"], stats["failed"]) == (3 * len(tasks), 0, 0)
+
+
+def test_playbook_of_the_readme(tmp_path: Path) -> None:
+    text = (COLLECTION / "README.md").read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
+    (found,) = yaml.safe_load(text)
+    stats = run(found["tasks"], tmp_path)
+    assert (stats["ok"], stats["changed"], stats["failed"]) == (3 * len(found["tasks"]), 2, 0)
+
+
+def lay_out() -> None:
+    """An empty /run and /mnt, and the sandboxes that the examples speak of, dead, as runsc leaves them."""
+    for place in ("/run", "/mnt"):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", place], check=True)
+    os.makedirs("/mnt/image/var")
+    os.symlink("/run", "/mnt/image/var/run")
+    for root, sandbox_id, container_id in HOST:
+        folder = Path("/", root)
+        folder.mkdir(parents=True, exist_ok=True)
+        document = {"id": container_id, "status": "running", "goferPid": 0, "sandbox": {"id": sandbox_id, "pid": 0}}
+        stem = f"{container_id}_sandbox:{sandbox_id}"
+        (folder / f"{stem}.state").write_text(json.dumps(document), encoding="utf-8")
+        (folder / f"{stem}.lock").touch(mode=0o600)
+
+
+def main(playbook: str) -> None:
+    """What runs in the mount namespace."""
+    lay_out()
+    ansible = str(Path(sys.executable).with_name("ansible-playbook"))
+    os.environ.update(ANSIBLE_NOCOLOR="1", ANSIBLE_STDOUT_CALLBACK="default")
+    os.execv(ansible, [ansible, "-i", "localhost,", "-c", "local", playbook])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
