@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The cases of sandbox_state for both generations of gVisor, and what runsc needs to hold after each fault (safety.md D1)."""
+"""The cases of sandbox_state for both generations of gVisor, and what must hold for runsc (safety.md D1)."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def the_state_goes_last(seen: Observed) -> None:
 
 
 def an_error_leaves_the_old_one(seen: Observed) -> None:
-    """What failed before the commit point, the rename or the unlink of the state, has changed no document (promise 2)."""
+    """What failed before the commit point, the rename or unlink of the state, has changed no document (promise 2)."""
     if seen.point.kills or seen.ended.answer is None:
         return
     failed = {one["sandbox_id"] for one in seen.ended.answer.get("sandboxes", []) if one["action"] == "failed"}

@@ -16,15 +16,16 @@ errors that a call can meet, and permissions that are missing all the time. Afte
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 from zlib import crc32
 
 from ansible_collections.sandboxed.containers.tests.faults import rules, snapshot
 from ansible_collections.sandboxed.containers.tests.faults.rules import Invariant, Observed
-from ansible_collections.sandboxed.containers.tests.faults.running import Ended, Task, Worker
+from ansible_collections.sandboxed.containers.tests.faults.running import Task, Worker
 from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT
 from ansible_collections.sandboxed.containers.tests.faults.tracing import KILL, Call, Point
 
@@ -41,7 +42,7 @@ class Case(NamedTuple):
     name: str
     task: Task
     prepare: Callable[[Path], None]
-    invariants: dict[str, Invariant] = {}
+    invariants: Mapping[str, Invariant] = MappingProxyType({})
     reader: Task | None = None
 
 
@@ -76,7 +77,7 @@ def lasting_points(calls: list[Call]) -> list[Point]:
 
 def few_points(calls: list[Call]) -> list[Point]:
     """The first and the last of each kind of change, with a kill and one error each."""
-    chosen = {}
+    chosen: dict[tuple[str, str], Call] = {}
     for call in calls:
         if call.changes:
             chosen.setdefault((call.name, "first"), call)
@@ -98,9 +99,13 @@ def _explore_share(case: Case, folder: Path, choose: Callable[[list[Call]], list
     modules = {case.task.module} | ({case.reader.module} if case.reader else set())
     with Worker(folder / f"worker-{number}", modules) as worker:
         known = undisturbed(case, worker)
-        points = [one for one in choose(known.calls) if crc32(f"{one.fault} {one.call.text}".encode()) % WORKERS == number]
+        points = [one for one in choose(known.calls) if _worker_of(one) == number]
         problems = [f"{case.name}: {one}: {text}" for one in points for text in _probe(case, worker, one, known)]
     return Report(known.calls, points, problems)
+
+
+def _worker_of(point: Point) -> int:
+    return crc32(f"{point.fault} {point.call.text}".encode()) % WORKERS
 
 
 def _fresh(case: Case, worker: Worker) -> snapshot.Tree:
@@ -156,8 +161,9 @@ def _was_made(point: Point, calls: list[Call]) -> bool:
     """
     if point.kills:
         return bool(calls) and calls[-1][:2] == point.call[:2]
-    wanted = (point.call.name, point.call.place)
-    return any((call.name, call.place) == wanted and (point.lasts or call.number == point.call.number) for call in calls)
+    if point.lasts:
+        return any(call.name == point.call.name for call in calls)
+    return any(call[:2] == point.call[:2] and call.place == point.call.place for call in calls)
 
 
 def _reading(case: Case, worker: Worker, observed: Observed) -> list[str]:
@@ -165,7 +171,8 @@ def _reading(case: Case, worker: Worker, observed: Observed) -> list[str]:
         return []
     ended = worker.run(case.reader)
     problems = [f"the reader fails: {ended.message}"] if ended.failed else []
-    return problems + [f"the reader left {line}" for line in snapshot.differences(snapshot.take(worker.root), observed.after)]
+    left = snapshot.differences(snapshot.take(worker.root), observed.after)
+    return problems + [f"the reader left {line}" for line in left]
 
 
 def _again(case: Case, worker: Worker, known: Undisturbed) -> list[str]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run modules in forks of one process that has imported everything: ``python runner.py NAME...`` warms these modules up.
+"""Run modules in forks of one process that has imported everything. ``python runner.py NAME...`` imports these.
 
 Each line of standard input is a JSON object: ``script`` (a file, run as a program), ``options``, ``output`` and
 ``errors`` (files), ``stopped`` (the fork stops itself by SIGSTOP before it begins, so that it can be traced).

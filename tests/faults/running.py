@@ -12,12 +12,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.tests.faults import tracing
 from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT
+from ansible_collections.sandboxed.containers.tests.faults.tracing import Call, Point
 
 _HERE = Path(__file__).resolve().parent
 _MODULES = _HERE.parents[1] / "plugins" / "modules"
@@ -26,7 +27,7 @@ _SECONDS = 60.0  # more than any run takes; one that takes longer hangs
 
 
 class Task(NamedTuple):
-    """A module's name, or the path of another script; and its options, in which ROOT stands for the case's directory."""
+    """A module's name or the path of another script, and its options; ROOT in them is the case's directory."""
 
     module: str
     options: dict[str, Any]
@@ -80,7 +81,7 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
         if kind is not None:
             self._popen.kill()
         self._popen.communicate(timeout=_SECONDS)
@@ -90,7 +91,7 @@ class Worker:
         self._start(task, stopped=False)
         return self._end()
 
-    def trace(self, task: Task, paths: list[Path], point: tracing.Point | None = None) -> tuple[Ended, list[tracing.Call]]:
+    def trace(self, task: Task, paths: list[Path], point: Point | None = None) -> tuple[Ended, list[Call]]:
         """Run a task under strace, with a fault at one call. Also returns the calls that were made on these paths."""
         trace = self._folder / "trace"
         pid = self._start(task, stopped=True)
@@ -140,7 +141,7 @@ class Worker:
     def _read(self, name: str) -> str:
         return (self._folder / name).read_text(encoding="utf-8", errors="replace")
 
-    def _await(self, done: Any, what: str) -> None:
+    def _await(self, done: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + _SECONDS
         while not done():
             if time.monotonic() > deadline:

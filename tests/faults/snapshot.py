@@ -17,7 +17,7 @@ ROOT = "@ROOT@"  # stands for the case's directory in options, contents and syst
 class Entry(NamedTuple):
     """One entry. content: of a file, or where a link leads, with the directory's own path replaced by ROOT.
 
-    inode and mtime_ns tell whether it is the very same one, untouched; a directory's change with its entries, and are 0.
+    inode and mtime_ns tell whether it is the very same one, untouched; 0 for a directory, whose own follow its entries.
     """
 
     mode: int

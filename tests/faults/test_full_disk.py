@@ -22,7 +22,7 @@ _SIZE = 2 << 20
 
 
 def _command(*words: str) -> str:
-    return subprocess.run(words, check=True, timeout=60, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+    return subprocess.run(words, check=True, timeout=60, capture_output=True, text=True).stdout
 
 
 @pytest.fixture(params=["ext4", "tmpfs"])
@@ -55,8 +55,13 @@ def fill(folder: Path) -> None:
                 continue
 
 
+def about(folder: Path) -> dict[str, Any]:
+    """The options that say which sandbox is meant."""
+    return {"layout": "gvisor", "run_root": str(folder / "run"), "sandbox_id": "fault-1"}
+
+
 def present(folder: Path, wanted: dict[str, Any]) -> Result:
-    return bare("sandbox_state", layout="gvisor", run_root=str(folder / "run"), sandbox_id="fault-1", documents={"state": wanted})
+    return bare("sandbox_state", **about(folder), documents={"state": wanted})
 
 
 def test_an_update_leaves_the_old_state(disk: Path) -> None:
@@ -92,7 +97,7 @@ def test_a_create_leaves_nothing(disk: Path) -> None:
 def test_a_full_disk_can_be_cleaned(disk: Path) -> None:
     assert present(disk, document(disk, "fault-1")).changed
     fill(disk)
-    removed = bare("sandbox_state", layout="gvisor", run_root=str(disk / "run"), sandbox_id="fault-1", state="absent")
+    removed = bare("sandbox_state", **about(disk), state="absent")
     assert removed.changed
     assert not removed.failed, removed.message
     assert list((disk / "run").iterdir()) == []

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT
 
 KILL = "SIGKILL"
-# The errors that each call can meet. Calls that change something: a crash before any of them is another state of the disk.
+# The errors that each call can meet. A crash before a call that changes something is another state of the disk.
 _SPACE, _BROKEN = ("ENOSPC", "EIO"), ("EIO",)
 CHANGING: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("creat", "mkdir", "mkdirat", "mknod", "mknodat"), ("ENOSPC", "EACCES", "EIO")),
@@ -66,7 +66,10 @@ class Call(NamedTuple):
     def place(self) -> str:
         """The file, or the directory in which a name is looked for: what strace selects calls by."""
         match = _PATH.search(self.text)
-        return next((one for one in match.groups()[::2] if one), match[2]) if match else ""
+        if match is None:
+            return ""
+        directory, name, descriptor = match.groups()
+        return str(descriptor or (directory if directory and not name.startswith("/") else name))
 
     def paths(self) -> list[str]:
         """The paths below ROOT that its arguments name, as "@ROOT@/…"."""

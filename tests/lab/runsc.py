@@ -202,6 +202,8 @@ class Lab:
 
     def __init__(self) -> None:
         self._turn = _take_turn()
+        if self._turn >= 0:
+            _sweep()
         self.folder = _short_folder()
         self._running: list[Running] = []
         self._runtimes: list[Runsc] = []
@@ -293,6 +295,14 @@ def _take_turn() -> int:
         return -1
     fcntl.flock(handle, fcntl.LOCK_EX)
     return handle
+
+
+def _sweep() -> None:
+    """Remove what labs left whose process was killed. It is our turn, so no other lab is open in this checkout."""
+    for folder in (lab_dir() / "run").glob("tmp*"):
+        root = folder / "root"
+        processes.kill(*processes.naming(str(root)), *processes.naming(f"--root={root}"))
+        shutil.rmtree(folder)
 
 
 def _short_folder() -> Path:

@@ -121,7 +121,8 @@ def write_file(directory: Directory, name: str, data: bytes, mode: int, durable:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise WriteFailed(where, f"it could not be written: {os_reason(error)}", "The old content is kept.") from error
+        kept = "The old content is kept." if look(directory, name) is not None else "Nothing was made."
+        raise WriteFailed(where, f"it could not be written: {os_reason(error)}", kept) from error
 
 
 def sync_directory(directory: Directory) -> None:

@@ -137,6 +137,8 @@ def _try(place: LockPlace, operation: int) -> HeldLock | _Missed | None:
         kept = True
         return HeldLock(place, descriptor, inode, made)
     except OSError as error:
+        if made:  # nobody can hold what cannot be locked
+            os.unlink(place.name, dir_fd=place.directory.fd)
         raise Unreadable(place.path, f"it cannot be locked: {os_reason(error)}") from error
     finally:
         if not kept:

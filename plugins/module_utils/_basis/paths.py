@@ -11,6 +11,7 @@ from types import TracebackType
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     OutsideRoot,
+    StateError,
     Unreadable,
     WriteFailed,
     os_reason,
@@ -84,14 +85,11 @@ def _plain_path(descriptor: int, path: str) -> str:
     """The path of an open directory without links; as it was given where a text cannot say it (/proc/1/root)."""
     plain = os.path.realpath(path)
     try:
-        named = os.open(plain, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
+        with Directory(os.open(plain, os.O_PATH | os.O_CLOEXEC), plain) as named:
+            # The mount too: the root of another mount namespace has the inode of ours.
+            same = os.path.sameopenfile(named.fd, descriptor) and mount_id_of(named.fd) == mount_id_of(descriptor)
+    except (OSError, StateError):
         return path
-    try:
-        # The mount too: the root of another mount namespace has the inode of ours.
-        same = os.path.sameopenfile(named, descriptor) and mount_id_of(named) == mount_id_of(descriptor)
-    finally:
-        os.close(named)
     return plain if same else path
 
 

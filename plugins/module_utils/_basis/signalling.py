@@ -23,6 +23,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, describe, read
 
+_LEAVING_SECONDS = 2.0
+
 
 def stop(process: Process, timeout: float, kill_after: float | None = None, proc: str = "/proc") -> bool:
     """End exactly this process: SIGTERM, after kill_after seconds SIGKILL (None: never), timeout seconds in all.
@@ -63,6 +65,9 @@ def _end(process: Process, pidfd: int, timeout: float, kill_after: float | None,
     if now.start_ticks != process.start_ticks:
         raise _another(process)
     if not (now.complete and process.complete):
+        # One on its way out shows nothing of itself any more; it may have followed another that was just ended.
+        if _ended(pidfd, min(timeout, _LEAVING_SECONDS)):
+            return False
         raise NotProved(describe(process), "its identity cannot be read", "Run as root.")
     if (now.exe, now.argv) != (process.exe, process.argv):
         raise _another(process)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import REMOTE
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
@@ -75,12 +75,16 @@ class RecordedProcess(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """All that one sandbox has on disk. missing: names of files that a whole one would have, for people."""
+    """All that one sandbox has on disk. missing: names of files that a whole one would have, for people.
+
+    problems: sentences about what could not be looked at and might belong to it.
+    """
 
     sandbox_id: str
     parts: tuple[Part, ...] = ()
     documents: tuple[Document, ...] = ()
     missing: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
     def document(self, name: str, container_id: str) -> Document | None:
         for document in self.documents:
@@ -115,19 +119,22 @@ class Roots:
     def __getitem__(self, option: str) -> Directory:
         return self._directories[option]
 
-    def open(self, path: str) -> Directory | None:
-        """A directory that a document of this host names; None when it is not there or must not be looked into.
+    def open(self, path: str) -> Directory:
+        """A directory that a document of this host names; it does not exist where there is none, or a file.
 
-        The path means what it means on that host, so it is resolved below host_root (promise 5). One on a file system
-        that may never answer is left alone (safety.md B6).
+        The path means what it means on that host, so it is resolved below host_root (promise 5). Raises Unreadable,
+        also for one on a file system that may never answer, which is left alone (safety.md B6).
         """
-        if "\0" in path or not path.isprintable() or self._may_hang(path):
-            return None
+        if not path.isprintable():
+            raise Unreadable(ascii(path), "it is no path that can be looked at")
+        if self._may_hang(path):
+            raise Unreadable(path, "its file system may not answer, so it is left alone")
         try:
-            directory = open_below(self._host_root, path)
-        except StateError:
-            return None
-        return directory if directory.exists else None
+            return open_below(self._host_root, path)
+        except Unreadable as error:
+            if isinstance(error.__cause__, NotADirectoryError):
+                return Directory(-1, path)
+            raise
 
     def _may_hang(self, path: str) -> bool:
         if self._mounts is None:
@@ -137,6 +144,8 @@ class Roots:
 
     def may_exist(self, path: str) -> bool:
         """Whether a path that a document names may be there: only a plain "no such entry" says no (promise 7)."""
+        if "\0" in path:
+            return False
         try:
             with open_below(self._host_root, os.path.dirname(path)) as parent:
                 return parent.exists and look(parent, os.path.basename(path)) is not None

@@ -33,14 +33,14 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     Roots,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.gvisor_belongings import (
-    filestores,
-    filestores_in,
+    belongings,
+    filestores_of_bundles,
     mapping,
-    sockets,
 )
 
 _NAMES = r"[A-Za-z0-9_+.\-]+"
 _LEGACY_NAMES = r"[A-Za-z0-9_+.,\-]+"  # the seed's class [\w+-\.] has a range, which lets a comma in
+_SOCKET = re.compile(rf"runsc-(?P<sid>{_NAMES})\.sock", re.A)
 _STATE, _LOCK = ".state", ".lock"
 _REMOVAL = ("filestore", "socket", "temporary", "state", "lock")
 
@@ -84,11 +84,12 @@ class _Runsc(Layout):
             if found["state"] is not None:
                 documents.append(_read_state(found["state"]))
         reading = Reading(sandbox_id, (), tuple(documents), tuple(missing))
-        parts += sockets(roots, reading) + filestores(roots, reading)
+        outside = belongings(roots, reading)
+        parts += outside.parts
         # The order of removal. The state alone says where filestores are, so they go before it, or a crash in between
         # would lose them; its unlink is the commit point; the lock, which is held, goes last (safety.md D1).
         parts.sort(key=lambda part: _REMOVAL.index(part.role))
-        return reading._replace(parts=tuple(parts))
+        return reading._replace(parts=tuple(parts), problems=tuple(outside.problems))
 
     def _part(self, root: Directory, stem: str, role: str, container_id: str) -> Part | None:
         name = {"state": stem + _STATE, "lock": stem + _LOCK, "temporary": temporary_name(stem + _STATE)}[role]
@@ -128,8 +129,8 @@ class _Runsc(Layout):
     def belongings(self, roots: Roots, claims: list[Claim], reading: Reading) -> list[Part]:
         known = {part.path for part in reading.parts}
         bundles = {gvisor_processes.bundle_of(claim.process) for claim in claims if claim.proved}
-        places = {f"{bundle}/rootfs": reading.sandbox_id for bundle in sorted(bundles) if bundle}
-        return [part for part in filestores_in(roots, places, reading.sandbox_id) if part.path not in known]
+        found = filestores_of_bundles(roots, bundles, reading.sandbox_id)
+        return [part for part in found if part.path not in known]
 
     def hint(self, reading: Reading) -> str:
         if any(document.content for document in reading.documents):
@@ -159,6 +160,10 @@ class Gvisor(_Runsc):
             match = self._match(name)
             if match is not None:
                 found.setdefault(match["sid"], []).append(name)
+                continue
+            socket = _SOCKET.fullmatch(name)
+            if socket is not None:  # all that is left in the root directory when a duplicate create cleaned up (G1)
+                found.setdefault(socket["sid"], [])
         return found
 
 

@@ -93,7 +93,10 @@ def _names_root(argv: tuple[str, ...], root: Directory) -> bool | None:
     if not named.startswith("/"):
         return None
     try:
-        theirs, ours = os.stat(named), os.stat(root.path)
+        theirs = os.stat(named)
+        ours = os.stat(root.path)
+    except FileNotFoundError as error:
+        return None if error.filename == named else False  # what is not there yet is nobody's root directory
     except OSError:
         return None
     return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)

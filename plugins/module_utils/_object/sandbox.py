@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -36,7 +36,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.chang
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import Owners, owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import (
+    LEFTOVER,
+    LIVE,
+    Verdict,
+    judge,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _STOP_FIRST = "Stop the container first. Nothing was changed."
@@ -65,6 +70,7 @@ class SandboxState(Item):
         self.tree = tree
         self.reading = Reading(wish.sandbox_id)
         self.owners: Owners | None = None
+        self._paths: list[str] = []
         self._lock_names: dict[str, str] = {}  # file name of a lock to the container that it is for
         inside = f"Container '{wish.container_id}' of sandbox" if wish.container_id else "Sandbox"
         self.label = f"{inside} '{wish.sandbox_id}' ({tree.layout.name})"
@@ -76,22 +82,29 @@ class SandboxState(Item):
 
     @property
     def parts(self) -> list[Part]:
-        """What is on disk of the object that the wish is about."""
+        """What is on disk of the object that the wish is about, without the locks that this run has just made."""
         only = self.wish.container_id
-        return [part for part in self.reading.parts if not only or part.container_id == only]
+        made = {lock.place.name for lock in self.locks if lock.made}
+        return [
+            part
+            for part in self.reading.parts
+            if (not only or part.container_id == only) and not (part.role == "lock" and part.name in made)
+        ]
 
     def read(self, view: HostView) -> None:
         self.reading = self.tree.read(view, self.wish.sandbox_id)
 
     def plan(self, view: HostView) -> Plan:
-        return self._plan_present(view) if self.wish.present else self._plan_absent(view)
+        plan = self._plan_present(view) if self.wish.present else self._plan_absent(view)
+        if not self._paths:  # the first plan tells, so that check mode and the run say the same
+            planned = [change.path for change in plan.changes if not isinstance(change, (Stop, Unmount))]
+            self._paths = list(dict.fromkeys([*(part.path for part in self.parts), *planned]))
+        return plan
 
     def described(self) -> dict[str, Any]:
-        """What identifies it in the list of outcomes. paths: what it has, or what it is to have."""
-        paths = [part.path for part in self.parts]
+        """What identifies it in the list of outcomes. paths: what it had, and what it was to have."""
         directory, state = self._state_place(self.container_id)
-        if self.wish.present or not paths:
-            paths = list(dict.fromkeys([directory.join(state), *paths]))
+        paths = self._paths or [part.path for part in self.parts] or [directory.join(state)]
         inside = {"container_id": self.wish.container_id} if self.wish.container_id else {}
         return {"sandbox_id": self.wish.sandbox_id, **inside, "layout": self.tree.layout.name, "paths": paths}
 
@@ -105,7 +118,7 @@ class SandboxState(Item):
         if not exists:
             self._check_creation()
         writes = [write for rule in self.tree.layout.documents if (write := self._write(rule.name)) is not None]
-        changes: list[Change] = [*self._missing_lock(), *writes]
+        changes: list[Change] = [*writes, *self._missing_lock()]
         if writes:
             self._refuse_unless_dead(view, creating=not exists)
         if not changes:
@@ -150,11 +163,10 @@ class SandboxState(Item):
         return Write(name, directory, file_name, data, rule.mode, old is not None, old.content if old else None, wanted)
 
     def _missing_lock(self) -> list[Change]:
-        """The lock file that is to be made, or that this run has just made in order to hold it."""
+        """The lock file that a whole sandbox has: holding it is what makes it."""
         place = self._lock_place(self.container_id, create=True)
-        there = any(part.role == "lock" for part in self._own_parts())
-        ours = any(lock.made and lock.place.name == place.name for lock in self.locks)
-        return [AddLock(place.directory, place.name)] if ours or not there else []
+        there = any(part.role == "lock" and part.container_id == self.container_id for part in self.parts)
+        return [] if there else [AddLock(place.directory, place.name)]
 
     # absent
 
@@ -194,14 +206,18 @@ class SandboxState(Item):
                 raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), _STOP_FIRST)
             if not self.wish.stop_processes:
                 raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), _STOP_FIRST_OR_HERE)
+            self._refuse_doubts(judge(evidence._replace(owners=(), suspects=self.owners.others)))
             return removal.stops_for(self.label, self.owners.proved, self.parts)
+        self._refuse_doubts(verdict)
+        return []
+
+    def _refuse_doubts(self, verdict: Verdict) -> None:
         if verdict.kind != LEFTOVER and not self.wish.force:
             raise NotProved(
                 "",
                 f"it may still have an owner: {'; '.join(verdict.reasons)}",
-                "Look, and set force=true if it is dead. Nothing was changed.",
+                "Look, and set force=true if it is dead. Nothing was removed.",
             )
-        return []
 
     def _lock_place(self, container_id: str, create: bool) -> LockPlace:
         place = self.tree.layout.lock_place(self.tree.roots, self.wish.sandbox_id, container_id, create)
@@ -222,16 +238,17 @@ class SandboxState(Item):
         ordered = sorted(states | locks, key=lambda name: (name != self.wish.sandbox_id, name))
         return [self._lock_place(container_id, create=container_id in states) for container_id in ordered]
 
-    def stop_owners(self, plan: Plan) -> None:
+    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
         stops = [change for change in plan.changes if isinstance(change, Stop)]
         if not stops or self.owners is None:
             return
         self.acted = removal.stop_all(stops, self.owners.proved) or self.acted
-        view = HostView()
+        view = new_view()
         self.read(view)
-        owners = owners_of(self.tree.layout, self.tree.roots, self.reading, view)
-        if owners.evidence.owners:
-            raise InUse(f"{self.label} is in use", "; ".join(owners.evidence.owners), "Nothing was removed.")
+        verdict = judge(owners_of(self.tree.layout, self.tree.roots, self.reading, view).evidence)
+        if verdict.kind == LIVE:
+            raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), "Nothing was removed.")
+        self._refuse_doubts(verdict)
 
     def guarded(self, plan: Plan) -> set[Inode]:
         if self.wish.present:

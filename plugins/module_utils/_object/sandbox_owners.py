@@ -18,16 +18,15 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
-_LISTENING = {
-    True: "somebody listens on {}",
-    None: "it cannot be told whether somebody listens on {}",
-}
-
 
 class Owners(NamedTuple):
-    """proved: the processes that own a sandbox for certain. evidence: all that was found, they included."""
+    """proved: the processes that own a sandbox for certain. others: sentences about those that may own it as well.
+
+    evidence: all that was found, they included.
+    """
 
     proved: tuple[Claim, ...]
+    others: tuple[str, ...]
     evidence: Evidence
 
 
@@ -35,7 +34,8 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView) ->
     """Gather the evidence for one sandbox from a view whose files were read before."""
     naming = _naming(layout, roots, reading, view)
     claims = _claims(layout, roots, reading, view, naming)
-    suspects = [f"{describe(claim.process)} {claim.why}" for claim in claims if not claim.proved]
+    others = tuple(f"{describe(claim.process)} {claim.why}" for claim in claims if not claim.proved)
+    suspects = list(others)
     dead: list[str] = []
     for recorded in layout.recorded_processes(reading):
         if recorded.pid not in {claim.process.pid for claim in claims}:
@@ -44,14 +44,13 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView) ->
     for path in layout.referrers(reading):
         if roots.may_exist(path):
             suspects.append(f"its engine may still know it: the bundle {path} exists")
-    unknown = [
-        f"{document.path} cannot be read: {document.problem}" for document in reading.documents if not document.readable
-    ]
+    unknown = list(reading.problems)
+    unknown += [f"{one.path} cannot be read: {one.problem}" for one in reading.documents if not one.readable]
     for part in reading.parts:
         if part.role == "socket":
             listening = view.sockets.bound(part.path)
             if listening is not False:
-                (suspects if listening else unknown).append(_LISTENING[listening].format(part.path))
+                (suspects if listening else unknown).append(_listening(listening, part.path, view))
     evidence = Evidence(
         owners=tuple(f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved),
         suspects=tuple(suspects),
@@ -59,7 +58,14 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView) ->
         dead=tuple(dead),
         blind=view.blind,
     )
-    return Owners(tuple(claim for claim in claims if claim.proved), evidence)
+    return Owners(tuple(claim for claim in claims if claim.proved), others, evidence)
+
+
+def _listening(answer: bool | None, path: str, view: HostView) -> str:
+    if answer:
+        return f"somebody listens on {path}"
+    reasons = "; ".join(view.sockets.unreadable[:2]) or "the file cannot be looked at"
+    return f"it cannot be told whether somebody listens on {path}: {reasons}"
 
 
 def _naming(layout: Layout, roots: Roots, reading: Reading, view: HostView) -> dict[int, Process]:

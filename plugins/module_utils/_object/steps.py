@@ -92,7 +92,7 @@ class Item:
         """What must be held while the plan is applied, as the last reading says. May make directories."""
         raise NotImplementedError
 
-    def stop_owners(self, plan: Plan) -> None:
+    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
         """End the processes that the plan stops, and prove that they are gone. Raises StateError."""
         raise NotImplementedError
 
@@ -227,7 +227,7 @@ def _work(held: list[Held], how: Run) -> list[Outcome]:
     for one, second in zip(held, again):
         try:
             if _still_wanted(one, second):
-                one.item.stop_owners(second)
+                one.item.stop_owners(second, how.new_view)
                 ready.append(one._replace(plan=second))
             else:
                 done.append(Outcome(one.item, second, UNCHANGED))
@@ -238,10 +238,13 @@ def _work(held: list[Held], how: Run) -> list[Outcome]:
 
 
 def _still_wanted(one: Held, second: Plan) -> bool:
-    """Whether the plan is to be applied: True when it is the same, False when somebody else satisfied it meanwhile."""
+    """Whether there is anything left to do of what was planned: False when somebody else did it meanwhile.
+
+    What is planned now must have been planned before; a part of it may be done already (safety.md C4).
+    """
     if second.problem is not None:
         raise second.problem
-    if second.changes and second != one.plan:
+    if not all(change in one.plan.changes for change in second.changes):
         raise ChangedMeanwhile("", "it changed while this task waited for its lock", "Nothing was done; run again.")
     return bool(second.changes)
 

@@ -65,9 +65,7 @@ def run(module: str, options: dict[str, Any], check_mode: bool = False, **intern
     printed = io.StringIO()
     main = importlib.import_module(f"{MODULES}.{module}").main
     with _arguments(given), mock.patch.object(basic.AnsibleModule, "log", log), contextlib.redirect_stdout(printed):
-        try:
+        with contextlib.suppress(SystemExit):
             main()
-        except SystemExit:
-            pass
     text = printed.getvalue()
     return Result(json.loads(text.strip().splitlines()[-1]), text, "\n".join(logged))

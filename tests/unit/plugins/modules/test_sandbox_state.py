@@ -84,7 +84,11 @@ CASES = {
     "no entries, absent": (two, {"sandboxes": [], "state": "absent"}, []),
     "a new container in a pod": (
         make,
-        {"sandbox_id": "web-1", "container_id": "ctr-1", "documents": {"state": document("ctr-1", sandbox={"id": "web-1"})}},
+        {
+            "sandbox_id": "web-1",
+            "container_id": "ctr-1",
+            "documents": {"state": document("ctr-1", sandbox={"id": "web-1"})},
+        },
         ["created"],
     ),
 }
@@ -164,7 +168,10 @@ def test_fail_if_exists(root: Path, check_mode: bool) -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"sandbox_id": "web-1", "documents": {"state": document("web-2")}}, "its id is 'web-2', and it is for 'web-1'"),
+        (
+            {"sandbox_id": "web-1", "documents": {"state": document("web-2")}},
+            "its id is 'web-2', and it is for 'web-1'",
+        ),
         (
             {"sandbox_id": "web-1", "documents": {"state": {"id": "web-1", "sandbox": {"id": "x"}}}},
             "its sandbox.id is 'x', and it is for 'web-1'",
@@ -234,7 +241,17 @@ def with_secrets(name: str = "web-1") -> dict[str, Any]:
         {"sandbox_id": "web-1", "documents": {"state": with_secrets(), "other": with_secrets()}},
         {"sandbox_id": "web-1", "documents": {"state": with_secrets()}, "host_root": "/none/at/all", "run_root": None},
     ],
-    ids=["flat", "entries", "wrong id", "number", "unknown option", "wrong choice", "exclusive", "unknown document", "host"],
+    ids=[
+        "flat",
+        "entries",
+        "wrong id",
+        "number",
+        "unknown option",
+        "wrong choice",
+        "exclusive",
+        "unknown document",
+        "host",
+    ],
 )
 @pytest.mark.parametrize("check_mode", [True, False], ids=["check mode", "run"])
 def test_promise_8_secrets_never_leave(root: Path, options: dict[str, Any], check_mode: bool) -> None:
@@ -251,7 +268,7 @@ def test_promise_8_secrets_never_leave(root: Path, options: dict[str, Any], chec
 def test_promise_8_a_change_of_a_secret_is_told_without_it(root: Path) -> None:
     make(root, content=json.dumps(with_secrets()).encode())
     wanted = json.loads(json.dumps(with_secrets()).replace(f"DB={SECRET}", "DB=changed-value"))
-    result = call(root, **{"sandbox_id": "web-1", "documents": {"state": wanted}})
+    result = call(root, sandbox_id="web-1", documents={"state": wanted})
     (diff,) = result.value["diff"]
     assert diff["before"] != diff["after"] and "(changed)" in diff["after"]
     assert SECRET not in result.text and "changed-value" not in result.text
@@ -286,7 +303,9 @@ def test_failures_are_counted_the_first_five_named_and_the_others_are_done(root:
     result = call(root, sandbox_id=[f"web-{number}" for number in range(10)], state="absent")
     assert result.failed and result.value["changed"] is True
     assert result.msg.startswith("7 of 10 sandboxes failed, 3 changed. ")
-    assert [f"Sandbox 'web-{number}' (gvisor): " in result.msg for number in range(10)] == [False] * 2 + [True] * 5 + [False] * 3
+    assert [f"Sandbox 'web-{number}' (gvisor): " in result.msg for number in range(10)] == [False] * 2 + [True] * 5 + [
+        False
+    ] * 3
     assert result.msg.endswith("And 2 more: see sandboxes in the result.")
     assert result.actions == ["deleted"] * 2 + ["failed"] * 7 + ["deleted"]
     assert [name for name in stuck if not (root / f"{name}_sandbox:{name}.state").exists()] == []
@@ -317,7 +336,9 @@ def test_G7_only_the_exact_name_is_removed(root: Path, layout: str) -> None:
 
 def test_one_container_of_a_pod_is_removed_alone(root: Path) -> None:
     for container_id in ("pod-1", "ctr-1", "ctr-2"):
-        (root / f"{container_id}_sandbox:pod-1.state").write_text(json.dumps(document(container_id, sandbox={"id": "pod-1"})))
+        (root / f"{container_id}_sandbox:pod-1.state").write_text(
+            json.dumps(document(container_id, sandbox={"id": "pod-1"}))
+        )
         (root / f"{container_id}_sandbox:pod-1.lock").touch()
     result = call(root, sandbox_id="pod-1", container_id="ctr-1", state="absent")
     assert result.actions == ["deleted"] and result.value["sandboxes"][0]["container_id"] == "ctr-1"
@@ -332,7 +353,11 @@ def test_legacy_another_sandboxs_state_is_never_overwritten(root: Path) -> None:
     text = json.dumps(document("ctr-1", sandbox={"id": "pod-a"}))
     (root / "ctr-1.state").write_text(text)
     wishes = [
-        {"sandbox_id": "pod-b", "container_id": "ctr-1", "documents": {"state": document("ctr-1", sandbox={"id": "pod-b"})}},
+        {
+            "sandbox_id": "pod-b",
+            "container_id": "ctr-1",
+            "documents": {"state": document("ctr-1", sandbox={"id": "pod-b"})},
+        },
         {"sandbox_id": "ctr-1", "documents": {"state": document("ctr-1")}},
     ]
     for wish in wishes:

@@ -104,7 +104,9 @@ def test_an_age_in_the_future_is_null(root: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("content", "problem"), [(b"", "it is empty"), (b"{cut", "not valid JSON"), (b"[]", "no JSON object")], ids=["empty", "cut", "list"]
+    ("content", "problem"),
+    [(b"", "it is empty"), (b"{cut", "not valid JSON"), (b"[]", "no JSON object")],
+    ids=["empty", "cut", "list"],
 )
 def test_a_damaged_state_is_told_and_hides_nobody(root: Path, content: bytes, problem: str) -> None:
     make(root, "a", content=content)
@@ -134,7 +136,9 @@ def spoil_lock_by_fifo(root: Path) -> None:
 
 def spoil_paths(root: Path) -> None:
     spec = {"root": {"path": "/\ud800"}, "mounts": [{"source": "/a\0b"}]}
-    (root / "a_sandbox:a.state").write_text(json.dumps({"spec": spec, "bundleDir": "/x\0/io.containerd.runtime.v2.task/y"}))
+    (root / "a_sandbox:a.state").write_text(
+        json.dumps({"spec": spec, "bundleDir": "/x\0/io.containerd.runtime.v2.task/y"})
+    )
 
 
 def spoil_depth(root: Path) -> None:
@@ -227,7 +231,9 @@ def test_B3_a_shared_lock_of_another_reader_does_not_matter(root: Path) -> None:
 def test_A2_without_sight_of_all_processes_nothing_is_a_leftover(root: Path) -> None:
     make(root, "a")
     (entry,) = call(root, sees_all_processes=False).value["sandboxes"]
-    assert entry["verdict"] == "unknown" and any("sees_all_processes=false" in sentence for sentence in entry["evidence"])
+    assert entry["verdict"] == "unknown" and any(
+        "sees_all_processes=false" in sentence for sentence in entry["evidence"]
+    )
 
 
 def test_A7_a_recorded_pid_that_is_ours_is_a_reused_one(root: Path) -> None:

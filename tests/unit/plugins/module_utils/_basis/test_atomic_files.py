@@ -105,7 +105,9 @@ def leave_file(path: Path) -> None:
     path.chmod(0)
 
 
-@pytest.mark.parametrize("leave", [leave_file, os.mkfifo, lambda path: path.symlink_to("a")], ids=["file", "fifo", "link"])
+@pytest.mark.parametrize(
+    "leave", [leave_file, os.mkfifo, lambda path: path.symlink_to("a")], ids=["file", "fifo", "link"]
+)
 def test_R3_what_a_crashed_writer_left_is_replaced(directory: Directory, leave: object) -> None:
     write_file(directory, "a", OLD, 0o640)
     leave(Path(directory.path, temporary_name("a")))  # type: ignore[operator]
@@ -248,7 +250,9 @@ def test_B6_a_document_over_64_MiB_is_refused_without_reading(directory: Directo
     assert int(Path("/proc/self/io").read_text().split()[1]) - before < 1 << 20
 
 
-def test_B6_a_file_that_grows_while_it_is_read_is_refused(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_B6_a_file_that_grows_while_it_is_read_is_refused(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(atomic_files, "MOST_BYTES", 10)
     Path(directory.path, "a").write_bytes(b"x" * 10)
     assert read_file(directory, "a") == b"x" * 10

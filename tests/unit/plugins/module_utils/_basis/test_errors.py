@@ -11,9 +11,7 @@ import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, os_reason
 
-KINDS = [
-    kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, StateError)
-]
+KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, StateError)]
 
 
 @pytest.mark.parametrize(

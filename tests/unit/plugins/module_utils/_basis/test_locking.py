@@ -120,7 +120,9 @@ def test_C5_a_child_process_does_not_hold_our_lock(directory: Directory) -> None
     path = lock_file(directory)
     lock = acquire(LockPlace(directory, "a.lock"), None)
     assert lock is not None
-    with subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], stdin=-1, stdout=-1, close_fds=False) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True); input()"], stdin=-1, stdout=-1, close_fds=False
+    ) as child:
         assert child.stdout and child.stdout.readline()
         opened = [os.readlink(f"/proc/{child.pid}/fd/{name}") for name in os.listdir(f"/proc/{child.pid}/fd")]
         lock.release()
@@ -257,7 +259,9 @@ def test_R2_a_lock_file_that_is_removed_while_we_wait_is_absent(directory: Direc
         assert acquire(LockPlace(directory, "a.lock"), LockBudget(5)) is None
 
 
-def test_R2_two_processes_are_never_in_at_once_although_each_removes_the_file(directory: Directory, tmp_path: Path) -> None:
+def test_R2_two_processes_are_never_in_at_once_although_each_removes_the_file(
+    directory: Directory, tmp_path: Path
+) -> None:
     """Unlink while holding, as a delete does: without the comparison of inodes two get in (defect G2)."""
     code = (
         "import os, sys, time\n"
@@ -381,7 +385,7 @@ def test_R2_a_directory_that_went_away_does_not_keep_us_busy_for_ever(directory:
 
 def test_a_lock_file_cannot_be_made_in_a_directory_that_was_removed(directory: Directory) -> None:
     os.rmdir(directory.path)
-    with at_most(5), pytest.raises(StateError, match="a.lock"):
+    with at_most(5), pytest.raises(StateError, match=r"a.lock"):
         acquire(LockPlace(directory, "a.lock", 0o600), LockBudget(0.3))
 
 
@@ -408,7 +412,7 @@ def test_C2_somebody_elses_directory_is_not_used_for_our_locks(tmp_path: Path, m
     os.chown(ours, 12345, 12345)
     monkeypatch.setattr(locking, "_OWN_LOCKS", str(ours))
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(Unreadable, match="belongs to user 12345.*must belong to root"):
+    with pytest.raises(Unreadable, match=r"belongs to user 12345.*must belong to root"):
         own_lock_place("/run/a")
     assert os.listdir(ours) == [] and len(os.listdir("/proc/self/fd")) == before
 

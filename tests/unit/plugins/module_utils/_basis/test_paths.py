@@ -81,7 +81,9 @@ def test_an_absolute_link_to_live_data_outside_stays_inside(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["run", "../root/run/../run", "./run/", "../../../../../.."], ids=["plain", "up and down", "dots", "far up"]
+    "target",
+    ["run", "../root/run/../run", "./run/", "../../../../../.."],
+    ids=["plain", "up and down", "dots", "far up"],
 )
 def test_relative_links(root: Path, target: str) -> None:
     (root / "link").symlink_to(target)
@@ -177,7 +179,7 @@ def test_an_existing_directory_keeps_its_mode(root: Path) -> None:
 
 @NEEDS_ROOT
 def test_a_read_only_file_system_refuses_new_directories() -> None:
-    with pytest.raises(WriteFailed, match="/proc/.*Nothing was changed"):
+    with pytest.raises(WriteFailed, match=r"/proc/.*Nothing was changed"):
         open_below("/proc", "/sys/kernel/none/of/ours", 0o711)
 
 

@@ -72,9 +72,9 @@ def test_names_of_files(root: Path, roots: Roots, name: str, sandbox_id: str) ->
 
 
 JUNK = [
-    "c1.state", "c1.lock", "c1_sandbox:c1", "c1_sandbox:c1.state~", "c1_sandbox:c1.state.bak", "c1_sandbox:c1.state.swp",
-    "#c1_sandbox:c1.state", "c1_sandbox:c1.state\n", "\nc1_sandbox:c1.state", "x c1_sandbox:c1.state", "_sandbox:c1.state",
-    "c1_sandbox:.state", "c1_sand:c1.state", "c1_sandbox:a:b.state", "a:b_sandbox:c1.state", "c1_sandbox:c1.STATE",
+    "c1.state", "c1.lock", "c1_sandbox:c1", "c1_sandbox:c1.state~", "c1_sandbox:c1.state.bak",
+    "c1_sandbox:c1.state.swp", "#c1_sandbox:c1.state", "c1_sandbox:c1.state\n", "\nc1_sandbox:c1.state", "x c1_sandbox:c1.state",
+    "_sandbox:c1.state", "c1_sandbox:.state", "c1_sand:c1.state", "c1_sandbox:a:b.state", "a:b_sandbox:c1.state", "c1_sandbox:c1.STATE",
     "c1_sandbox:c1.statex", "é_sandbox:é.state", "a,b_sandbox:a,b.state", "runsc-c1.sock", "c1_sandbox:c1.lock.sbx-tmp",
     "c1_sandbox:c1.state.sbx-tmp.1", "\u0661_sandbox:\u0661.state",
 ]  # fmt: skip
@@ -93,7 +93,13 @@ def test_a_name_that_is_no_text_is_passed_over(root: Path, roots: Roots) -> None
 
 @pytest.mark.parametrize(
     ("name", "sandbox_id"),
-    [("c1.state", "c1"), ("a,b.lock", "a,b"), (".c1.state.sbx-tmp", "c1"), (".state.state", ".state"), ("a.lock.state", "a.lock")],
+    [
+        ("c1.state", "c1"),
+        ("a,b.lock", "a,b"),
+        (".c1.state.sbx-tmp", "c1"),
+        (".state.state", ".state"),
+        ("a.lock.state", "a.lock"),
+    ],
 )
 def test_legacy_names_of_files(root: Path, roots: Roots, name: str, sandbox_id: str) -> None:
     (root / name).touch()
@@ -233,7 +239,13 @@ def test_D1_the_order_of_removal(root: Path, roots: Roots, tmp_path: Path) -> No
     for name in ("c1_sandbox:c1.lock", ".c1_sandbox:c1.state.sbx-tmp"):
         (root / name).touch()
     bind(root / "runsc-c1.sock")
-    assert [part.role for part in read(GVISOR, roots, "c1").parts] == ["filestore", "socket", "temporary", "state", "lock"]
+    assert [part.role for part in read(GVISOR, roots, "c1").parts] == [
+        "filestore",
+        "socket",
+        "temporary",
+        "state",
+        "lock",
+    ]
 
 
 def bind(path: Path) -> None:
@@ -279,7 +291,9 @@ def test_a_relative_root_file_system_lies_in_the_bundle(root: Path, roots: Roots
     assert extras(roots) == [f"{tmp_path}/b/rootfs/.gvisor.filestore.c1"]
 
 
-@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("/etc/passwd")], ids=["dir", "fifo", "link"])
+@pytest.mark.parametrize(
+    "make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("/etc/passwd")], ids=["dir", "fifo", "link"]
+)
 def test_only_a_plain_file_is_a_filestore(root: Path, roots: Roots, tmp_path: Path, make: Any) -> None:
     (tmp_path / "b" / "rootfs").mkdir(parents=True)
     make(tmp_path / "b" / "rootfs" / ".gvisor.filestore.c1")
@@ -288,11 +302,14 @@ def test_only_a_plain_file_is_a_filestore(root: Path, roots: Roots, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "path", ["/a\0b", "/\ud800", "relative", "", "/proc/self/fd/999/none", "/dev/null", 7, None, {"a": 1}, "/" + "x" * 5000],
+    "path", ["/a\0b", "/\ud800", "relative", "", "/proc/self/fd/999/none", "/dev/null", 7, None, {"a": 1}, "/" * 5000],
     ids=lambda path: ascii(path)[:20],
 )  # fmt: skip
 def test_a_place_that_is_none_does_not_stop_the_reading(root: Path, roots: Roots, path: Any) -> None:
-    put(root / "c1_sandbox:c1.state", {"bundleDir": path, "spec": {"root": {"path": path}, "mounts": [{"source": path}]}})
+    put(
+        root / "c1_sandbox:c1.state",
+        {"bundleDir": path, "spec": {"root": {"path": path}, "mounts": [{"source": path}]}},
+    )
     put(root / "c2_sandbox:c2.state", {"bundleDir": "/b", "spec": {"root": 7, "mounts": {"source": path}}})
     for name in ("c1", "c2"):
         reading = read(GVISOR, roots, name)
@@ -373,7 +390,9 @@ def test_a_document_that_is_not_for_this_object_is_refused(layout: Layout, docum
     assert caught.value.where == "documents.state" and why in caught.value.why
 
 
-@pytest.mark.parametrize("document", [{}, {"id": "c1"}, {"sandbox": None}, {"id": "c1", "sandbox": {"id": "c1"}}], ids=repr)
+@pytest.mark.parametrize(
+    "document", [{}, {"id": "c1"}, {"sandbox": None}, {"id": "c1", "sandbox": {"id": "c1"}}], ids=repr
+)
 @pytest.mark.parametrize("layout", [GVISOR, LEGACY], ids=["gvisor", "legacy"])
 def test_a_document_that_fits_is_accepted(layout: Layout, document: Any) -> None:
     assert layout.check_document("state", document, "c1", "c1") is None  # type: ignore[func-returns-value]
@@ -382,7 +401,7 @@ def test_a_document_that_fits_is_accepted(layout: Layout, document: Any) -> None
 def test_legacy_a_containers_document_must_name_its_sandbox() -> None:
     """Nothing else tells which sandbox it is of: it would be read back as a sandbox of its own."""
     GVISOR.check_document("state", {"id": "ctr"}, "pod", "ctr")
-    with pytest.raises(InvalidInput, match="no sandbox.id"):
+    with pytest.raises(InvalidInput, match=r"no sandbox.id"):
         LEGACY.check_document("state", {"id": "ctr"}, "pod", "ctr")
 
 
@@ -390,7 +409,10 @@ def test_legacy_a_containers_document_must_name_its_sandbox() -> None:
 def test_A7_the_recorded_processes_of_real_states(root: Path, roots: Roots, fixture: str) -> None:
     shutil.copy(FIXTURES / f"{fixture}.state.json", root / "c1_sandbox:c1.state")
     reading = read(GVISOR, roots, "c1")
-    wanted = {"runsc-20221219": [("sandbox", 19002), ("gofer", 18998)], "runsc-20240729": [("sandbox", 19462), ("gofer", 19461)]}
+    wanted = {
+        "runsc-20221219": [("sandbox", 19002), ("gofer", 18998)],
+        "runsc-20240729": [("sandbox", 19462), ("gofer", 19461)],
+    }
     assert [(one.role, one.pid) for one in GVISOR.recorded_processes(reading)] == wanted[fixture]
     bundle = "/var/lib/example/b-old" if "2022" in fixture else "/var/lib/example/b-new"
     assert GVISOR.tokens(roots, reading) == {"c1", bundle}
@@ -440,7 +462,9 @@ def test_R1_places_of_documents_and_locks(root: Path, roots: Roots, layout: Layo
     assert (kept.path, kept.create_mode) == (f"{root}/{lock}", None)
     assert (made.path, made.create_mode) == (f"{root}/{lock}", 0o600)
     assert [(rule.name, rule.mode, rule.newline) for rule in layout.documents] == [("state", 0o640, False)]
-    assert [(rule.option, rule.default, rule.mode) for rule in layout.root_rules] == [("run_root", "/var/run/runsc", 0o711)]
+    assert [(rule.option, rule.default, rule.mode) for rule in layout.root_rules] == [
+        ("run_root", "/var/run/runsc", 0o711)
+    ]
 
 
 @pytest.mark.parametrize("name", ["a", "+", "-a", ".a", "a_b", "A.b-c+d", "x" * 120, "0"])
@@ -457,7 +481,7 @@ def test_R8_ids_that_runsc_cannot_have(name: str) -> None:
 
 def test_R8_a_comma_is_of_the_old_generation_alone() -> None:
     assert check_known_name("a,b", "o", LEGACY.names) == "a,b"
-    with pytest.raises(InvalidInput, match="only letters, digits, '_', '\\+', '.' and '-'"):
+    with pytest.raises(InvalidInput, match=r"only letters, digits, '_', '\+', '.' and '-'"):
         check_known_name("a,b", "o", GVISOR.names)
 
 

@@ -22,7 +22,9 @@ NEW_SANDBOX = (
     "runsc-sandbox --ignore-cgroups=true --root={root} --network=none --platform=ptrace boot --apply-caps=false "
     "--bundle=/b1 --proc-mount-sync-fd=19 c1"
 )
-OLD_GOFER = "runsc-gofer --root={root} --network=none --ignore-cgroups=true gofer --bundle /b1 --spec-fd=3 --mounts-fd=4"
+OLD_GOFER = (
+    "runsc-gofer --root={root} --network=none --ignore-cgroups=true gofer --bundle /b1 --spec-fd=3 --mounts-fd=4"
+)
 NEW_GOFER = "runsc-gofer --root={root} --platform=ptrace gofer --bundle=/b1 --gofer-mount-confs=lisafs:self"
 CREATE = "runsc --network=none --root {root} create --bundle /b1 --pid-file /p c1"
 SHIM = "/usr/bin/containerd-shim-runsc-v1 -namespace {ns} -address /run/containerd/containerd.sock -id c1"
@@ -49,7 +51,9 @@ def reading_of(root: Directory, *containers: str, sandbox_id: str = "c1") -> Rea
     )
 
 
-def process(argv: str | tuple[str, ...], exe: str | None = "/usr/bin/runsc", cgroups: tuple[str, ...] = ("/user.slice",)) -> Process:
+def process(
+    argv: str | tuple[str, ...], exe: str | None = "/usr/bin/runsc", cgroups: tuple[str, ...] = ("/user.slice",)
+) -> Process:
     words = tuple(argv.split()) if isinstance(argv, str) else argv
     program = words[0].rsplit("/", 1)[-1] if words else "exe"
     return Process(4711, 1, "S", 100, program, exe, words, "/", "/", cgroups, 0, True, False)
@@ -67,7 +71,9 @@ PROVED = [
 ]
 
 
-@pytest.mark.parametrize(("line", "why", "order"), PROVED, ids=[line.split()[0] + str(at) for at, (line, _w, _o) in enumerate(PROVED)])
+@pytest.mark.parametrize(
+    ("line", "why", "order"), PROVED, ids=[line.split()[0] + str(at) for at, (line, _w, _o) in enumerate(PROVED)]
+)
 @pytest.mark.parametrize("spelled", ["{}", "{}/", "{}/../link"], ids=["exact", "slash", "through a link"])
 def test_A7_owners_by_real_command_lines(root: Directory, line: str, why: str, order: int, spelled: str) -> None:
     """The root directory is compared by identity, since runsc keeps it as it was typed."""
@@ -147,7 +153,9 @@ def test_a_pods_sandbox_and_gofers_own_all_its_containers(root: Directory) -> No
     ("namespace", "proved"), [("k8s.io", True), ("moby", False), ("", False)], ids=["ours", "another", "none"]
 )
 @pytest.mark.parametrize("exe", ["/usr/bin/containerd-shim-runsc-v1", None], ids=["readable", "hidden"])
-def test_A6_a_shim_serves_a_pod_and_is_never_ours_to_stop(root: Directory, namespace: str, proved: bool, exe: str | None) -> None:
+def test_A6_a_shim_serves_a_pod_and_is_never_ours_to_stop(
+    root: Directory, namespace: str, proved: bool, exe: str | None
+) -> None:
     argv = tuple(word.format(ns=namespace) for word in SHIM.split())
     found = claim(process(argv, exe=exe), root, reading_of(root))
     assert found is not None
@@ -169,7 +177,11 @@ def test_A6_a_shim_serves_a_pod_and_is_never_ours_to_stop(root: Directory, names
         ("/", False),
     ],
 )
-@pytest.mark.parametrize("argv", [(), ("payload", "600"), ("/proc/self/exe", "umount", "--sync-fd=3", "/proc")], ids=["stub", "other", "umount"])
+@pytest.mark.parametrize(
+    "argv",
+    [(), ("payload", "600"), ("/proc/self/exe", "umount", "--sync-fd=3", "/proc")],
+    ids=["stub", "other", "umount"],
+)
 def test_A7_a_process_in_a_cgroup_with_the_id_may_be_an_owner(
     root: Directory, cgroup: str, suspect: bool, argv: tuple[str, ...]
 ) -> None:

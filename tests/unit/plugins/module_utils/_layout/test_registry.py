@@ -29,7 +29,9 @@ def test_every_layout_answers_every_question(name: str) -> None:
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_the_data_of_every_layout_is_whole(name: str) -> None:
     layout = LAYOUTS[name]
-    assert layout.root_rules and all(rule.default.startswith("/") and 0 < rule.mode <= 0o777 for rule in layout.root_rules)
+    assert layout.root_rules and all(
+        rule.default.startswith("/") and 0 < rule.mode <= 0o777 for rule in layout.root_rules
+    )
     assert layout.documents and all(rule.mode & 0o007 == 0 for rule in layout.documents), "no state is readable by all"
     assert layout.commit_role in [rule.name for rule in layout.documents]
     assert check_known_name("web-1", "sandbox_id", layout.names) == "web-1"

@@ -75,7 +75,9 @@ def test_plans_that_were_made_at_different_times_are_equal(tmp_path: Path) -> No
     with open_given(str(tmp_path)) as one, open_given(str(tmp_path)) as two:
         assert write(one, {"a": 1}, {"a": 2}) == write(two, {"a": 1}, {"a": 2})
         assert write(one, {"a": 1}, {"a": 2}) != write(two, {"a": 1}, {"a": 3})
-        assert Remove("state", one, "a", (1, 2)) == Remove("state", two, "a", (1, 2)) != Remove("state", two, "a", (1, 3))
+        assert (
+            Remove("state", one, "a", (1, 2)) == Remove("state", two, "a", (1, 2)) != Remove("state", two, "a", (1, 3))
+        )
 
 
 def test_the_diff_of_a_new_object_lists_it_and_shows_its_document(directory: Directory) -> None:

@@ -26,24 +26,43 @@ def state(**options: Any) -> dict[str, Any]:
 
 
 def test_both_modules_take_the_same_selectors() -> None:
-    assert {name: INFO_OPTIONS[name] for name in SELECTORS} == SELECTORS == {name: STATE_OPTIONS[name] for name in SELECTORS}
+    assert (
+        {name: INFO_OPTIONS[name] for name in SELECTORS}
+        == SELECTORS
+        == {name: STATE_OPTIONS[name] for name in SELECTORS}
+    )
     assert SELECTORS["layout"]["choices"] == list(LAYOUTS)
 
 
 def test_a_flat_wish_has_what_was_given() -> None:
-    (wish,) = wishes_of(state(sandbox_id="a", container_id="c", documents={"state": {"id": "c"}}, fail_if_exists=True), GVISOR)
+    (wish,) = wishes_of(
+        state(sandbox_id="a", container_id="c", documents={"state": {"id": "c"}}, fail_if_exists=True), GVISOR
+    )
     assert (wish.sandbox_id, wish.container_id, dict(wish.documents)) == ("a", "c", {"state": {"id": "c"}})
-    assert (wish.present, wish.fail_if_exists, wish.unmount, wish.force, wish.stop_processes) == (True, True, False, False, False)
+    assert (wish.present, wish.fail_if_exists, wish.unmount, wish.force, wish.stop_processes) == (
+        True,
+        True,
+        False,
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
     ("option", "value", "field"),
-    [("state", "absent", "present"), ("on_mounted", "unmount", "unmount"), ("force", True, "force"), ("stop_processes", True, "stop_processes")],
+    [
+        ("state", "absent", "present"),
+        ("on_mounted", "unmount", "unmount"),
+        ("force", True, "force"),
+        ("stop_processes", True, "stop_processes"),
+    ],
 )
 def test_each_option_reaches_the_wish_of_every_form(option: str, value: Any, field: str) -> None:
     plain = wishes_of(state(sandbox_id="a"), GVISOR)[0]
     flat = wishes_of(state(sandbox_id="a", **{option: value}), GVISOR)[0]
-    entry = wishes_of(state(sandboxes=[{"sandbox_id": "a", "container_id": None, "documents": None}], **{option: value}), GVISOR)[0]
+    entry = wishes_of(
+        state(sandboxes=[{"sandbox_id": "a", "container_id": None, "documents": None}], **{option: value}), GVISOR
+    )[0]
     assert flat == entry != plain
     assert getattr(flat, field) is not getattr(plain, field)
 
@@ -72,7 +91,10 @@ def test_absent_of_a_sandbox_and_of_one_of_its_containers_are_two_things() -> No
 
 
 def test_an_entrys_error_names_the_entry() -> None:
-    entries = [{"sandbox_id": "a", "container_id": None, "documents": None}, {"sandbox_id": "b/", "container_id": None, "documents": None}]
+    entries = [
+        {"sandbox_id": "a", "container_id": None, "documents": None},
+        {"sandbox_id": "b/", "container_id": None, "documents": None},
+    ]
     with pytest.raises(InvalidInput, match=r"^sandboxes\[1\]\.sandbox_id: "):
         wishes_of(state(sandboxes=entries), GVISOR)
     entries = [{"sandbox_id": "a", "container_id": None, "documents": {"state": {}}}]
@@ -88,7 +110,13 @@ def test_each_layout_has_its_own_names() -> None:
 
 @pytest.mark.parametrize(
     ("sandbox_id", "container_id", "ids", "container"),
-    [(None, None, None, ""), ([], None, [], ""), ("a", None, ["a"], ""), (["a", "b"], None, ["a", "b"], ""), ("a", "c", ["a"], "c")],
+    [
+        (None, None, None, ""),
+        ([], None, [], ""),
+        ("a", None, ["a"], ""),
+        (["a", "b"], None, ["a", "b"], ""),
+        ("a", "c", ["a"], "c"),
+    ],
 )
 def test_selection(sandbox_id: Any, container_id: Any, ids: Any, container: str) -> None:
     assert selection_of({"sandbox_id": sandbox_id, "container_id": container_id}, GVISOR) == (ids, container)

@@ -73,7 +73,7 @@ class Thing(Item):
         self.note("locks")
         return [LockPlace(self.directory, name, 0o600) for name in self.lock_names]
 
-    def stop_owners(self, plan: Plan) -> None:
+    def stop_owners(self, plan: Plan, new_view: Any) -> None:
         self.note("stop")
 
     def guarded(self, plan: Plan) -> set[tuple[int, int]]:
@@ -97,7 +97,9 @@ def things(directory: Directory, calls: Calls, count: int, locks: int = 1) -> li
     return made
 
 
-def take(items: list[Thing], check_mode: bool = False, seconds: float = 0.2, views: list[HostView] | None = None) -> list[Outcome]:
+def take(
+    items: list[Thing], check_mode: bool = False, seconds: float = 0.2, views: list[HostView] | None = None
+) -> list[Outcome]:
     def new_view() -> HostView:
         view = HostView(sees_all_processes=True)
         (views if views is not None else []).append(view)
@@ -181,7 +183,10 @@ def test_a_failure_at_any_step_does_not_stop_the_others(directory: Directory, st
     assert [outcome.action for outcome in outcomes] == ["deleted", "failed", "deleted"]
     assert [str(outcome.error) for outcome in outcomes if outcome.error] == ["here: so."]
     assert [item.path.exists() for item in items] == [False, True, False]
-    assert [is_locked(directory.join(name)) for name in os.listdir(directory.path) if ".lock" in name] in ([False] * 2, [False] * 3)
+    assert [is_locked(directory.join(name)) for name in os.listdir(directory.path) if ".lock" in name] in (
+        [False] * 2,
+        [False] * 3,
+    )
 
 
 @pytest.mark.parametrize("step", ["read", "plan"])
@@ -280,7 +285,9 @@ def test_C3_what_another_process_has_open_is_kept_and_it_is_named(directory: Dir
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_C4_each_directory_is_synced_once_a_batch(directory: Directory, monkeypatch: pytest.MonkeyPatch, durable: bool) -> None:
+def test_C4_each_directory_is_synced_once_a_batch(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
     synced: list[str] = []
 
     def counting(one: Directory) -> None:

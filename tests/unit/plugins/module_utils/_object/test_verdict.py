@@ -30,7 +30,10 @@ RULES = {
     "A2 absence proves nothing where processes are hidden": (Evidence(blind=BLIND), UNKNOWN),
     "A2 also when the recorded pid seems gone": (Evidence(dead=GONE, blind=BLIND), UNKNOWN),
     "A2 an owner that is seen is alive even so": (Evidence(owners=OWNER, blind=BLIND), LIVE),
-    "A4 a bundle that its engine may still need": (Evidence(suspects=("its engine may still know it",), dead=GONE), UNKNOWN),
+    "A4 a bundle that its engine may still need": (
+        Evidence(suspects=("its engine may still know it",), dead=GONE),
+        UNKNOWN,
+    ),
     "A5 listed by an engine": (Evidence(suspects=("a registry lists it",)), UNKNOWN),
     "A6 a shim that may serve its pod": (Evidence(suspects=("shim (pid 8) serves its pod",), dead=GONE), UNKNOWN),
     "A6 its own shim": (Evidence(owners=("shim (pid 8) serves its pod",), dead=GONE), LIVE),
@@ -52,7 +55,11 @@ def test_A1_every_combination(parts: tuple[bool, ...]) -> None:
     owner, suspect, unread, dead, blind = parts
     verdict = judge(
         Evidence(
-            ("o",) if owner else (), ("s",) if suspect else (), ("u",) if unread else (), ("d",) if dead else (), "b" if blind else ""
+            ("o",) if owner else (),
+            ("s",) if suspect else (),
+            ("u",) if unread else (),
+            ("d",) if dead else (),
+            "b" if blind else "",
         )
     )
     assert verdict.kind == (LIVE if owner else UNKNOWN if suspect or unread or blind else LEFTOVER)

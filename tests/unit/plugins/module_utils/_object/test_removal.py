@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    ChangedMeanwhile,
+    InUse,
+    Mounted,
+    NotProved,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey, Unseen
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import read
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Part
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.removal import (
+    lasting_users,
+    mounts_in_the_way,
+    stop_all,
+    stops_for,
+)
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
+
+
+@contextmanager
+def running(code: str = "", *argv: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A real process that runs code and then sleeps."""
+    command = ["owner", "-c", f"import os, sys, time\n{code}\nprint(flush=True); time.sleep(60)", *argv]
+    with subprocess.Popen(command, executable=sys.executable, stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout and child.stdout.readline()
+            yield child
+        finally:
+            child.kill()
+
+
+def claim_of(pid: int, order: int | None = 0) -> Claim:
+    process = read(pid)
+    assert process is not None
+    return Claim(process, True, "runs it", 0, order, "Ask its engine.")
+
+
+def part_of(path: Path, role: str = "state") -> Part:
+    with open_given(str(path.parent)) as directory:
+        facts = look(directory, path.name)
+        assert facts is not None
+        return Part(role, "c1", directory, path.name, facts)
+
+
+def test_owners_are_stopped_in_their_order(tmp_path: Path) -> None:
+    with running() as one, running() as two:
+        claims = [claim_of(one.pid, 2), claim_of(two.pid, 0)]
+        assert [stop.pid for stop in stops_for("Sandbox 'c1'", claims, [])] == [two.pid, one.pid]
+
+
+def test_E1_only_what_was_looked_at_is_ended() -> None:
+    with running() as wanted, running() as bystander:
+        claim = claim_of(wanted.pid)
+        (stop,) = stops_for("label", [claim], [])
+        assert stop_all([stop], [claim]) is True
+        assert wanted.wait(timeout=5) == -signal.SIGTERM
+        assert bystander.poll() is None
+        assert stop_all([stop], [claim]) is False
+
+
+def test_E1_a_pid_that_was_given_to_another_process_gets_no_signal() -> None:
+    with running() as child:
+        claim = claim_of(child.pid)
+        old = claim._replace(process=claim.process._replace(start_ticks=claim.process.start_ticks - 1))
+        (stop,) = stops_for("label", [old], [])
+        with pytest.raises(ChangedMeanwhile, match="another process"):
+            stop_all([stop], [old])
+        time.sleep(0.05)
+        assert child.poll() is None
+
+
+def test_E1_what_started_after_the_record_was_written_is_not_stopped(tmp_path: Path) -> None:
+    state = tmp_path / "c1.state"
+    state.touch()
+    part = part_of(state)
+    earlier = part._replace(facts=part.facts._replace(ctime_ns=part.facts.ctime_ns - 60 * 10**9))
+    with running() as child:
+        with pytest.raises(NotProved, match=f"pid {child.pid}.*started after its state was written.*by hand"):
+            stops_for("label", [claim_of(child.pid)], [earlier])
+        state.chmod(0o600)
+        assert [stop.pid for stop in stops_for("label", [claim_of(child.pid)], [part_of(state)])] == [child.pid]
+
+
+def test_A6_what_serves_a_pod_is_left_to_its_engine() -> None:
+    with running() as child:
+        with pytest.raises(InUse, match=r"label is in use: .*runs it\. Ask its engine\."):
+            stops_for("label", [claim_of(child.pid, None)], [])
+        assert child.poll() is None
+
+
+def test_C3_who_keeps_a_file_open_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    path.touch()
+    inode = (path.stat().st_dev, path.stat().st_ino)
+    assert lasting_users([inode]) == {} == lasting_users([])
+    with running("os.open(sys.argv[1], os.O_RDONLY)", str(path)) as child:
+        users = lasting_users([inode])
+    assert list(users) == [inode] and f"owner (pid {child.pid}" in users[inode]
+
+
+def test_C3_who_opens_it_for_a_moment_is_none(tmp_path: Path) -> None:
+    """Our own waiters open a lock file for microseconds."""
+    path = tmp_path / "a.lock"
+    path.touch()
+    inode = (path.stat().st_dev, path.stat().st_ino)
+    code = "import os, sys, time\nprint(flush=True)\nwhile True:\n  "
+    code += "os.close(os.open(sys.argv[1], os.O_RDONLY)); time.sleep(0.03)"
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE) as child:
+        assert child.stdout and child.stdout.readline()
+        assert lasting_users([inode]) == {}
+        child.kill()
+
+
+def test_nothing_mounted_is_nothing_to_unmount(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    survey = MountSurvey(MountTable.read(), [], [])
+    assert mounts_in_the_way([part_of(tmp_path / "a")], survey, False, False) == []
+
+
+def test_D3_a_namespace_that_cannot_be_read_may_hold_a_mount(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    survey = MountSurvey(MountTable.read(), [], [Unseen(7, "Permission denied")])
+    with pytest.raises(NotProved, match=r"there is 1 mount namespace cannot be read|1 mount namespace.*cannot be read"):
+        mounts_in_the_way([part_of(tmp_path / "a")], survey, False, False)
+    assert mounts_in_the_way([part_of(tmp_path / "a")], survey, False, True) == []
+
+
+@support.needs_root
+def test_D3_a_mount_on_a_file_is_refused_or_unmounted(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    (tmp_path / "other").touch()
+
+    def inside() -> None:
+        subprocess.run(["mount", "--bind", str(tmp_path / "other"), str(tmp_path / "a")], check=True)
+        part = part_of(tmp_path / "a")
+        survey = MountSurvey(MountTable.read(), [], [])
+        with pytest.raises(NotProved, match="own mount namespace"):
+            mounts_in_the_way([part], survey, True, False)
+        with pytest.raises(Mounted, match=r"there is 1 mount on it or below.*on_mounted=unmount"):
+            mounts_in_the_way([part], survey, False, True)
+        assert [one.path for one in mounts_in_the_way([part], survey, True, True)] == [str(tmp_path / "a")]
+
+    support.in_private_namespace(inside)
+
+
+@support.needs_root
+def test_D3_a_mount_that_only_another_namespace_has_is_refused_always(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    shell = 'mount --bind "$0/a" "$0/a" && echo && exec sleep 60'
+    with subprocess.Popen(["unshare", "-m", "sh", "-c", shell, str(tmp_path)], stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout and child.stdout.readline()
+            part, survey = part_of(tmp_path / "a"), MountSurvey.read()
+            for unmount in (False, True):
+                with pytest.raises(Mounted, match="other mount namespaces"):
+                    mounts_in_the_way([part], survey, unmount, True)
+        finally:
+            child.kill()
+    assert (tmp_path / "a").exists()
