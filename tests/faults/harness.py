@@ -75,6 +75,11 @@ def lasting_points(calls: list[Call]) -> list[Point]:
     return [Point(call, "EACCES", lasts=True) for call in kinds.values()]
 
 
+def changing_points(calls: list[Call]) -> list[Point]:
+    """Every fault at the calls that can change something."""
+    return [point for point in all_points(calls) if point.call.changes]
+
+
 def few_points(calls: list[Call]) -> list[Point]:
     """The first and the last of each kind of change, with a kill and one error each."""
     chosen: dict[tuple[str, str], Call] = {}

@@ -44,9 +44,9 @@ def make(root: Path, name: str = "web-1", content: bytes | None = None, lock: bo
         (root / f"{name}_sandbox:{name}.lock").touch(mode=0o600)
 
 
-CREATE = {"sandbox_id": "web-1", "documents": {"state": document()}}
-UPDATE = {"sandbox_id": "web-1", "documents": {"state": document(status="created")}}
-ABSENT = {"sandbox_id": "web-1", "state": "absent"}
+CREATE: dict[str, Any] = {"sandbox_id": "web-1", "documents": {"state": document()}}
+UPDATE: dict[str, Any] = {"sandbox_id": "web-1", "documents": {"state": document(status="created")}}
+ABSENT: dict[str, Any] = {"sandbox_id": "web-1", "state": "absent"}
 
 
 def nothing(root: Path) -> None:
@@ -58,7 +58,7 @@ def two(root: Path) -> None:
     make(root, "web-2")
 
 
-CASES = {
+CASES: dict[str, Any] = {
     "create": (nothing, CREATE, ["created"]),
     "create where a stray lock is": (lambda root: (root / "web-1_sandbox:web-1.lock").touch(), CREATE, ["created"]),
     "update": (make, UPDATE, ["updated"]),
@@ -352,7 +352,7 @@ def test_legacy_another_sandboxs_state_is_never_overwritten(root: Path) -> None:
     """The file name of the old generation has no sandbox in it: pod-a's container could be taken for pod-b's."""
     text = json.dumps(document("ctr-1", sandbox={"id": "pod-a"}))
     (root / "ctr-1.state").write_text(text)
-    wishes = [
+    wishes: list[dict[str, Any]] = [
         {
             "sandbox_id": "pod-b",
             "container_id": "ctr-1",
@@ -368,9 +368,9 @@ def test_legacy_another_sandboxs_state_is_never_overwritten(root: Path) -> None:
 
 
 def test_legacy_a_container_is_created_once(root: Path) -> None:
-    wish = {"sandbox_id": "pod-1", "container_id": "ctr-1", "layout": "gvisor_legacy"}
+    wish: dict[str, Any] = {"sandbox_id": "pod-1", "container_id": "ctr-1", "layout": "gvisor_legacy"}
     assert call(root, **wish, documents={"state": {"id": "ctr-1"}}).failed
-    wish["documents"] = {"state": document("ctr-1", sandbox={"id": "pod-1"})}  # type: ignore[assignment]
+    wish["documents"] = {"state": document("ctr-1", sandbox={"id": "pod-1"})}
     assert call(root, **wish).actions == ["created"]
     assert call(root, **wish).actions == ["unchanged"]
     assert sorted(os.listdir(root)) == ["ctr-1.lock", "ctr-1.state"]

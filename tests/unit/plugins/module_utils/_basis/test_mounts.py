@@ -26,6 +26,12 @@ def points(found: list[Mount]) -> list[str]:
     return [mount.point for mount in found]
 
 
+def id_of(mount: Mount | None) -> int:
+    """The id of a mount that must have been found."""
+    assert mount is not None
+    return mount.mount_id
+
+
 def test_parse_all_fields() -> None:
     text = "36 35 98:0 /mnt1 /mnt2 rw,noatime shared:12 master:3 - ext3 /dev/root rw,errors=continue\n"
     assert mounts.parse_mountinfo(text) == [
@@ -114,13 +120,13 @@ def test_holding_sees_only_what_is_not_mounted_over() -> None:
         line(4, 2, "/a"),
         line(5, 4, "/a/c"),
     )
-    assert found.holding("/x").mount_id == 1
-    assert found.holding("/a").mount_id == 4
-    assert found.holding("/a/b").mount_id == 4
-    assert found.holding("/a/c/d").mount_id == 5
-    assert found.holding_name("/a").mount_id == 1
-    assert found.holding_name("/a/c").mount_id == 4
-    assert found.holding("/").mount_id == found.holding_name("/").mount_id == 1
+    assert id_of(found.holding("/x")) == 1
+    assert id_of(found.holding("/a")) == 4
+    assert id_of(found.holding("/a/b")) == 4
+    assert id_of(found.holding("/a/c/d")) == 5
+    assert id_of(found.holding_name("/a")) == 1
+    assert id_of(found.holding_name("/a/c")) == 4
+    assert id_of(found.holding("/")) == id_of(found.holding_name("/")) == 1
 
 
 def test_D3_location_is_inside_the_parents_file_system() -> None:
@@ -177,7 +183,7 @@ def test_mount_id_of_tells_bind_mounts_apart(tmp_path: Path) -> None:
         support.bind(f"{tmp_path}/a", f"{tmp_path}/b")
         ids = [mounts.mount_id_of(os.open(f"{tmp_path}/{name}", os.O_PATH)) for name in ("a", "b")]
         found = MountTable.read()
-        assert ids == [found.holding(f"{tmp_path}/a").mount_id, found.holding(f"{tmp_path}/b").mount_id]
+        assert ids == [id_of(found.holding(f"{tmp_path}/a")), id_of(found.holding(f"{tmp_path}/b"))]
         assert ids[0] != ids[1]
 
     support.in_private_namespace(work)

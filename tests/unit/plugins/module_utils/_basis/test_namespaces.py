@@ -205,7 +205,7 @@ def test_D3_cost_of_a_lookup_does_not_grow_with_namespaces() -> None:
     rows = ["1 0 8:1 / / rw - ext4 /dev/a rw\n"]
     rows += [f"{number} 1 0:5 / /run/{number:06}/rootfs rw - tmpfs none rw\n" for number in range(2, 5000)]
     mounts = parse_mountinfo("".join(rows))
-    others = [
+    others: list[tuple[int | None, MountTable]] = [
         (
             pid,
             MountTable(
@@ -215,8 +215,8 @@ def test_D3_cost_of_a_lookup_does_not_grow_with_namespaces() -> None:
         for pid in (10, 11, 12)
     ]
     for pid, table in others:
-        table.mounts.append(mounts[0]._replace(mount_id=pid * 10000 + 1))
-        table.by_id[pid * 10000 + 1] = table.mounts[-1]
+        table.mounts.append(mounts[0]._replace(mount_id=(pid or 0) * 10000 + 1))
+        table.by_id[(pid or 0) * 10000 + 1] = table.mounts[-1]
     survey = MountSurvey(MountTable(mounts), others, [])
     assert sorted(str(item.pid) for item in survey.in_the_way("/run/000100")) == ["10", "11", "12", "None"]
     keys, _entries = survey._on_device((8, 1))

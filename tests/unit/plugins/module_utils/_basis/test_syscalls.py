@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._b
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> int:
+def folder(tmp_path: Path) -> Iterator[int]:
     fd = os.open(tmp_path, os.O_RDONLY)
     yield fd
     os.close(fd)
@@ -99,7 +100,8 @@ def test_open_beneath_meets_a_bind_mount_of_the_same_file_system(tmp_path: Path)
 @support.needs_root
 def test_umount_and_propagation_tell_errno_and_name(tmp_path: Path) -> None:
     def work() -> None:
-        for call in (lambda path: syscalls.umount(path), lambda path: syscalls.make_private(path)):
+        calls: list[Callable[[str], None]] = [syscalls.umount, syscalls.make_private]
+        for call in calls:
             with pytest.raises(OSError) as caught:
                 call(str(tmp_path))
             assert (caught.value.errno, caught.value.filename) == (errno.EINVAL, str(tmp_path))

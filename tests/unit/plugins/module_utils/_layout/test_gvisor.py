@@ -73,10 +73,11 @@ def test_names_of_files(root: Path, roots: Roots, name: str, sandbox_id: str) ->
 
 JUNK = [
     "c1.state", "c1.lock", "c1_sandbox:c1", "c1_sandbox:c1.state~", "c1_sandbox:c1.state.bak",
-    "c1_sandbox:c1.state.swp", "#c1_sandbox:c1.state", "c1_sandbox:c1.state\n", "\nc1_sandbox:c1.state", "x c1_sandbox:c1.state",
-    "_sandbox:c1.state", "c1_sandbox:.state", "c1_sand:c1.state", "c1_sandbox:a:b.state", "a:b_sandbox:c1.state", "c1_sandbox:c1.STATE",
-    "c1_sandbox:c1.statex", "é_sandbox:é.state", "a,b_sandbox:a,b.state", "runsc-c1.sock", "c1_sandbox:c1.lock.sbx-tmp",
-    "c1_sandbox:c1.state.sbx-tmp.1", "\u0661_sandbox:\u0661.state",
+    "c1_sandbox:c1.state.swp", "#c1_sandbox:c1.state", "c1_sandbox:c1.state\n", "\nc1_sandbox:c1.state",
+    "x c1_sandbox:c1.state", "_sandbox:c1.state", "c1_sandbox:.state", "c1_sand:c1.state", "c1_sandbox:a:b.state",
+    "a:b_sandbox:c1.state", "c1_sandbox:c1.STATE", "c1_sandbox:c1.statex", "é_sandbox:é.state",
+    "a,b_sandbox:a,b.state", "c1_sandbox:c1.lock.sbx-tmp", "c1_sandbox:c1.state.sbx-tmp.1",
+    "\u0661_sandbox:\u0661.state",
 ]  # fmt: skip
 
 
@@ -321,6 +322,13 @@ def test_a_socket_is_taken_from_the_root_directory_by_its_exact_name(root: Path,
     (root / "c1_sandbox:c1.lock").touch()
     for name in ("runsc-c1.sock", "runsc-c11.sock", "runsc-c1.sock.old", "runsc-.sock"):
         bind(root / name)
+    assert extras(roots) == [f"{root}/runsc-c1.sock"]
+
+
+def test_a_socket_alone_tells_of_a_sandbox(root: Path, roots: Roots) -> None:
+    """The create that destroyed the state of a live sandbox leaves its socket (G1): it must not go unseen."""
+    bind(root / "runsc-c1.sock")
+    assert GVISOR.sandboxes_of(roots) == {"c1": []}
     assert extras(roots) == [f"{root}/runsc-c1.sock"]
 
 

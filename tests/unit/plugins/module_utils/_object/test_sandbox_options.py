@@ -78,9 +78,9 @@ def test_an_unset_document_is_not_given() -> None:
 def test_nothing_given_is_an_error_and_an_empty_list_is_nothing(layout: Any) -> None:
     with pytest.raises(InvalidInput, match="sandbox_id: it is missing"):
         wishes_of(state(), layout)
-    for options in ({"sandbox_id": []}, {"sandboxes": []}):
+    for option in ("sandbox_id", "sandboxes"):
         for wanted in ("present", "absent"):
-            assert wishes_of(state(state=wanted, **options), layout) == []
+            assert wishes_of(state(**{"state": wanted, option: []}), layout) == []
 
 
 def test_absent_of_a_sandbox_and_of_one_of_its_containers_are_two_things() -> None:
@@ -91,7 +91,7 @@ def test_absent_of_a_sandbox_and_of_one_of_its_containers_are_two_things() -> No
 
 
 def test_an_entrys_error_names_the_entry() -> None:
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"sandbox_id": "a", "container_id": None, "documents": None},
         {"sandbox_id": "b/", "container_id": None, "documents": None},
     ]

@@ -42,11 +42,11 @@ def test_without_its_root_a_tree_is_empty_until_it_is_made(tmp_path: Path) -> No
     (root / "run" / "runsc").rmdir()
     tree = Tree(GVISOR, str(root), {"run_root": None})
     view = HostView(str(root), True)
-    assert not tree.exists and tree.names(view) == {} and tree.read(view, "a").parts == ()
+    assert (tree.exists, tree.names(view), tree.read(view, "a").parts) == (False, {}, ())
     assert tree.roots["run_root"].path == f"{root}/run/runsc"
     assert not (root / "run" / "runsc").exists(), "looking makes nothing"
     tree.create()
-    assert tree.exists and stat.S_IMODE((root / "run" / "runsc").stat().st_mode) == 0o711
+    assert tree.roots["run_root"].exists and stat.S_IMODE((root / "run" / "runsc").stat().st_mode) == 0o711
     assert os.fstat(tree.roots["run_root"].fd).st_ino == (root / "run" / "runsc").stat().st_ino
     tree.create()
 
