@@ -24,6 +24,8 @@ from typing import Any
 
 from ansible.module_utils import basic
 
+_SECONDS = 60
+
 try:
     from ansible.module_utils.testing import patch_module_args
 except ImportError:  # older than ansible-core 2.17
@@ -40,6 +42,7 @@ def child(request: dict[str, Any]) -> int:
         opened = os.open(path, os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)
+    signal.alarm(_SECONDS)  # ends one that hangs
     if request["stopped"]:
         os.kill(os.getpid(), signal.SIGSTOP)
     try:

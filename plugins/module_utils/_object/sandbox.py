@@ -271,7 +271,7 @@ class SandboxState(Item):
             self.touched.add(change.directory)
 
     def tidy(self) -> None:
-        """A lock that this run made for something that is not there is a stray one (G3): unlink it, still held."""
+        """A lock that this run made for nothing is a stray one (G3), or was missing before: unlink it, still held."""
         for lock in self.locks:
             if lock.made:
                 self._remove_stray(lock)
@@ -281,7 +281,8 @@ class SandboxState(Item):
         directory, name = self._state_place(container_id)
         try:
             there = look(directory, lock.place.name)
-            if there is not None and there.identity == lock.inode and look(directory, name) is None:
+            for_nothing = not self.acted or look(directory, name) is None
+            if there is not None and there.identity == lock.inode and for_nothing:
                 remove_file(directory, lock.place.name)
         except StateError:
             return  # what cannot be read is kept: an empty lock file harms nobody

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -55,8 +56,11 @@ def make_task(options: dict[str, dict[str, Any]], **settings: Any) -> Task:
 
 
 def budget_of(task: Task) -> LockBudget:
-    """The waiting that the task may spend on locks."""
-    return LockBudget(max(0.0, task.params["lock_timeout"]))
+    """The waiting that the task may spend on locks. A number that is none would wait for ever."""
+    seconds = task.params["lock_timeout"]
+    if not math.isfinite(seconds) or seconds < 0:
+        task.fail_json(f"lock_timeout: {seconds} is no number of seconds. Give 0 or more.")
+    return LockBudget(seconds)
 
 
 def change_items(task: Task, plural: str, items: Sequence[Item]) -> NoReturn:
