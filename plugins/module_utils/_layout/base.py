@@ -174,6 +174,10 @@ class Layout:
         """Where a document is, or would be."""
         raise NotImplementedError
 
+    def check_length(self, sandbox_id: str, container_id: str) -> None:
+        """InvalidInput when no file system could hold the names of its files."""
+        raise NotImplementedError
+
     def lock_place(self, roots: Roots, sandbox_id: str, container_id: str, create: bool) -> LockPlace:
         """The object that the runtime itself locks for a container (README.md R1)."""
         raise NotImplementedError

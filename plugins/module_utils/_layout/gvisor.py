@@ -65,6 +65,12 @@ class _Runsc(Layout):
     def place(self, roots: Roots, document: str, sandbox_id: str, container_id: str) -> tuple[Directory, str]:
         return roots["run_root"], self.stem(sandbox_id, container_id) + _STATE
 
+    def check_length(self, sandbox_id: str, container_id: str) -> None:
+        size = len((self.stem(sandbox_id, container_id) + _STATE).encode("utf-8"))
+        if size > FILE_NAME_BYTES:
+            why = f"with it a file name would have {size} bytes"
+            raise InvalidInput("sandbox_id", why, f"A file name has at most {FILE_NAME_BYTES}.")
+
     def lock_place(self, roots: Roots, sandbox_id: str, container_id: str, create: bool) -> LockPlace:
         name = self.stem(sandbox_id, container_id) + _LOCK
         return LockPlace(roots["run_root"], name, 0o600 if create else None)

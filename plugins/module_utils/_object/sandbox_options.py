@@ -108,11 +108,10 @@ def _entry(entry: dict[str, Any], where: str, common: Wish, layout: Layout) -> W
     documents = {name: content for name, content in (entry["documents"] or {}).items() if content is not None}
     if documents and not common.present:
         raise InvalidInput(f"{prefix}documents", "there is nothing to write with state=absent", "Leave it out.")
-    return common._replace(
-        sandbox_id=name_of(entry, "sandbox_id", prefix, layout),
-        container_id=name_of(entry, "container_id", prefix, layout),
-        documents=documents,
-    )
+    sandbox_id = name_of(entry, "sandbox_id", prefix, layout)
+    container_id = name_of(entry, "container_id", prefix, layout)
+    layout.check_length(sandbox_id, container_id or sandbox_id)
+    return common._replace(sandbox_id=sandbox_id, container_id=container_id, documents=documents)
 
 
 def name_of(entry: dict[str, Any], option: str, prefix: str, layout: Layout) -> str:
