@@ -125,6 +125,18 @@ def write_file(directory: Directory, name: str, data: bytes, mode: int, durable:
         raise WriteFailed(where, f"it could not be written: {os_reason(error)}", kept) from error
 
 
+def write_in_place(directory: Directory, name: str, data: bytes) -> None:
+    """Put a few bytes into an existing file that nobody reads while its lock is held. Raises WriteFailed."""
+    try:
+        descriptor = os.open(name, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fd)
+        try:
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise WriteFailed(directory.join(name), f"it could not be written: {os_reason(error)}") from error
+
+
 def sync_directory(directory: Directory) -> None:
     """fsync of a directory, so that what was made, renamed or removed in it survives a power failure."""
     try:

@@ -27,11 +27,13 @@ class Directory:
     """An open directory and the path that names it. All work below it goes through its descriptor.
 
     A directory that does not exist, or was closed, has no descriptor (exists is False) and still its path.
+    made: the directories that were made to open it, the highest first.
     """
 
-    def __init__(self, descriptor: int, path: str) -> None:
+    def __init__(self, descriptor: int, path: str, made: tuple[str, ...] = ()) -> None:
         self.fd = descriptor
         self.path = path
+        self.made = made
 
     @property
     def exists(self) -> bool:
@@ -120,6 +122,7 @@ class _Walk:
         self.path = path
         self.links = 0
         self.names: list[str] = []
+        self.made: list[str] = []
         self.pending = [name for name in reversed(path.split("/")) if name not in ("", ".")]
         try:
             self.stack = [os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
@@ -184,18 +187,19 @@ class _Walk:
 
     def _make(self, name: str, create_mode: int) -> None:
         mode = create_mode if not self.pending else 0o755
+        umask = os.umask(0)  # the contract's mode, whole and at once
         try:
             os.mkdir(name, mode, dir_fd=self.stack[-1])
-            # mkdir's mode is cut by the umask; the contract's mode is not
-            with Directory(os.open(name, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=self.stack[-1]), name) as made:
-                os.fchmod(made.fd, mode)
+            self.made.append(f"{self.shown().rstrip('/')}/{name}")
         except FileExistsError:
             return  # somebody else made it just now
         except OSError as error:
             raise WriteFailed(f"{self.shown().rstrip('/')}/{name}", os_reason(error), "Nothing was changed.") from error
+        finally:
+            os.umask(umask)
 
     def finish(self) -> Directory:
-        return Directory(os.open(".", _DIRECTORY_FLAGS, dir_fd=self.stack[-1]), self.shown())
+        return Directory(os.open(".", _DIRECTORY_FLAGS, dir_fd=self.stack[-1]), self.shown(), tuple(self.made))
 
     def close(self) -> None:
         for descriptor in self.stack:

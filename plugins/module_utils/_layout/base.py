@@ -206,6 +206,10 @@ class Layout:
         """Parts that only the arguments of living owners lead to, where no document names them."""
         raise NotImplementedError
 
+    def before_commit(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
+        """Write down, under the lock, what a crash right after the commit would lose. Raises WriteFailed."""
+        raise NotImplementedError
+
     def hint(self, reading: Reading) -> str:
         """What a user should know who removes this, or empty."""
         raise NotImplementedError

@@ -82,7 +82,7 @@ def _number(value: float, where: str) -> str:
     digits = repr(value)
     if 1e-6 <= abs(value) < 1e21:
         return _without_exponent(digits)
-    mantissa, _, exponent = digits.partition("e")
+    mantissa, _mark, exponent = digits.partition("e")
     if mantissa.endswith(".0"):
         mantissa = mantissa[:-2]
     sign = "-" if exponent.startswith("-") else "+"
@@ -90,9 +90,9 @@ def _number(value: float, where: str) -> str:
 
 
 def _without_exponent(digits: str) -> str:
-    mantissa, _, exponent = digits.partition("e")
+    mantissa, _mark, exponent = digits.partition("e")
     sign = "-" if mantissa.startswith("-") else ""
-    whole, _, fraction = mantissa.lstrip("-").partition(".")
+    whole, _point, fraction = mantissa.lstrip("-").partition(".")
     shift = int(exponent or 0)
     number = whole + fraction
     point = len(whole) + shift

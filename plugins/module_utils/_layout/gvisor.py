@@ -14,6 +14,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic
     look,
     read_file,
     temporary_name,
+    write_in_place,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import FILE_NAME_BYTES, NameRule
@@ -138,6 +139,9 @@ class _Runsc(Layout):
         found = filestores_of_bundles(roots, bundles, reading.sandbox_id)
         return [part for part in found if part.path not in known]
 
+    def before_commit(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
+        """Nothing is lost: the lock's own name says of which sandbox it is."""
+
     def hint(self, reading: Reading) -> str:
         if any(document.content for document in reading.documents):
             return ""
@@ -191,6 +195,12 @@ class GvisorLegacy(_Runsc):
                 f"documents.{name}", "it has no sandbox.id, and nothing else tells which sandbox it is of", "Give it."
             )
 
+    def before_commit(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
+        """Without its state, nothing says of which pod a lock is. So the lock itself does: runsc never reads it."""
+        if container_id != sandbox_id:
+            root = roots["run_root"]
+            write_in_place(root, self.stem(sandbox_id, container_id) + _LOCK, f"{sandbox_id}\n".encode())
+
     def check_place(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
         """File names do not tell sandboxes apart here, so a state in our place may be somebody else's."""
         root, name = self.place(roots, "state", sandbox_id, container_id)
@@ -225,10 +235,16 @@ def _damaged(reading: Reading) -> bool:
 
 
 def _recorded_sandbox(root: Directory, container_id: str) -> str | None:
-    """The sandbox that a legacy state names; None where none can be read: one bad file stops nobody (gvisor#5052)."""
+    """The sandbox that a legacy state names, or the lock that before_commit wrote when the state is gone.
+
+    None where nothing can be read: one bad file stops nobody (gvisor#5052).
+    """
     try:
         data = read_file(root, container_id + _STATE)
-        content = go_json.decode(data, container_id) if data else None
+        if data is None:
+            marked = (read_file(root, container_id + _LOCK) or b"").decode("utf-8", "replace")
+            return marked[:-1] if re.fullmatch(f"{_LEGACY_NAMES}\n", marked, re.A) else None
+        content = go_json.decode(data, container_id)
     except Unreadable:
         return None
     sandbox_id = mapping(content, "sandbox").get("id")

@@ -47,6 +47,7 @@ class Remove(NamedTuple):
     directory: Directory
     name: str
     identity: tuple[int, int] | None
+    container_id: str = ""
     sign: str = "-"
 
     @property

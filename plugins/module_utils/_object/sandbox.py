@@ -177,7 +177,9 @@ class SandboxState(Item):
         parts = self._belongings_of_owners() + self.parts
         mounts = removal.mounts_in_the_way(parts, view.mounts, self.wish.unmount, self.wish.force or view.asserted)
         removes = [
-            Remove(part.role, part.directory, part.name, part.facts.identity) for part in parts if part.role != "lock"
+            Remove(part.role, part.directory, part.name, part.facts.identity, part.container_id)
+            for part in parts
+            if part.role != "lock"
         ]
         # A missing lock is made to be held, so it is removed with the others: that leaves nothing (README.md R9).
         locks = [Remove("lock", place.directory, place.name, None) for place in self.lock_places()]
@@ -263,6 +265,8 @@ class SandboxState(Item):
             if isinstance(change, Unmount):
                 self.acted = bool(unmount_all(change.path)) or self.acted
                 continue
+            if isinstance(change, Remove) and change.role == self.tree.layout.commit_role:
+                self.tree.layout.before_commit(self.tree.roots, self.wish.sandbox_id, change.container_id)
             if isinstance(change, Write):
                 change.make(durable)
             elif isinstance(change, Remove):
@@ -275,6 +279,9 @@ class SandboxState(Item):
         for lock in self.locks:
             if lock.made:
                 self._remove_stray(lock)
+
+    def finish(self) -> None:
+        self.tree.remove_empty_roots()
 
     def _remove_stray(self, lock: HeldLock) -> None:
         container_id = self._lock_names[lock.place.name]

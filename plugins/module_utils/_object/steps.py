@@ -108,6 +108,10 @@ class Item:
         """Undo what only locking made, while the locks are still held."""
         raise NotImplementedError
 
+    def finish(self) -> None:
+        """Undo what was made for nothing, when the whole task is done and all locks are free."""
+        raise NotImplementedError
+
 
 class Outcome(NamedTuple):
     """How one item ended. plan: the first one, which check mode and the diff show. error: why it failed."""
@@ -146,6 +150,8 @@ def run(items: list[Item], how: Run) -> list[Outcome]:
         while waiting:
             done, waiting = _batch(waiting, how)
             outcomes.update((id(outcome.item), outcome) for outcome in done)
+        for item in items:
+            item.finish()
     return [outcomes[id(item)] for item in items]
 
 

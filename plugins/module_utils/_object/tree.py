@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
     Directory,
     open_below,
@@ -40,6 +42,15 @@ class Tree:
         for rule in self.layout.root_rules:
             if not self._directories[rule.option].exists:
                 self._directories[rule.option] = self._open(rule.option, rule.default, rule.mode)
+
+    def remove_empty_roots(self) -> None:
+        """Take back the directories that were made for something that then could not be made."""
+        for directory in self._directories.values():
+            for path in reversed(directory.made):
+                try:
+                    os.rmdir(path)
+                except OSError:  # not empty: something was made after all, by us or by somebody else
+                    return
 
     def names(self, view: HostView) -> dict[str, list[str]]:
         """Sandbox id to file names, listed once in a view."""

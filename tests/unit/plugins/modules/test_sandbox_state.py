@@ -213,6 +213,9 @@ def test_what_cannot_be_created_leaves_nothing(root: Path, options: dict[str, An
         ({"sandbox_id": "a", "documents": {"config": {}}}, "config"),
         ({"sandbox_id": "a", "layout": "kata"}, "layout"),
         ({"sandbox_id": "a", "lock_timeout": "soon"}, "lock_timeout"),
+        ({"sandbox_id": "ab", "state": "absent", "lock_timeout": float("inf")}, "no number of seconds"),
+        ({"sandbox_id": "ab", "state": "absent", "lock_timeout": -1}, "no number of seconds"),
+        ({"sandbox_id": "a" * 121, "state": "absent"}, "a file name would have 257 bytes"),
     ],
 )
 def test_options_that_cannot_be_used(root: Path, options: dict[str, Any], why: str) -> None:
