@@ -37,6 +37,7 @@ class Case(NamedTuple):
     """A task and where it starts. prepare: makes the tree in an empty directory, the same one each time.
 
     invariants: by name, each raises AssertionError when it does not hold. reader: a task that only looks.
+    passing: what a file may hold for a moment beside its old and its new content, by path; a reason stands beside it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Case(NamedTuple):
     prepare: Callable[[Path], None]
     invariants: Mapping[str, Invariant] = MappingProxyType({})
     reader: Task | None = None
+    passing: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Report(NamedTuple):
@@ -148,7 +150,7 @@ def _probe(case: Case, worker: Worker, point: Point, known: Undisturbed) -> list
             break
     else:
         return [f"the run never came to this call, its last one was {calls[-1:]}"]
-    observed = Observed(point, known.calls, before, known.wanted, snapshot.take(worker.root), ended)
+    observed = Observed(point, known.calls, before, known.wanted, snapshot.take(worker.root), ended, case.passing)
     problems = []
     for name, invariant in {**rules.ALWAYS, **case.invariants}.items():
         try:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import TEMPORARY_SUFFIX
@@ -19,7 +20,7 @@ from ansible_collections.sandboxed.containers.tests.faults.tracing import Call, 
 
 class Observed(NamedTuple):
     """One run with a fault. calls: those of the undisturbed run, and wanted what that one left; before: where both
-    began; after: what this one left; ended: how."""
+    began; after: what this one left; ended: how. passing: see Case."""
 
     point: Point
     calls: list[Call]
@@ -27,6 +28,7 @@ class Observed(NamedTuple):
     wanted: Tree
     after: Tree
     ended: Ended
+    passing: Mapping[str, bytes] = MappingProxyType({})
 
     def made(self, name: str, path: str) -> bool:
         """Whether the undisturbed run had made such a call on the path before the point: rename, unlink."""
@@ -43,6 +45,8 @@ def old_or_new(seen: Observed) -> None:
         if path.endswith(TEMPORARY_SUFFIX):
             continue  # nobody reads one
         states = [tree[path] for tree in (seen.before, seen.wanted) if path in tree]
+        if path in seen.passing:
+            states += [state._replace(content=seen.passing[path]) for state in states]
         torn = states and not any(entry.means(state) for state in states)
         assert not torn, f"{path} is neither the old nor the new one: {entry[:4]}"
     lost = [path for path in seen.before.keys() & seen.wanted.keys() if path not in seen.after]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from types import TracebackType
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
@@ -110,7 +111,11 @@ def open_below(root: str, path: str, create_mode: int | None = None) -> Director
                 return Directory(-1, walk.shown_missing())
         return walk.finish()
     except OSError as error:
+        walk.take_back()
         raise Unreadable(walk.shown(), os_reason(error), "Nothing was changed.") from error
+    except StateError:
+        walk.take_back()
+        raise
     finally:
         walk.close()
 
@@ -201,6 +206,19 @@ class _Walk:
     def finish(self) -> Directory:
         return Directory(os.open(".", _DIRECTORY_FLAGS, dir_fd=self.stack[-1]), self.shown(), tuple(self.made))
 
+    def take_back(self) -> None:
+        """Remove what this walk made, as far as it is still empty."""
+        remove_empty(self.made)
+
     def close(self) -> None:
         for descriptor in self.stack:
             os.close(descriptor)
+
+
+def remove_empty(paths: Sequence[str]) -> None:
+    """Remove directories, the highest first in `paths`, that were made for something that could not be made."""
+    for path in reversed(paths):
+        try:
+            os.rmdir(path)
+        except OSError:  # not empty: something was made after all, by us or by somebody else
+            return

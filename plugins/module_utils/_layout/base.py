@@ -206,8 +206,11 @@ class Layout:
         """Parts that only the arguments of living owners lead to, where no document names them."""
         raise NotImplementedError
 
-    def before_commit(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
-        """Write down, under the lock, what a crash right after the commit would lose. Raises WriteFailed."""
+    def before_commit(self, roots: Roots, sandbox_id: str, container_id: str) -> bool:
+        """Write down, under the lock, what a crash right after the commit would lose; whether there was anything.
+
+        Raises WriteFailed.
+        """
         raise NotImplementedError
 
     def hint(self, reading: Reading) -> str:

@@ -139,8 +139,9 @@ class _Runsc(Layout):
         found = filestores_of_bundles(roots, bundles, reading.sandbox_id)
         return [part for part in found if part.path not in known]
 
-    def before_commit(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
+    def before_commit(self, roots: Roots, sandbox_id: str, container_id: str) -> bool:
         """Nothing is lost: the lock's own name says of which sandbox it is."""
+        return False
 
     def hint(self, reading: Reading) -> str:
         if any(document.content for document in reading.documents):
@@ -195,11 +196,12 @@ class GvisorLegacy(_Runsc):
                 f"documents.{name}", "it has no sandbox.id, and nothing else tells which sandbox it is of", "Give it."
             )
 
-    def before_commit(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
+    def before_commit(self, roots: Roots, sandbox_id: str, container_id: str) -> bool:
         """Without its state, nothing says of which pod a lock is. So the lock itself does: runsc never reads it."""
-        if container_id != sandbox_id:
-            root = roots["run_root"]
-            write_in_place(root, self.stem(sandbox_id, container_id) + _LOCK, f"{sandbox_id}\n".encode())
+        if container_id == sandbox_id:
+            return False
+        write_in_place(roots["run_root"], container_id + _LOCK, f"{sandbox_id}\n".encode())
+        return True
 
     def check_place(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
         """File names do not tell sandboxes apart here, so a state in our place may be somebody else's."""

@@ -266,7 +266,8 @@ class SandboxState(Item):
                 self.acted = bool(unmount_all(change.path)) or self.acted
                 continue
             if isinstance(change, Remove) and change.role == self.tree.layout.commit_role:
-                self.tree.layout.before_commit(self.tree.roots, self.wish.sandbox_id, change.container_id)
+                wrote = self.tree.layout.before_commit(self.tree.roots, self.wish.sandbox_id, change.container_id)
+                self.acted = wrote or self.acted
             if isinstance(change, Write):
                 change.make(durable)
             elif isinstance(change, Remove):
@@ -281,7 +282,8 @@ class SandboxState(Item):
                 self._remove_stray(lock)
 
     def finish(self) -> None:
-        self.tree.remove_empty_roots()
+        if not self.acted:
+            self.tree.remove_empty_roots()
 
     def _remove_stray(self, lock: HeldLock) -> None:
         container_id = self._lock_names[lock.place.name]

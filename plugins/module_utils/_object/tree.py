@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import os
-
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
     Directory,
     open_below,
     open_given,
+    remove_empty,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Layout, Reading, Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
@@ -46,11 +45,7 @@ class Tree:
     def remove_empty_roots(self) -> None:
         """Take back the directories that were made for something that then could not be made."""
         for directory in self._directories.values():
-            for path in reversed(directory.made):
-                try:
-                    os.rmdir(path)
-                except OSError:  # not empty: something was made after all, by us or by somebody else
-                    return
+            remove_empty(directory.made)
 
     def names(self, view: HostView) -> dict[str, list[str]]:
         """Sandbox id to file names, listed once in a view."""
