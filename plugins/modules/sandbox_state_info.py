@@ -127,7 +127,9 @@ sandboxes:
       type: int
       returned: when it exists
     containers:
-      description: Its containers, each with C(container_id), C(problems) and, with O(with_documents), C(documents).
+      description:
+        - Its containers, each with C(container_id), where there are any C(problems), and with O(with_documents),
+          C(documents).
       type: list
       elements: dict
       returned: when it exists

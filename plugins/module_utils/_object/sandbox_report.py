@@ -122,7 +122,8 @@ def _containers(parts: list[Part]) -> list[str]:
 
 def _container(name: str, documents: list[Document], with_documents: bool) -> dict[str, Any]:
     own = [one for one in documents if one.container_id == name]
-    entry: dict[str, Any] = {"container_id": name, "problems": [one.problem for one in own if one.problem]}
+    problems = [one.problem for one in own if one.problem]
+    entry: dict[str, Any] = {"container_id": name, **({"problems": problems} if problems else {})}
     if with_documents:
         entry["documents"] = {one.name: masked(one.content) for one in own if not one.problem}
     return entry
