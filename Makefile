@@ -17,7 +17,7 @@ demo: setup ## watch the collection work on a real runsc (changes nothing outsid
 test: setup packages ## all checks and the short tests, about two minutes (V=1 shows all output)
 	@$(STEPS) test
 
-test-all: setup packages ## the long tests too: every crash point, all races
+test-all: setup packages ## every test, the long ones too: all crash points, all races
 	@$(STEPS) test-all
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint, changelog, documentation

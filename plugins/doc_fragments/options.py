@@ -14,7 +14,7 @@ options:
       - Tree below which every default path is resolved, component by component.
       - Symbolic links are followed inside this tree, absolute ones too (C(/var/run) is one). A path that leaves it
         is refused.
-      - A path that is given explicitly is taken as it is.
+      - A path that is given explicitly is taken as it is, O(host_root) is not put before it.
     type: path
     default: /
   sees_all_processes:
@@ -22,6 +22,7 @@ options:
       - Asserts that C(/proc) shows every process that could own this tree, as with an offline image or a test host.
       - Worked out when omitted. It is true in the initial PID namespace as root, with O(host_root=/).
       - Where it is false, the absence of a process proves nothing, and what has no proved owner is unknown and kept.
+      - When it is asserted, mounts that cannot be seen from here are also taken not to exist.
     type: bool
   lock_timeout:
     description:

@@ -21,8 +21,7 @@ options:
   state:
     description:
       - V(present) makes sure that the sandbox exists with the given documents. A document is rewritten only where
-        it differs in
-        meaning, and never under a live sandbox.
+        it differs in meaning, and never under a live sandbox.
       - V(absent) makes sure that nothing of the sandbox is left. Missing is success, and partial or corrupt states
         can be removed.
     type: str
@@ -38,8 +37,8 @@ options:
   sandbox_id:
     description:
       - Exact name of the sandbox. With O(state=absent) also a list of names, or a text with commas.
-      - Quote names that look like numbers, YAML reads an unquoted V(0123) as 83. Numbers are refused.
-      - Required unless O(sandboxes) is given.
+      - Quote names that look like numbers: YAML reads an unquoted V(0123) as 83. Numbers are refused.
+      - An empty list means none, nothing changes. Required unless O(sandboxes) is given.
     type: raw
   container_id:
     description:
@@ -95,20 +94,24 @@ options:
     default: refuse
   force:
     description:
-      - Go on although it is unknown whether an owner lives. Never overrides a live owner, mounts or the identity of
-        a file.
+      - Go on although it is unknown whether an owner lives. Never overrides a live owner, a mount that is seen, or the
+        identity of a file.
     type: bool
     default: false
   stop_processes:
     description:
       - With O(state=absent), stop a live owner first. Only processes that are proved to belong to the sandbox get a
         signal.
-      - A sandbox that an engine's shim serves is refused. Remove that with the engine.
+      - A sandbox that the shim of an engine (containerd, Docker) serves is refused. Remove that with the engine.
     type: bool
     default: false
 extends_documentation_fragment:
   - sandboxed.containers.options
   - sandboxed.containers.attributes
+notes:
+  - Run as root. Without it, processes of other users cannot be seen, and what has no proved owner is unknown and kept.
+requirements:
+  - Linux, and Python 3.9 or newer, on the managed host
 seealso:
   - module: sandboxed.containers.sandbox_state_info
 """
@@ -135,6 +138,15 @@ EXAMPLES = r"""
     sandbox_id: pod-1
     container_id: sidecar-1
     state: absent
+
+- name: Remove one container of a pod and a whole sandbox in one task
+  sandboxed.containers.sandbox_state:
+    layout: gvisor
+    state: absent
+    sandboxes:
+      - sandbox_id: pod-1
+        container_id: sidecar-1
+      - sandbox_id: web-1
 
 - name: Stop a sandbox that still runs, and remove its state
   sandboxed.containers.sandbox_state:
@@ -200,7 +212,7 @@ sandboxes:
       returned: always
       sample: deleted
     msg:
-      description: Why it failed, and the way out.
+      description: Why it failed and the way out, or what else to know.
       type: str
       returned: when there is something to say
       sample: >-

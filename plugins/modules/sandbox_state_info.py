@@ -25,11 +25,12 @@ options:
     required: true
   sandbox_id:
     description:
-      - Exact name of a sandbox, a list of names, or a text with commas. All sandboxes when omitted.
+      - Exact name of a sandbox, a list of names, or a text with commas.
+      - All sandboxes when omitted, none with an empty list.
     type: raw
   container_id:
     description:
-      - Show only this container of one sandbox.
+      - Show only this container. Needs exactly one O(sandbox_id).
     type: raw
   run_root:
     description:
@@ -44,6 +45,10 @@ options:
 extends_documentation_fragment:
   - sandboxed.containers.options
   - sandboxed.containers.attributes.info
+notes:
+  - Run as root. Without it, processes of other users cannot be seen, and what has no proved owner is unknown and kept.
+requirements:
+  - Linux, and Python 3.9 or newer, on the managed host
 seealso:
   - module: sandboxed.containers.sandbox_state
 """
@@ -112,7 +117,7 @@ sandboxes:
       description: Everything that it has on disk.
       type: list
       elements: str
-      returned: when it exists
+      returned: when it exists and could be read
     missing:
       description: File names that a whole sandbox would have and this one has not.
       type: list
@@ -121,18 +126,18 @@ sandboxes:
     age:
       description: Seconds since its newest change, null when the clock was stepped.
       type: int
-      returned: when it exists
+      returned: when it exists and could be read
     size:
       description: Bytes of its files.
       type: int
-      returned: when it exists
+      returned: when it exists and could be read
     containers:
       description:
         - Its containers, each with C(container_id), where there are any C(problems), and with O(with_documents),
           C(documents).
       type: list
       elements: dict
-      returned: when it exists
+      returned: when it exists and could be read
 """
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError

@@ -59,7 +59,11 @@ def choose() -> Path:
 def run(*command: object, env: dict[str, str] | None = None) -> None:
     """Run a command quietly; its output is shown if it fails."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, check=False)
+    caches = {"UV_CACHE_DIR": str(ROOT / ".cache" / "uv"), "PIP_CACHE_DIR": str(ROOT / ".cache" / "pip")}
+    done = subprocess.run(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**(env or os.environ), **caches},
+        check=False,
+    )  # fmt: skip
     if done.returncode:
         raise SystemExit(f"{done.stdout}\nset-up failed ({done.returncode}): {' '.join(words)}")
 

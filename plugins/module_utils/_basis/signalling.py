@@ -24,6 +24,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, describe, read
 
 _LEAVING_SECONDS = 2.0
+_BY_HAND = "Find out why, or stop it by hand. Nothing was removed."
 
 
 def stop(process: Process, timeout: float, kill_after: float | None = None, proc: str = "/proc") -> bool:
@@ -53,7 +54,9 @@ def stop(process: Process, timeout: float, kill_after: float | None = None, proc
 
 
 def _another(process: Process) -> ChangedMeanwhile:
-    return ChangedMeanwhile(describe(process), "this pid belongs to another process now, nothing was signalled")
+    return ChangedMeanwhile(
+        describe(process), "this pid belongs to another process now, nothing was signalled", "Run again."
+    )
 
 
 def _end(process: Process, pidfd: int, timeout: float, kill_after: float | None, proc: str) -> bool:
@@ -80,7 +83,7 @@ def _end(process: Process, pidfd: int, timeout: float, kill_after: float | None,
         _send(process, pidfd, signal.SIGKILL)
         if _ended(pidfd, began + timeout - time.monotonic()):
             return True
-    raise InUse(describe(process), f"still runs {timeout:g} seconds after it was asked to end")
+    raise InUse(describe(process), f"still runs {timeout:g} seconds after it was asked to end", _BY_HAND)
 
 
 def _send(process: Process, pidfd: int, number: signal.Signals) -> bool:

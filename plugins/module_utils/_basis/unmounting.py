@@ -157,7 +157,8 @@ def unmount_all(path: str, timeout: float = 2.0, proc: str = "/proc", any_namesp
     survey = MountSurvey.read(proc)
     peers = outside_peers(survey, path)
     if peers:
-        raise Mounted(path, f"mounts are stacked there, and unmounting them would also unmount below: {_list(peers)}")
+        why = f"mounts are stacked there, and unmounting them would also unmount below: {_list(peers)}"
+        raise Mounted(path, why, "Unmount them by hand.")
     deadline = time.monotonic() + timeout
     done = []
     for step in plan_unmount(survey.own, path):
@@ -191,7 +192,8 @@ def _apply(step: Step, table: MountTable, proc: str, deadline: float) -> bool:
             if error.errno != errno.EBUSY:
                 raise WriteFailed(mount.point, f"cannot be unmounted: {os_reason(error)}") from error
             if time.monotonic() + pause > deadline:
-                raise InUse(mount.point, f"the mount is in use by {_users(mount.point, proc)}") from error
+                users = _users(mount.point, proc)
+                raise InUse(mount.point, f"the mount is in use by {users}", "End that, then run again.") from error
         time.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
 

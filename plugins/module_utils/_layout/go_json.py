@@ -30,7 +30,7 @@ def encode(document: Any, where: str) -> bytes:
     try:
         return "".join(pieces).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InvalidInput(where, "a text in it is not valid Unicode") from error
+        raise InvalidInput(where, "a text in it is not valid Unicode", "Give another text.") from error
 
 
 def _write(value: Any, where: str, pieces: list[str]) -> None:
@@ -63,7 +63,7 @@ def _scalar(value: Any, where: str) -> str:
         return str(int(value))
     if isinstance(value, float):
         return _number(value, where)
-    raise InvalidInput(where, f"a {type(value).__name__} cannot stand in a JSON document")
+    raise InvalidInput(where, f"a {type(value).__name__} cannot stand in a JSON document", "Quote it if it is a text.")
 
 
 def _text(value: str) -> str:
@@ -76,7 +76,7 @@ def _text(value: str) -> str:
 def _number(value: float, where: str) -> str:
     """A float64 as Go writes it: plain digits from 1e-6 up to 1e21, an exponent of no leading zero outside."""
     if not math.isfinite(value):
-        raise InvalidInput(where, f"{value} cannot stand in a JSON document")
+        raise InvalidInput(where, f"{value} cannot stand in a JSON document", "Give another value.")
     if value == 0:
         return "-0" if math.copysign(1, value) < 0 else "0"
     digits = repr(value)

@@ -16,7 +16,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic
     temporary_name,
     write_in_place,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, Unreadable
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    InvalidInput,
+    Unreadable,
+    os_reason,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import FILE_NAME_BYTES, NameRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
@@ -147,7 +151,10 @@ class _Runsc(Layout):
         if any(document.content for document in reading.documents):
             return ""
         name = f".gvisor.filestore.{reading.sandbox_id}"
-        return f"No state names its root file system. If {name} lies there, it stays, and runsc will want it removed."
+        return (
+            "No state tells where its root file system is. If a file "
+            f"{name} is left there, remove it by hand: a newer runsc does not start while it is there."
+        )
 
     def referrers(self, reading: Reading) -> list[str]:
         return [path for path in sorted(gvisor_processes.bundles(reading)) if "/io.containerd.runtime." in path]
@@ -257,7 +264,9 @@ def _names_in(root: Directory) -> list[str]:
     try:
         return os.listdir(root.fd)
     except OSError as error:
-        raise Unreadable(root.path, f"it cannot be listed: {os.strerror(error.errno or 0)}") from error
+        raise Unreadable(
+            root.path, f"it cannot be listed: {os_reason(error)}", "Run as root (become: true)."
+        ) from error
 
 
 def _read_state(part: Part) -> Document:

@@ -21,7 +21,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 _STOP_ORDER = {"runsc": 0, "runsc-sandbox": 1, "runsc-gofer": 2}
 # Told in this order: the sandbox itself is what a user looks for.
 _RANK = {"runsc-sandbox": 0, "runsc": 1, "runsc-gofer": 2}
-_ASK_ENGINE = "Remove the container with its engine (ctr, crictl, docker): its shim still serves it."
+_ASK_ENGINE = "Remove the container with its engine (ctr, crictl, docker), whose shim still serves it."
 
 
 def claim(process: Process, root: Directory, reading: Reading, anybodys: bool = False) -> Claim | None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the sandboxed.containers authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every layout by its name. A new runtime generation is one file beside this one and one line here."""
+"""Every layout by its name. A new runtime generation is one class beside this file and one line here."""
 
 from __future__ import annotations
 

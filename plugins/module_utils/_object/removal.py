@@ -86,8 +86,7 @@ def stops_for(label: str, owners: Collection[Claim], parts: Collection[Part]) ->
         if written and not started_before(claim.process, max(written)):
             raise NotProved(
                 "",
-                f"{describe(claim.process)} {claim.why}, but started after its state was written, "
-                "so it is not proved to be the one to stop",
+                f"{describe(claim.process)} {claim.why}, but is not proved to have started before its state was written",
                 "Stop it by hand.",
             )
     ordered = sorted(owners, key=lambda claim: (claim.stop_order or 0, claim.process.pid))
@@ -126,4 +125,4 @@ def _open_by_others(inodes: Collection[Inode]) -> Descriptors:
     try:
         return open_by_others(inodes)
     except OSError as error:
-        raise Unreadable("/proc", f"descriptors cannot be looked at: {os_reason(error)}") from error
+        raise Unreadable("/proc", f"descriptors cannot be looked at: {os_reason(error)}", "Run as root.") from error

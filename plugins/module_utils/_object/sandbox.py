@@ -13,6 +13,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
+    ChangedMeanwhile,
     InUse,
     InvalidInput,
     NotProved,
@@ -207,7 +208,9 @@ class SandboxState(Item):
             if self.wish.present:
                 raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), _STOP_FIRST)
             if not self.wish.stop_processes:
-                raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), _STOP_FIRST_OR_HERE)
+                engines = [claim.remedy for claim in self.owners.proved if claim.stop_order is None]
+                remedy = engines[0] if engines else _STOP_FIRST_OR_HERE
+                raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), remedy)
             self._refuse_doubts(judge(evidence._replace(owners=(), suspects=self.owners.others)))
             return removal.stops_for(self.label, self.owners.proved, self.parts)
         self._refuse_doubts(verdict)
@@ -218,7 +221,7 @@ class SandboxState(Item):
             raise NotProved(
                 "",
                 f"it may still have an owner: {'; '.join(verdict.reasons)}",
-                "Look, and set force=true if it is dead. Nothing was removed.",
+                "Run as root if you did not; set force=true only if you know that it is dead. Nothing was removed.",
             )
 
     def _lock_place(self, container_id: str, create: bool) -> LockPlace:
@@ -236,9 +239,10 @@ class SandboxState(Item):
             return [self._lock_place(self.container_id, create=True)]
         states = {part.container_id for part in self.parts if part.role == self.tree.layout.commit_role}
         locks = {part.container_id for part in self.parts if part.role == "lock"}
-        # the sandbox's own lock first: it is the one that may have to be waited for
+        # The sandbox's own lock first: it is the one that may have to be waited for. One is made only where a state has
+        # none: made by many at once, locks would come and go for ever.
         ordered = sorted(states | locks, key=lambda name: (name != self.wish.sandbox_id, name))
-        return [self._lock_place(container_id, create=container_id in states) for container_id in ordered]
+        return [self._lock_place(container_id, create=container_id not in locks) for container_id in ordered]
 
     def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
         stops = [change for change in plan.changes if isinstance(change, Stop)]
@@ -259,21 +263,36 @@ class SandboxState(Item):
         return removed | {lock.inode for lock in self.locks}
 
     def apply(self, plan: Plan, durable: bool) -> None:
+        self._refuse_unlocked(plan)
         for change in plan.changes:
-            if isinstance(change, Stop):
-                continue
             if isinstance(change, Unmount):
                 self.acted = bool(unmount_all(change.path)) or self.acted
-                continue
-            if isinstance(change, Remove) and change.role == self.tree.layout.commit_role:
-                wrote = self.tree.layout.before_commit(self.tree.roots, self.wish.sandbox_id, change.container_id)
-                self.acted = wrote or self.acted
-            if isinstance(change, Write):
-                change.make(durable)
             elif isinstance(change, Remove):
-                change.make()
-            self.acted = True
-            self.touched.add(change.directory)
+                self._remove(change)
+            elif isinstance(change, Write):
+                change.make(durable)
+                self._did(change.directory)
+            elif isinstance(change, AddLock):  # holding it made it
+                self._did(change.directory)
+
+    def _refuse_unlocked(self, plan: Plan) -> None:
+        """A lock that went away while this run came for it: then what is left is somebody else's to finish."""
+        held = {self._lock_names[lock.place.name] for lock in self.locks}
+        commits = [change for change in plan.changes if change.role == self.tree.layout.commit_role]
+        if any(isinstance(change, Remove) and change.container_id not in held for change in commits):
+            raise ChangedMeanwhile("", "its lock went away while this task came for it", "Nothing was done; run again.")
+
+    def _remove(self, change: Remove) -> None:
+        layout = self.tree.layout
+        if change.role == layout.commit_role:
+            wrote = layout.before_commit(self.tree.roots, self.wish.sandbox_id, change.container_id)
+            self.acted = wrote or self.acted
+        if change.make():
+            self._did(change.directory)
+
+    def _did(self, directory: Directory) -> None:
+        self.acted = True
+        self.touched.add(directory)
 
     def tidy(self) -> None:
         """A lock that this run made for nothing is a stray one (G3), or was missing before: unlink it, still held."""

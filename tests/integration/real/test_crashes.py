@@ -26,48 +26,48 @@ SLEEP = ["/bin/sleep", "1000"]
 @pytest.mark.parametrize("before", ["openat", "write"], ids=["no state", "empty state"])
 def test_the_sandbox_of_a_killed_create_is_live(lab: Lab, runsc: Runsc, collection: Collection, before: str) -> None:
     """gvisor#9834: runsc itself neither lists nor deletes it, with and without an empty state beside it."""
-    bundle = lab.bundle("web-1")
-    assert runsc.interrupt_create("web-1", bundle, before).code != 0
+    bundle = lab.bundle("live-1")
+    assert runsc.interrupt_create("live-1", bundle, before).code != 0
     assert runsc.listed() == []
     alive = runsc.pids()
     assert len(alive) == 2
-    refused = collection.absent("web-1", force=True)
+    refused = collection.absent("live-1", force=True)
     assert refused.failed
     assert "runsc-sandbox (pid" in refused.message
     assert runsc.pids() == alive
-    assert collection.verdict("web-1") == "live"
+    assert collection.verdict("live-1") == "live"
 
-    stopped = collection.absent("web-1", stop_processes=True)
+    stopped = collection.absent("live-1", stop_processes=True)
     assert not stopped.failed, stopped.message
     processes.wait_until(lambda: not runsc.pids(), "the gofer to follow its sandbox")
     assert files(runsc) == []
     again = lab.bundle("again") if filestores(lab) else bundle
-    assert runsc.launch("web-1", again)
+    assert runsc.launch("live-1", again)
 
 
 @pytest.mark.parametrize("before", ["openat", "write"], ids=["no state", "empty state"])
 def test_what_a_killed_create_leaves_is_removed(lab: Lab, runsc: Runsc, collection: Collection, before: str) -> None:
     """Lock, socket, and an empty state. No file says where the filestore of such a create lies, so it stays."""
-    runsc.interrupt_create("web-1", lab.bundle("web-1"), before)
+    runsc.interrupt_create("live-1", lab.bundle("live-1"), before)
     runsc.crash()
-    assert runsc.file("web-1", "lock").exists()
-    assert collection.verdict("web-1") == "leftover"
-    removed = collection.absent("web-1")
+    assert runsc.file("live-1", "lock").exists()
+    assert collection.verdict("live-1") == "leftover"
+    removed = collection.absent("live-1")
     assert not removed.failed, removed.message
     assert removed.changed
     assert files(runsc) == []
-    assert runsc.launch("web-1", lab.bundle("again"))
+    assert runsc.launch("live-1", lab.bundle("again"))
 
 
 def test_a_lock_alone_is_removed(lab: Lab, runsc: Runsc, collection: Collection) -> None:
     """Runsc reports success for it and leaves it."""
     runsc.root.mkdir(mode=0o711)
-    runsc.file("web-1", "lock").touch(0o600)
-    assert runsc.delete("web-1", force=True).code == 0
-    assert files(runsc) == ["web-1_sandbox:web-1.lock"]
-    assert collection.absent("web-1").changed
+    runsc.file("live-1", "lock").touch(0o600)
+    assert runsc.delete("live-1", force=True).code == 0
+    assert files(runsc) == ["live-1_sandbox:live-1.lock"]
+    assert collection.absent("live-1").changed
     assert files(runsc) == []
-    assert runsc.launch("web-1", lab.bundle("web-1"))
+    assert runsc.launch("live-1", lab.bundle("live-1"))
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,12 @@ def test_a_corrupt_state_hides_no_other(lab: Lab, runsc: Runsc, collection: Coll
 def test_g5_a_reused_pid_survives(lab: Lab, runsc: Runsc, collection: Collection, stop_processes: bool) -> None:
     """Runsc's own delete kills whoever has the recorded pid now (G5, containerd PR 4204)."""
     unrelated = lab.spawn(SLEEP)
-    crashed(lab, runsc, "web-1")
-    record = runsc.record("web-1")
+    crashed(lab, runsc, "live-1")
+    record = runsc.record("live-1")
     record["sandbox"]["pid"] = record["goferPid"] = unrelated.pid
-    runsc.file("web-1", "state").write_text(json.dumps(record), encoding="utf-8")
-    assert collection.verdict("web-1") == "leftover"
-    removed = collection.absent("web-1", stop_processes=stop_processes)
+    runsc.file("live-1", "state").write_text(json.dumps(record), encoding="utf-8")
+    assert collection.verdict("live-1") == "leftover"
+    removed = collection.absent("live-1", stop_processes=stop_processes)
     assert not removed.failed, removed.message
     assert files(runsc) == []
     assert processes.lives(unrelated.pid)
@@ -106,24 +106,24 @@ def test_g5_a_reused_pid_survives(lab: Lab, runsc: Runsc, collection: Collection
 @newest
 def test_g5_the_pid_is_now_another_sandbox(lab: Lab, runsc: Runsc, collection: Collection) -> None:
     """The hardest reuse: the recorded pids are a runsc-sandbox and a runsc-gofer, of another container."""
-    crashed(lab, runsc, "web-1")
-    other = runsc.launch("web-2", lab.bundle("web-2"))
-    record = runsc.record("web-1")
-    record["sandbox"]["pid"], record["goferPid"] = other, runsc.gofer_pid("web-2")
-    runsc.file("web-1", "state").write_text(json.dumps(record), encoding="utf-8")
-    removed = collection.absent("web-1", stop_processes=True)
+    crashed(lab, runsc, "live-1")
+    other = runsc.launch("live-2", lab.bundle("live-2"))
+    record = runsc.record("live-1")
+    record["sandbox"]["pid"], record["goferPid"] = other, runsc.gofer_pid("live-2")
+    runsc.file("live-1", "state").write_text(json.dumps(record), encoding="utf-8")
+    removed = collection.absent("live-1", stop_processes=True)
     assert not removed.failed, removed.message
     assert len(runsc.pids()) == 2
-    assert runsc.listed() == ["web-2"]
+    assert runsc.listed() == ["live-2"]
 
 
 @newest
 def test_only_the_gofer_or_only_the_sandbox_is_killed(lab: Lab, runsc: Runsc, collection: Collection) -> None:
-    runsc.launch("web-1", lab.bundle("web-1"))
-    runsc.launch("web-2", lab.bundle("web-2"))
-    processes.kill(runsc.gofer_pid("web-1"), runsc.sandbox_pid("web-2"))
+    runsc.launch("live-1", lab.bundle("live-1"))
+    runsc.launch("live-2", lab.bundle("live-2"))
+    processes.kill(runsc.gofer_pid("live-1"), runsc.sandbox_pid("live-2"))
     processes.wait_until(lambda: not runsc.pids(), "the other half to follow")
-    assert collection.absent("web-1").changed
-    assert collection.absent("web-2").changed
+    assert collection.absent("live-1").changed
+    assert collection.absent("live-2").changed
     assert files(runsc) == []
     assert filestores(lab) == []

@@ -24,18 +24,18 @@ newest = pytest.mark.parametrize("version", ["new"], indirect=True)
 
 @newest
 def test_a_held_lock_is_waited_for_and_its_holder_named(lab: Lab, runsc: Runsc, collection: Collection) -> None:
-    crashed(lab, runsc, "web-1")
-    holder = hold_lock(lab, runsc.file("web-1", "lock"))
+    crashed(lab, runsc, "live-1")
+    holder = hold_lock(lab, runsc.file("live-1", "lock"))
     started = time.monotonic()
-    refused = collection.absent("web-1", lock_timeout=1)
+    refused = collection.absent("live-1", lock_timeout=1)
     assert time.monotonic() - started >= 1
     assert refused.failed
     assert f"(pid {holder.pid}," in refused.message
-    assert f"{runsc.file('web-1', 'lock')}" in refused.message
+    assert f"{runsc.file('live-1', 'lock')}" in refused.message
     assert "lock_timeout" in refused.message
-    assert runsc.file("web-1", "state").exists()
+    assert runsc.file("live-1", "state").exists()
 
-    waiting = collection.start("absent", "web-1", lock_timeout=30)
+    waiting = collection.start("absent", "live-1", lock_timeout=30)
     time.sleep(0.5)
     processes.kill(holder.pid)
     assert waiting.result().changed
@@ -45,35 +45,35 @@ def test_a_held_lock_is_waited_for_and_its_holder_named(lab: Lab, runsc: Runsc, 
 @newest
 def test_a_create_at_work_is_left_alone(lab: Lab, runsc: Runsc, collection: Collection) -> None:
     """It holds the lock, and there is no state yet."""
-    lock = runsc.file("web-1", "lock")
-    creating = runsc.slow_create("web-1", lab.bundle("web-1"), seconds=6)
+    lock = runsc.file("live-1", "lock")
+    creating = runsc.slow_create("live-1", lab.bundle("live-1"), seconds=6)
     processes.wait_until(lambda: lock.exists() and bool(processes.holds_lock(lock.stat().st_ino)), "the lock")
-    refused = collection.absent("web-1", lock_timeout=0.1, force=True, stop_processes=False)
+    refused = collection.absent("live-1", lock_timeout=0.1, force=True, stop_processes=False)
     assert refused.failed
     assert "runsc" in refused.message
     assert "(pid " in refused.message
     assert creating.wait().code == 0
-    runsc.start("web-1")
-    assert runsc.listed() == ["web-1"]
+    runsc.start("live-1")
+    assert runsc.listed() == ["live-1"]
 
 
-@pytest.mark.parametrize("command", [["delete", "web-1"], ["list"]], ids=["delete", "list"])
+@pytest.mark.parametrize("command", [["delete", "live-1"], ["list"]], ids=["delete", "list"])
 def test_a_runsc_that_waits_for_the_lock(lab: Lab, runsc: Runsc, collection: Collection, command: list[str]) -> None:
     """It would go on with an unlinked lock beside whoever makes the next one (safety.md C3, G2).
 
     Its arguments name the sandbox, or do not: then only its descriptor on the lock shows it.
     """
-    crashed(lab, runsc, "web-1")
-    lock = runsc.file("web-1", "lock")
+    crashed(lab, runsc, "live-1")
+    lock = runsc.file("live-1", "lock")
     waiting = runsc.slow_flock(*command, lock=lock, seconds=60)
     processes.wait_until(lambda: bool(processes.opened(lock)), "runsc to open the lock")
-    refused = collection.absent("web-1")
+    refused = collection.absent("live-1")
     assert refused.failed
     assert "runsc (pid " in refused.message
-    assert runsc.file("web-1", "state").exists()
+    assert runsc.file("live-1", "state").exists()
     assert lock.exists()
 
     waiting.close()
     processes.wait_until(lambda: not processes.opened(lock), "runsc to be gone")
-    assert collection.absent("web-1").changed
+    assert collection.absent("live-1").changed
     assert files(runsc) == []

@@ -56,18 +56,18 @@ def test_g8_a_corrupt_longer_name_does_not_matter(lab: Lab, runsc: Runsc, collec
 
 @newest
 def test_g9_junk_around_a_name_is_no_name(lab: Lab, runsc: Runsc, collection: Collection) -> None:
-    runsc.launch("web-1", lab.bundle("web-1"))
+    runsc.launch("live-1", lab.bundle("live-1"))
     real = files(runsc)
     junk = [
-        "web-1_sandbox:web-1.state.bak",
-        "~web-2_sandbox:web-2.state",
+        "live-1_sandbox:live-1.state.bak",
+        "~live-2_sandbox:live-2.state",
         "a b_sandbox:c.state",
-        "web-3.state",
+        "live-3.state",
         "d:e.lock",
     ]
     for name in junk:
         (runsc.root / name).touch()
-    assert [one["sandbox_id"] for one in collection.info().sandboxes] == ["web-1"]
-    for name in ("web-2", "web-3", "c"):
+    assert [one["sandbox_id"] for one in collection.info().sandboxes] == ["live-1"]
+    for name in ("live-2", "live-3", "c"):
         assert not collection.absent(name).changed
     assert files(runsc) == sorted([*real, *junk])
