@@ -86,7 +86,7 @@ def stops_for(label: str, owners: Collection[Claim], parts: Collection[Part]) ->
         if written and not started_before(claim.process, max(written)):
             raise NotProved(
                 "",
-                f"{describe(claim.process)} {claim.why}, but is not proved to have started before its state was written",
+                f"{describe(claim.process)} {claim.why}, and is not proved to be older than its state",
                 "Stop it by hand.",
             )
     ordered = sorted(owners, key=lambda claim: (claim.stop_order or 0, claim.process.pid))
