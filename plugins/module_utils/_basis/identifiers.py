@@ -47,8 +47,10 @@ def as_name(value: Any, option: str) -> str:
     raise InvalidInput(option, f"a name is a text, and this is a {type(value).__name__}", "Give one quoted name.")
 
 
-def as_names(value: Any, option: str) -> list[str]:
+def as_names(value: Any, option: str, rule: NameRule | None = None) -> list[str]:
     """The names of an option that takes one, several, or a text with commas (Ansible's own convention for lists)."""
+    if isinstance(value, str) and "," in value and rule and rule.characters and re.fullmatch(rule.characters, ","):
+        raise InvalidInput(option, f"'{value}' may be one name or several: names may have a comma here", "Give a list.")
     if isinstance(value, str):
         value = [name.strip() for name in value.split(",")]
     if not isinstance(value, list):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -138,7 +139,8 @@ def _try(place: LockPlace, operation: int) -> HeldLock | _Missed | None:
         return HeldLock(place, descriptor, inode, made)
     except OSError as error:
         if made:  # nobody can hold what cannot be locked
-            os.unlink(place.name, dir_fd=place.directory.fd)
+            with contextlib.suppress(OSError):
+                os.unlink(place.name, dir_fd=place.directory.fd)
         raise Unreadable(place.path, f"it cannot be locked: {os_reason(error)}") from error
     finally:
         if not kept:

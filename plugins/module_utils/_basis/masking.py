@@ -57,7 +57,7 @@ def masked_arguments(arguments: list[str] | tuple[str, ...]) -> list[str]:
     secret_follows = False
     for argument in arguments:
         match = _ARGUMENT.match(argument)
-        if secret_follows and not argument.startswith("-"):
+        if secret_follows and not argument.startswith("--"):
             shown.append(MASK)
             secret_follows = False
             continue

@@ -74,7 +74,7 @@ class Directory:
 
 def open_given(path: str, create_mode: int | None = None) -> Directory:
     """Open a directory that the user named: taken as it is, links and all, by the kernel where it exists."""
-    absolute = os.path.join(os.getcwd(), path)
+    absolute = path if path.startswith("/") else os.path.join(os.getcwd(), path)
     try:
         descriptor = os.open(absolute, _DIRECTORY_FLAGS)
     except FileNotFoundError:
@@ -92,8 +92,8 @@ def _plain_path(descriptor: int, path: str) -> str:
             # The mount too: the root of another mount namespace has the inode of ours.
             same = os.path.sameopenfile(named.fd, descriptor) and mount_id_of(named.fd) == mount_id_of(descriptor)
     except (OSError, StateError):
-        return path
-    return plain if same else path
+        return os.path.normpath(path)
+    return plain if same else os.path.normpath(path)
 
 
 def open_below(root: str, path: str, create_mode: int | None = None) -> Directory:

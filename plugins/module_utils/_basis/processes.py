@@ -226,6 +226,18 @@ def read(pid: int, proc: str = "/proc") -> Process | None:
         os.close(directory)
 
 
+def namespace_pids(pid: int, proc: str = "/proc") -> tuple[int, ...] | None:
+    """The numbers that a process has in each pid namespace, from ours inwards; None when they cannot be read."""
+    try:
+        with open(f"{proc}/{pid}/status", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("NSpid:"):
+                    return tuple(int(number) for number in line.split()[1:])
+    except OSError:
+        pass
+    return None
+
+
 def _hidden(pid: int, uid: int) -> Process:
     return Process(pid, 0, "?", 0, "", None, (), None, None, (), uid, False, False)
 

@@ -127,7 +127,7 @@ class Roots:
         """
         if not path.isprintable():
             raise Unreadable(ascii(path), "it is no path that can be looked at")
-        if self._may_hang(path):
+        if self._may_hang(path, self._host_root):
             raise Unreadable(path, "its file system may not answer, so it is left alone")
         try:
             return open_below(self._host_root, path)
@@ -136,16 +136,41 @@ class Roots:
                 return Directory(-1, path)
             raise
 
-    def _may_hang(self, path: str) -> bool:
+    def _may_hang(self, path: str, root: str) -> bool:
         if self._mounts is None:
             self._mounts = MountTable.read()
-        holder = self._mounts.holding(os.path.normpath(self._host_root.rstrip("/") + path))
+        holder = self._mounts.holding(os.path.normpath(root.rstrip("/") + path))
         return holder is None or holder.fs_type.partition(".")[0] in REMOTE
+
+    def is_root(self, path: str, option: str) -> bool | None:
+        """Whether a path of this very host, from a process's arguments, is that root directory; None: unknown."""
+        if not path.isprintable() or self._may_hang(path, "/"):
+            return None
+        try:
+            named = os.stat(path)
+        except OSError:
+            return None
+        try:
+            ours = os.stat(self[option].path)
+        except FileNotFoundError:
+            return False  # what is not there yet is nobody's
+        except OSError:
+            return None
+        return (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
+
+    def another_hosts(self) -> str:
+        """Why this tree may be another host's, whose processes are not here (safety.md A2), or empty."""
+        for directory in self._directories.values():
+            if directory.path.startswith("/proc/"):
+                return f"{directory.path} is seen through another process and may be another host's tree"
+            if directory.exists and self._may_hang(directory.path, "/"):
+                return f"{directory.path} is on a network or user file system and may be another host's tree"
+        return ""
 
     def may_exist(self, path: str) -> bool:
         """Whether a path that a document names may be there: only a plain "no such entry" says no (promise 7)."""
-        if "\0" in path:
-            return False
+        if not path.isprintable():
+            return True
         try:
             with open_below(self._host_root, os.path.dirname(path)) as parent:
                 return parent.exists and look(parent, os.path.basename(path)) is not None
@@ -198,8 +223,11 @@ class Layout:
         """The whole arguments by which processes of this sandbox are found: ids, and paths that stand for them (A8)."""
         raise NotImplementedError
 
-    def claim(self, process: Process, roots: Roots, reading: Reading) -> Claim | None:
-        """What a process that carries the sandbox's or a container's id has to do with it, if anything."""
+    def claim(self, process: Process, pids: tuple[int, ...] | None, roots: Roots, reading: Reading) -> Claim | None:
+        """What a process that carries the sandbox's or a container's id has to do with it, if anything.
+
+        pids: its number in each pid namespace from ours inwards, None when they cannot be read.
+        """
         raise NotImplementedError
 
     def belongings(self, roots: Roots, claims: list[Claim], reading: Reading) -> list[Part]:

@@ -25,6 +25,8 @@ def encode(document: Any, where: str) -> bytes:
 
     where: the option that holds the document. Raises InvalidInput for what JSON cannot hold.
     """
+    if _deeper_than(document, _MOST_LEVELS):
+        raise InvalidInput(where, f"it is nested deeper than {_MOST_LEVELS} levels", "Give another value.")
     pieces: list[str] = []
     _write(document, where, pieces)
     try:

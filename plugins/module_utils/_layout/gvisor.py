@@ -46,6 +46,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.gviso
 _NAMES = r"[A-Za-z0-9_+.\-]+"
 _LEGACY_NAMES = r"[A-Za-z0-9_+.,\-]+"  # the seed's class [\w+-\.] has a range, which lets a comma in
 _SOCKET = re.compile(rf"runsc-(?P<sid>{_NAMES})\.sock", re.A)
+_ENGINES = ("/io.containerd.runtime.", "/overlay-containers/")  # bundles of containerd and Docker; of CRI-O and Podman
 _STATE, _LOCK = ".state", ".lock"
 _REMOVAL = ("filestore", "socket", "temporary", "state", "lock")
 
@@ -130,12 +131,15 @@ class _Runsc(Layout):
                     recorded.setdefault(pid, RecordedProcess(role, pid, document.container_id))
         return list(recorded.values())
 
+    def _recorded_pids(self, reading: Reading) -> set[int]:
+        return {recorded.pid for recorded in self.recorded_processes(reading)}
+
     def tokens(self, roots: Roots, reading: Reading) -> set[str]:
         # a gofer carries its bundle, and no id
         return gvisor_processes.ids_of(reading) | gvisor_processes.bundles(reading)
 
-    def claim(self, process: Process, roots: Roots, reading: Reading) -> Claim | None:
-        return gvisor_processes.claim(process, roots["run_root"], reading)
+    def claim(self, process: Process, pids: tuple[int, ...] | None, roots: Roots, reading: Reading) -> Claim | None:
+        return gvisor_processes.claim(process, pids, roots, reading, self._recorded_pids(reading))
 
     def belongings(self, roots: Roots, claims: list[Claim], reading: Reading) -> list[Part]:
         known = {part.path for part in reading.parts}
@@ -157,7 +161,7 @@ class _Runsc(Layout):
         )
 
     def referrers(self, reading: Reading) -> list[str]:
-        return [path for path in sorted(gvisor_processes.bundles(reading)) if "/io.containerd.runtime." in path]
+        return [path for path in sorted(gvisor_processes.bundles(reading)) if any(sign in path for sign in _ENGINES)]
 
 
 class Gvisor(_Runsc):
@@ -221,10 +225,12 @@ class GvisorLegacy(_Runsc):
 
     def tokens(self, roots: Roots, reading: Reading) -> set[str]:
         """Whose container a damaged state describes is not known, so every sandbox of its root may be the owner."""
-        return super().tokens(roots, reading) | ({roots["run_root"].path} if _damaged(reading) else set())
+        return super().tokens(roots, reading) | ({"runsc-sandbox"} if _damaged(reading) else set())
 
-    def claim(self, process: Process, roots: Roots, reading: Reading) -> Claim | None:
-        return gvisor_processes.claim(process, roots["run_root"], reading, anybodys=_damaged(reading))
+    def claim(self, process: Process, pids: tuple[int, ...] | None, roots: Roots, reading: Reading) -> Claim | None:
+        return gvisor_processes.claim(
+            process, pids, roots, reading, self._recorded_pids(reading), anybodys=_damaged(reading)
+        )
 
     def sandboxes_of(self, roots: Roots) -> dict[str, list[str]]:
         root = roots["run_root"]
@@ -240,7 +246,7 @@ class GvisorLegacy(_Runsc):
 
 
 def _damaged(reading: Reading) -> bool:
-    return any(not document.content for document in reading.documents)
+    return any(not mapping(document.content, "sandbox").get("id") for document in reading.documents)
 
 
 def _recorded_sandbox(root: Directory, container_id: str) -> str | None:
@@ -256,7 +262,9 @@ def _recorded_sandbox(root: Directory, container_id: str) -> str | None:
         content = go_json.decode(data, container_id)
     except Unreadable:
         return None
-    sandbox_id = mapping(content, "sandbox").get("id")
+    # runsc writes null for the sandbox of a stopped container; a pod's annotation still names it
+    annotations = mapping(mapping(content, "spec"), "annotations")
+    sandbox_id = mapping(content, "sandbox").get("id") or annotations.get("io.kubernetes.cri.sandbox-id")
     return sandbox_id if isinstance(sandbox_id, str) and re.fullmatch(_LEGACY_NAMES, sandbox_id, re.A) else None
 
 

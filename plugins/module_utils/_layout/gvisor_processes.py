@@ -15,46 +15,68 @@ import os
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, cgroup_tokens
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Reading
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Reading, Roots
 
 # Stopped in this order: a command that ran on would clean up, or start again, beside us.
 _STOP_ORDER = {"runsc": 0, "runsc-sandbox": 1, "runsc-gofer": 2}
 # Told in this order: the sandbox itself is what a user looks for.
 _RANK = {"runsc-sandbox": 0, "runsc": 1, "runsc-gofer": 2}
+_BUILDING = {"create", "run", "start", "restore"}  # their last argument is the container
 _ASK_ENGINE = "Remove the container with its engine (ctr, crictl, docker), whose shim still serves it."
+_BY_HAND = "Its state does not record it: find out what it is, and stop it by hand."
 
 
-def claim(process: Process, root: Directory, reading: Reading, anybodys: bool = False) -> Claim | None:
-    """What a process has to do with the sandbox that was read from `root`; None: nothing.
+def claim(
+    process: Process,
+    pids: tuple[int, ...] | None,
+    roots: Roots,
+    reading: Reading,
+    recorded: set[int],
+    anybodys: bool = False,
+) -> Claim | None:
+    """What a process has to do with the sandbox that was read from the root directory; None: nothing.
 
-    anybodys: the state does not tell whose it is, so that any sandbox of the root directory may be its owner.
+    pids: its number in each pid namespace. recorded: the pids that the states name. anybodys: the state does not tell
+    whose it is, so that any sandbox of the root directory may be its owner.
     """
     kind = _kind(process)
     if kind.startswith("containerd-shim"):
-        return _claim_of_shim(process, root, reading)
+        return _claim_of_shim(process, roots["run_root"], reading)
     why = _why(kind, process.argv, reading)
-    if not why and anybodys and kind == "runsc-sandbox" and _names_root(process.argv, root) is not False:
-        return Claim(
-            process, False, "runs in this root directory, and the state does not tell whose it is", _RANK[kind]
-        )
+    if not why and anybodys and kind == "runsc-sandbox":
+        why = "runs in this root directory, and the state does not tell whose it is"
+        return None if _works_in(process, pids, kind, roots) is False else Claim(process, False, why, _RANK[kind])
     if not why:
         return _claim_by_cgroup(process, reading)
-    place = _names_root(process.argv, root)
+    place = _works_in(process, pids, kind, roots)
     if place is False:
         return None
     if place is None:
         return Claim(process, False, "names it, and it cannot be told in which root directory", _RANK[kind])
-    return Claim(process, True, why, _RANK[kind], _STOP_ORDER[kind])
+    return _claim_of_kind(kind, process, why, reading, recorded)
+
+
+def _claim_of_kind(kind: str, process: Process, why: str, reading: Reading, recorded: set[int]) -> Claim:
+    """A process of this root directory that names the sandbox: what exactly its arguments prove (safety.md E1)."""
+    if kind == "runsc":
+        building = bool(_BUILDING & set(process.argv)) and process.argv[-1] in ids_of(reading)
+        order = _STOP_ORDER[kind] if building else None
+        return Claim(process, building, why, _RANK[kind], order, "" if building else _BY_HAND)
+    known = process.pid in recorded
+    if kind == "runsc-gofer":  # two containers may share a bundle, and a gofer carries no name
+        return Claim(process, known, why, _RANK[kind], _STOP_ORDER[kind] if known else None, _BY_HAND)
+    stoppable = known or not recorded  # where a sandbox is recorded, it is that one or a stranger
+    return Claim(process, True, why, _RANK[kind], _STOP_ORDER[kind] if stoppable else None, _BY_HAND)
 
 
 def _kind(process: Process) -> str:
     """The program in runsc's own words. Its children run /proc/self/exe, so argv[0] says more than the executable."""
     executable = os.path.basename(process.exe or "")
-    if process.program.startswith(("runsc-", "containerd-shim")):
+    if process.program in _RANK or process.program.startswith("containerd-shim"):
         return process.program
     if executable.startswith("containerd-shim"):
         return executable
-    return "runsc" if process.program == "runsc" or executable.startswith("runsc") else process.program
+    return "runsc" if executable.startswith("runsc") or process.program.startswith("runsc") else process.program
 
 
 def _why(kind: str, argv: tuple[str, ...], reading: Reading) -> str:
@@ -82,24 +104,23 @@ def bundle_of(process: Process) -> str:
     return _option(process.argv, "bundle")
 
 
-def _names_root(argv: tuple[str, ...], root: Directory) -> bool | None:
-    """Whether a runsc process works in `root`: by the identity of the directory, since links and binds have many names.
+def _works_in(process: Process, pids: tuple[int, ...] | None, kind: str, roots: Roots) -> bool | None:
+    """Whether a runsc process works in our root directory: by its identity, since links and binds have many names.
 
-    None when that cannot be told: its directory is not found from here, or its environment decided (no --root given).
+    None when that cannot be told: no --root is given, or its path means something else than here, because the process
+    was started inside a container.
     """
-    named = _option(argv, "root")
-    if named == root.path:
+    named = _option(process.argv, "root")
+    if not named.startswith("/") or _is_nested(pids, kind):
+        return None
+    return True if named == roots["run_root"].path else roots.is_root(named, "run_root")
+
+
+def _is_nested(pids: tuple[int, ...] | None, kind: str) -> bool:
+    """Whether it was started in another pid namespace than ours; its own, in which runsc makes it pid 1, is none."""
+    if pids is None:
         return True
-    if not named.startswith("/"):
-        return None
-    try:
-        theirs = os.stat(named)
-        ours = os.stat(root.path)
-    except FileNotFoundError as error:
-        return None if error.filename == named else False  # what is not there yet is nobody's root directory
-    except OSError:
-        return None
-    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
+    return len(pids) > 1 and (kind == "runsc" or len(pids) > 2 or pids[-1] != 1)
 
 
 def _option(argv: tuple[str, ...], name: str) -> str:

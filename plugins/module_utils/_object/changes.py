@@ -19,7 +19,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
 
 
 class Stop(NamedTuple):
-    """End an owner. pid and start_ticks identify it; text describes it."""
+    """End an owner. pid and start_ticks identify it; text describes it, and may differ a moment later."""
 
     pid: int
     start_ticks: int
@@ -30,6 +30,12 @@ class Stop(NamedTuple):
     @property
     def path(self) -> str:
         return self.text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stop) and other[:2] == self[:2]
+
+    def __hash__(self) -> int:
+        return hash(self[:2])
 
 
 class Unmount(NamedTuple):

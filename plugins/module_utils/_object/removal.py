@@ -33,14 +33,14 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signal
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount
 
-_LOOKS, _BETWEEN_LOOKS = 3, 0.05  # our own waiters open a lock for microseconds; a runtime that waits stays
+_LOOKS, _BETWEEN_LOOKS = 6, 0.05  # our own waiters open a lock for microseconds; a runtime that waits stays
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
 
 
 def mounts_in_the_way(parts: Collection[Part], survey: MountSurvey, unmount: bool, trusting: bool) -> list[Unmount]:
     """The unmounts that a removal needs first. Raises Mounted where they are not wished, or not ours to make (D3).
 
-    trusting: what cannot be read is taken to hold no mounts (force, or the user asserts to see all).
+    trusting: what cannot be read is taken to hold no mounts (the user asserts to see all).
     """
     if not trusting and in_initial_mount_namespace() is not True:
         raise NotProved(
@@ -105,17 +105,19 @@ def stop_all(stops: Collection[Stop], owners: Collection[Claim]) -> bool:
 
 def lasting_users(inodes: Collection[Inode]) -> dict[Inode, str]:
     """Who has one of these inodes open now and a moment later: a runtime that waits for a lock, or uses a file."""
-    seen: set[tuple[Inode, int]] | None = None
-    for look in range(_LOOKS if inodes else 0):
-        if look:
+    before: set[tuple[Inode, int]] = set()
+    lasting: set[tuple[Inode, int]] = set()
+    for number in range(_LOOKS if inodes else 0):
+        if number:
             time.sleep(_BETWEEN_LOOKS)
         found = _open_by_others(inodes)
         now = {(inode, holder.pid) for inode, holders in found.by_inode.items() for holder in holders}
-        seen = now if seen is None else seen & now
-        if not seen:
-            return {}
+        lasting = now & before
+        if lasting or not now:
+            break
+        before = lasting = now
     users = {}
-    for inode, pid in seen or ():
+    for inode, pid in lasting:
         process = read(pid)
         users[inode] = describe(process) if process is not None else f"pid {pid}"
     return users

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look, remove_file
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode, lock_waiters
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
     ChangedMeanwhile,
@@ -176,9 +176,16 @@ class SandboxState(Item):
             return Plan()
         stops = self._refuse_unless_dead(view, creating=False)
         parts = self._belongings_of_owners() + self.parts
-        mounts = removal.mounts_in_the_way(parts, view.mounts, self.wish.unmount, self.wish.force or view.asserted)
+        mounts = removal.mounts_in_the_way(parts, view.mounts, self.wish.unmount, view.asserted)
+        mounted = {mount.path for mount in mounts}  # what lies under a mount on the very path is seen after it only
         removes = [
-            Remove(part.role, part.directory, part.name, part.facts.identity, part.container_id)
+            Remove(
+                part.role,
+                part.directory,
+                part.name,
+                None if part.path in mounted else part.facts.identity,
+                part.container_id,
+            )
             for part in parts
             if part.role != "lock"
         ]
@@ -211,10 +218,20 @@ class SandboxState(Item):
                 engines = [claim.remedy for claim in self.owners.proved if claim.stop_order is None]
                 remedy = engines[0] if engines else _STOP_FIRST_OR_HERE
                 raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), remedy)
+            self._refuse_to_stop(verdict)
             self._refuse_doubts(judge(evidence._replace(owners=(), suspects=self.owners.others)))
             return removal.stops_for(self.label, self.owners.proved, self.parts)
         self._refuse_doubts(verdict)
         return []
+
+    def _refuse_to_stop(self, verdict: Verdict) -> None:
+        """Owners that cannot be ended for this object alone."""
+        others = sorted({part.container_id for part in self.reading.parts} - {self.container_id})
+        if self.wish.container_id and others:
+            shared = f"It shares these processes with {', '.join(others)}: remove the sandbox, or use the runtime."
+            raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), shared)
+        if self.owners is None or not self.owners.proved:
+            raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), "End who listens there first.")
 
     def _refuse_doubts(self, verdict: Verdict) -> None:
         if verdict.kind != LEFTOVER and not self.wish.force:
@@ -241,7 +258,8 @@ class SandboxState(Item):
         locks = {part.container_id for part in self.parts if part.role == "lock"}
         # The sandbox's own lock first: it is the one that may have to be waited for. One is made only where a state has
         # none: made by many at once, locks would come and go for ever.
-        ordered = sorted(states | locks, key=lambda name: (name != self.wish.sandbox_id, name))
+        whole = states | locks or ({self.container_id} if self.parts else set())
+        ordered = sorted(whole, key=lambda name: (name != self.wish.sandbox_id, name))
         return [self._lock_place(container_id, create=container_id not in locks) for container_id in ordered]
 
     def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
@@ -287,8 +305,19 @@ class SandboxState(Item):
         if change.role == layout.commit_role:
             wrote = layout.before_commit(self.tree.roots, self.wish.sandbox_id, change.container_id)
             self.acted = wrote or self.acted
+        if change.role == "lock":
+            self._refuse_lost_lock(change)
         if change.make():
             self._did(change.directory)
+
+    def _refuse_lost_lock(self, change: Remove) -> None:
+        """Only a lock that is held, is in its place, and is waited for by nobody goes away (safety.md C3, G2)."""
+        held = next((lock.inode for lock in self.locks if lock.place.name == change.name), None)
+        there = look(change.directory, change.name)
+        if there is not None and there.identity != held:
+            raise ChangedMeanwhile(change.path, "it is not the lock that this task holds", "Run again.")
+        if held is not None and lock_waiters(held):
+            raise InUse("", f"a runtime waits for {change.path}", "Try again when it is done.")
 
     def _did(self, directory: Directory) -> None:
         self.acted = True
@@ -310,7 +339,8 @@ class SandboxState(Item):
         try:
             there = look(directory, lock.place.name)
             for_nothing = not self.acted or look(directory, name) is None
-            if there is not None and there.identity == lock.inode and for_nothing:
+            ours = there is not None and there.identity == lock.inode
+            if ours and for_nothing and not removal.lasting_users({lock.inode}):
                 remove_file(directory, lock.place.name)
         except StateError:
             return  # what cannot be read is kept: an empty lock file harms nobody

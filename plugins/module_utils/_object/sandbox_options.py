@@ -59,7 +59,8 @@ def selection_of(params: dict[str, Any], layout: Layout) -> Selection:
             raise InvalidInput("container_id", "it is a container of one sandbox", "Give sandbox_id as well.")
         return Selection(None, "")
     names = [
-        check_known_name(name, "sandbox_id", layout.names) for name in as_names(params["sandbox_id"], "sandbox_id")
+        check_known_name(name, "sandbox_id", layout.names)
+        for name in as_names(params["sandbox_id"], "sandbox_id", layout.names)
     ]
     if len(names) != 1 and params["container_id"] is not None:
         raise InvalidInput("container_id", f"it is a container of one sandbox, and {len(names)} are given", "Give one.")
@@ -94,7 +95,7 @@ def wishes_of(params: dict[str, Any], layout: Layout) -> list[Wish]:
 def _flat(params: dict[str, Any], common: Wish, layout: Layout) -> list[Wish]:
     if params["sandbox_id"] is None:
         raise InvalidInput("sandbox_id", "it is missing", "Give sandbox_id, or a list of entries as sandboxes.")
-    ids = as_names(params["sandbox_id"], "sandbox_id")
+    ids = as_names(params["sandbox_id"], "sandbox_id", layout.names)
     if len(ids) > 1 and (common.present or params["container_id"] is not None):
         raise InvalidInput(
             "sandbox_id", "several ids share everything only with state=absent", "Give a list of entries as sandboxes."

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, describe
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
+    Process,
+    describe,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
     Claim,
     Layout,
@@ -20,7 +23,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.view 
 
 
 class Owners(NamedTuple):
-    """proved: the processes that own a sandbox for certain. others: sentences about those that may own it as well.
+    """proved: the processes that own a sandbox for certain. others: sentences about who may own it as well.
 
     evidence: all that was found, they included.
     """
@@ -34,8 +37,7 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView) ->
     """Gather the evidence for one sandbox from a view whose files were read before."""
     naming = _naming(layout, roots, reading, view)
     claims = _claims(layout, roots, reading, view, naming)
-    others = tuple(f"{describe(claim.process)} {claim.why}" for claim in claims if not claim.proved)
-    suspects = list(others)
+    suspects = [f"{describe(claim.process)} {claim.why}" for claim in claims if not claim.proved]
     dead: list[str] = []
     for recorded in layout.recorded_processes(reading):
         if recorded.pid not in {claim.process.pid for claim in claims}:
@@ -44,28 +46,25 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView) ->
     for path in layout.referrers(reading):
         if roots.may_exist(path):
             suspects.append(f"its engine may still know it: the bundle {path} exists")
+    others = tuple(suspects)
     unknown = list(reading.problems)
     unknown += [f"{one.path} cannot be read: {one.problem}" for one in reading.documents if not one.readable]
+    owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
     for part in reading.parts:
-        if part.role == "socket":
-            listening = view.sockets.bound(part.path)
-            if listening is not False:
-                (suspects if listening else unknown).append(_listening(listening, part.path, view))
+        bound = view.sockets.bound(part.path) if part.role == "socket" else False
+        if bound:
+            owners.append(f"somebody listens on {part.path}")  # whoever that is: it is in use (safety.md B2)
+        elif bound is None:
+            reasons = "; ".join(view.sockets.unreadable[:2]) or "the file cannot be looked at"
+            unknown.append(f"it cannot be told whether somebody listens on {part.path}: {reasons}")
     evidence = Evidence(
-        owners=tuple(f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved),
+        owners=tuple(owners),
         suspects=tuple(suspects),
         unknown=tuple(unknown),
         dead=tuple(dead),
-        blind=view.blind,
+        blind=view.blind or ("" if view.asserted else roots.another_hosts()),
     )
     return Owners(tuple(claim for claim in claims if claim.proved), others, evidence)
-
-
-def _listening(answer: bool | None, path: str, view: HostView) -> str:
-    if answer:
-        return f"somebody listens on {path}"
-    reasons = "; ".join(view.sockets.unreadable[:2]) or "the file cannot be looked at"
-    return f"it cannot be told whether somebody listens on {path}: {reasons}"
 
 
 def _naming(layout: Layout, roots: Roots, reading: Reading, view: HostView) -> dict[int, Process]:
@@ -81,7 +80,9 @@ def _claims(layout: Layout, roots: Roots, reading: Reading, view: HostView, nami
         process = view.processes.by_pid.get(recorded.pid)
         if process is not None and not process.dead:
             candidates[process.pid] = process
-    claims = [layout.claim(process, roots, reading) for process in candidates.values()]
+    claims = [
+        layout.claim(process, view.namespace_pids(process.pid), roots, reading) for process in candidates.values()
+    ]
     return sorted((claim for claim in claims if claim is not None), key=lambda claim: (claim.rank, claim.process.pid))
 
 

@@ -31,7 +31,8 @@ class Task(AnsibleModule):
 
     def _log_invocation(self) -> None:
         """AnsibleModule writes all parameters to syslog; the documents among them hold environment variables."""
-        shown = {name: str(value) for name, value in masked(self.params).items()}
+        texts = {name: str(value) for name, value in masked(self.params).items()}
+        shown = {name: text if text.isprintable() else ascii(text) for name, text in texts.items()}
         self.log("Invoked with " + " ".join(f"{name}={value}" for name, value in shown.items()), log_args=shown)
 
     def exit_json(self, **result: Any) -> NoReturn:

@@ -10,7 +10,11 @@ from typing import Any, Callable, TypeVar
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import sight
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import ProcessTable, describe
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
+    ProcessTable,
+    describe,
+    namespace_pids,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import Listeners, listeners
 
 _Fact = TypeVar("_Fact")
@@ -42,6 +46,10 @@ class HostView:
     @property
     def processes(self) -> ProcessTable:
         return self.once("processes", ProcessTable.scan)
+
+    def namespace_pids(self, pid: int) -> tuple[int, ...] | None:
+        """The numbers that a process has in each pid namespace, from ours inwards; None when they cannot be read."""
+        return self.once(("namespace pids", pid), lambda: namespace_pids(pid))
 
     @property
     def mounts(self) -> MountSurvey:

@@ -11,8 +11,15 @@ import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Document, Part, Reading
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.gvisor_processes import bundle_of, claim
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout import gvisor_processes
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
+    Claim,
+    Document,
+    Part,
+    Reading,
+    Roots,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.gvisor_processes import bundle_of
 
 OLD_SANDBOX = (
     "runsc-sandbox --root={root} --network=none --ignore-cgroups=true boot --proc-mount-sync-fd=18 --bundle=/b1 "
@@ -59,13 +66,25 @@ def process(
     return Process(4711, 1, "S", 100, program, exe, words, "/", "/", cgroups, 0, True, False)
 
 
+def claim(
+    one: Process,
+    root: Directory,
+    reading: Reading,
+    pids: tuple[int, ...] | None = (4711,),
+    recorded: tuple[int, ...] = (4711,),
+    anybodys: bool = False,
+) -> Claim | None:
+    """The claim of a process of our own pid namespace that the state records."""
+    roots = Roots("/", {"run_root": root})
+    return gvisor_processes.claim(one, pids, roots, reading, set(recorded), anybodys)
+
+
 PROVED = [
     (OLD_SANDBOX, "runs it", 1),
     (NEW_SANDBOX, "runs it", 1),
     (OLD_GOFER, "serves its files", 2),
     (NEW_GOFER, "serves its files", 2),
     (CREATE, "is at work on it", 0),
-    ("/usr/local/sbin/runsc --root={root} delete --force c1", "is at work on it", 0),
     ("runsc -root {root} start c1", "is at work on it", 0),
     ("my-runsc --root {root} run --bundle /b1 c1", "is at work on it", 0),
 ]
@@ -80,6 +99,61 @@ def test_A7_owners_by_real_command_lines(root: Directory, line: str, why: str, o
     found = claim(process(line.format(root=spelled.format(root.path))), root, reading_of(root))
     assert found is not None
     assert (found.proved, found.why, found.stop_order) == (True, why, order)
+
+
+WORKERS = [
+    "/usr/local/sbin/runsc --root={root} delete --force c1",
+    "runsc --root={root} exec other cat c1",
+    "runsc --root={root} list c1",
+    "runsc --root={root} create --bundle /b1 --pid-file c1 other",
+]
+
+
+@pytest.mark.parametrize("line", WORKERS)
+def test_A8_an_argument_that_may_be_something_else_proves_nothing(root: Directory, line: str) -> None:
+    """Only what builds a container names it at a place that is certain; the others finish by themselves."""
+    found = claim(process(line.format(root=root.path)), root, reading_of(root))
+    assert found is not None
+    assert (found.proved, found.stop_order, found.why) == (False, None, "is at work on it")
+
+
+@pytest.mark.parametrize(
+    ("line", "pids", "proved"),
+    [
+        (NEW_SANDBOX, (4711,), True),
+        (NEW_SANDBOX, (4711, 1), True),  # in a pid namespace of its own, as runsc makes it
+        (NEW_SANDBOX, (4711, 2), False),
+        (NEW_SANDBOX, (4711, 2, 1), False),
+        (NEW_SANDBOX, None, False),
+        (NEW_GOFER, (4711, 1), True),
+        (NEW_GOFER, (4711, 3, 1), False),
+        (CREATE, (4711,), True),
+        (CREATE, (4711, 1), False),
+    ],
+)
+def test_A10_the_same_path_inside_a_container_is_another_place(
+    root: Directory, line: str, pids: tuple[int, ...] | None, proved: bool
+) -> None:
+    """A runsc inside a container says --root=/run/runsc as well: it is neither ours nor nobody's."""
+    for place in (root.path, str(Path(root.path).parent / "other")):
+        found = claim(process(line.format(root=place)), root, reading_of(root), pids)
+        if proved and place != root.path:
+            assert found is None
+        else:
+            assert found is not None and found.proved is proved
+            assert (found.stop_order is not None) is proved
+
+
+def test_E1_a_gofer_of_a_shared_bundle_is_proved_by_its_recorded_pid_alone(root: Directory) -> None:
+    found = claim(process(NEW_GOFER.format(root=root.path)), root, reading_of(root), recorded=(12,))
+    assert found is not None and (found.proved, found.stop_order) == (False, None)
+
+
+def test_E1_a_sandbox_that_is_not_the_recorded_one_lives_and_is_not_ours_to_stop(root: Directory) -> None:
+    line = process(NEW_SANDBOX.format(root=root.path))
+    for recorded, order in (((12,), None), ((), 1), ((12, 4711), 1)):
+        found = claim(line, root, reading_of(root), recorded=recorded)
+        assert found is not None and (found.proved, found.stop_order) == (True, order)
 
 
 def test_a_name_that_the_executable_alone_tells(root: Directory) -> None:

@@ -133,7 +133,8 @@ def test_E1_an_owner_that_is_younger_than_the_state_is_not_stopped(root: Path) -
     make(root)
     time.sleep(2.2)  # more than the tolerance for whole seconds
     with titled("runsc-sandbox", f"--root={root}", "boot", NAME) as owner:
-        assert "not proved to be older than its state" in error_of(removed(root, stop_processes=True), NotProved)assert owner.poll() is None
+        assert "not proved to be older than its state" in error_of(removed(root, stop_processes=True), NotProved)
+        assert owner.poll() is None
     assert len(os.listdir(root)) == 2
 
 

@@ -46,6 +46,8 @@ def look(
     reading = tree.read(view, "c1")
     if not scan:
         view.once("processes", lambda: ProcessTable(processes))
+    for one in processes:  # of our own pid namespace
+        view.once(("namespace pids", one.pid), lambda one=one: (one.pid,))
     return owners_of(tree.layout, tree.roots, reading, view)
 
 
@@ -71,7 +73,7 @@ def test_A7_a_process_is_found_although_no_pid_is_recorded(root: Path) -> None:
 
 
 def test_A7_a_gofer_is_found_by_the_bundle(root: Path) -> None:
-    put(root)
+    put(root, goferPid=4711)
     found = look(root, process(f"runsc-gofer --root={root} gofer --bundle /b1 --spec-fd=3"))
     assert [claim.why for claim in found.proved] == ["serves its files"]
 
@@ -160,7 +162,7 @@ def test_legacy_a_corrupt_state_may_be_of_any_sandbox_of_its_root(root: Path) ->
 
 def test_a_pods_owners_are_told_with_the_sandbox_first(root: Path) -> None:
     put(root)
-    put(root, "ctr", bundleDir="/b2")
+    put(root, "ctr", bundleDir="/b2", goferPid=1001)
     found = look(
         root,
         process(f"runsc-gofer --root={root} gofer --bundle=/b2", pid=1001),

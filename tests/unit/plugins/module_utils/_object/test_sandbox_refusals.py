@@ -1,0 +1,154 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What looks like a leftover, or like an owner to be stopped, and is neither. Each of these once deleted or killed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    ChangedMeanwhile,
+    InUse,
+    NotProved,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState, Wish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Outcome, Run, run
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.test_sandbox import (
+    NAME,
+    NEEDS_PIDFD,
+    error_of,
+    make,
+    removed,
+    titled,
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "root").mkdir()
+    return tmp_path / "root"
+
+
+def absent(root: Path, layout: str = "gvisor", sandbox_id: str = NAME, **wish: object) -> Outcome:
+    tree = Tree(LAYOUTS[layout], "/", {"run_root": str(root)})
+    item = SandboxState(Wish(sandbox_id, present=False)._replace(**wish), tree)
+    (outcome,) = run([item], Run(lambda: HostView("/", True), LockBudget(0.2), False, durable=False))
+    return outcome
+
+
+@NEEDS_PIDFD
+def test_A6_one_container_of_a_live_pod_is_not_stopped_alone(root: Path) -> None:
+    """One process serves them all: ending it for one would end the others, and their records would stay."""
+    make(root)
+    make(root, "sidecar")
+    with titled("runsc-sandbox", f"--root={root}", "boot", NAME) as owner:
+        text = error_of(removed(root, container_id="sidecar", stop_processes=True), InUse)
+        assert owner.poll() is None
+    assert f"It shares these processes with {NAME}" in text and len(os.listdir(root)) == 4
+
+
+@NEEDS_PIDFD
+def test_E1_another_containers_gofer_of_the_same_bundle_is_not_stopped(root: Path) -> None:
+    make(root, bundleDir="/shared/bundle", goferPid=1)
+    with titled("runsc-gofer", f"--root={root}", "gofer", "--bundle=/shared/bundle") as gofer:
+        error_of(removed(root, stop_processes=True), NotProved)
+        assert gofer.poll() is None
+    assert len(os.listdir(root)) == 2
+
+
+@NEEDS_PIDFD
+def test_A8_a_command_in_another_sandbox_that_takes_the_name_as_an_argument(root: Path) -> None:
+    make(root)
+    with titled("runsc", f"--root={root}", "exec", "other", "cat", NAME) as command:
+        error_of(removed(root, stop_processes=True), NotProved)
+        assert command.poll() is None
+    assert len(os.listdir(root)) == 2
+
+
+@NEEDS_PIDFD
+@pytest.mark.parametrize("engine", ["io.containerd.runtime.v2.task/k8s.io", "overlay-containers"])
+def test_A4_what_an_engine_may_know_is_refused_before_anything_is_stopped(
+    root: Path, tmp_path: Path, engine: str
+) -> None:
+    bundle = tmp_path / engine / NAME
+    bundle.mkdir(parents=True)
+    make(root, bundleDir=str(bundle))
+    with titled("runsc-sandbox", f"--root={root}", "boot", NAME) as owner:
+        text = error_of(removed(root, stop_processes=True), NotProved)
+        assert owner.poll() is None
+    assert f"its engine may still know it: the bundle {bundle} exists" in text
+    assert "its engine may still know it" in error_of(removed(root), NotProved)
+    assert removed(root, force=True).action == "deleted"
+
+
+def test_legacy_an_empty_state_below_a_linked_root_may_be_a_live_pods(root: Path, tmp_path: Path) -> None:
+    """runsc keeps its root directory as it was typed: /var/run/runsc goes through a link (A7)."""
+    (tmp_path / "link").symlink_to(root)
+    for ending in (".state", ".lock"):
+        (root / f"sidecar{ending}").touch()
+    with titled("runsc-sandbox", f"--root={tmp_path}/link", "boot", "some-pod"):
+        error_of(absent(root, "gvisor_legacy", "sidecar"), NotProved)
+    assert absent(root, "gvisor_legacy", "sidecar").action == "deleted"
+
+
+def test_legacy_a_stopped_containers_null_sandbox_is_found_by_its_annotation(root: Path) -> None:
+    spec = {"annotations": {"io.kubernetes.cri.sandbox-id": "pod"}}
+    (root / "pod.state").write_text(json.dumps({"id": "pod", "sandbox": {"id": "pod", "pid": 0}}))
+    (root / "ctr.state").write_text(json.dumps({"id": "ctr", "sandbox": None, "spec": spec}))
+    with titled("runsc-sandbox", f"--root={root}", "boot", "pod"):
+        error_of(absent(root, "gvisor_legacy", "pod", container_id="ctr"), InUse)
+    assert absent(root, "gvisor_legacy", "pod").action == "deleted"
+    assert os.listdir(root) == []
+
+
+def test_B2_a_socket_on_which_somebody_listens_is_kept_even_with_force(root: Path) -> None:
+    make(root)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{root}/runsc-{NAME}.sock")
+        listening.listen()
+        for options in ({}, {"force": True}, {"force": True, "stop_processes": True}):
+            assert "somebody listens on" in error_of(removed(root, **options), InUse)
+    assert removed(root).action == "deleted"
+
+
+def test_G2_a_lock_that_is_not_held_is_never_unlinked(root: Path) -> None:
+    """It vanished before this run could take it, and another run's new one has its name now."""
+    lock = root / f"{NAME}_sandbox:{NAME}.lock"
+    lock.touch()
+    tree = Tree(LAYOUTS["gvisor"], "/", {"run_root": str(root)})
+    item = SandboxState(Wish(NAME, present=False), tree)
+    view = HostView("/", True)
+    item.read(view)
+    plan = item.plan(view)
+    lock.unlink()
+    with lock.open("w") as others:
+        fcntl.flock(others, fcntl.LOCK_EX)
+        with pytest.raises(ChangedMeanwhile, match="not the lock that this task holds"):
+            item.apply(plan, durable=False)
+        assert os.fstat(others.fileno()).st_nlink == 1
+
+
+@pytest.mark.parametrize("path", ["\ud800", "a\x00b"], ids=["no Unicode", "NUL"])
+def test_A1_a_bundle_path_that_cannot_be_looked_at_may_exist(root: Path, tmp_path: Path, path: str) -> None:
+    (tmp_path / "io.containerd.runtime.v2.task").mkdir()
+    make(root, bundleDir=f"{tmp_path}/io.containerd.runtime.v2.task/{path}")
+    error_of(removed(root), NotProved)
+
+
+def test_A2_a_tree_that_is_seen_through_another_process_may_be_another_hosts(root: Path) -> None:
+    seen = Roots("/", {"run_root": Directory(-1, "/proc/4711/root/run/runsc")})
+    assert "may be another host's tree" in seen.another_hosts()
+    assert Tree(LAYOUTS["gvisor"], "/", {"run_root": str(root)}).roots.another_hosts() == ""
