@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def look(
     if not scan:
         view.once("processes", lambda: ProcessTable(processes))
     for one in processes:  # of our own pid namespace
-        view.once(("namespace pids", one.pid), lambda one=one: (one.pid,))
+        view.once(("namespace pids", one.pid), partial(tuple, [one.pid]))
     return owners_of(tree.layout, tree.roots, reading, view)
 
 

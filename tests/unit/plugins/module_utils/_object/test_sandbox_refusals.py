@@ -42,9 +42,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def absent(root: Path, layout: str = "gvisor", sandbox_id: str = NAME, **wish: object) -> Outcome:
+def absent(root: Path, layout: str = "gvisor", sandbox_id: str = NAME, container_id: str = "") -> Outcome:
     tree = Tree(LAYOUTS[layout], "/", {"run_root": str(root)})
-    item = SandboxState(Wish(sandbox_id, present=False)._replace(**wish), tree)
+    item = SandboxState(Wish(sandbox_id, container_id, present=False), tree)
     (outcome,) = run([item], Run(lambda: HostView("/", True), LockBudget(0.2), False, durable=False))
     return outcome
 
