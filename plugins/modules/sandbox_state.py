@@ -94,14 +94,15 @@ options:
     default: refuse
   force:
     description:
-      - Go on although it is unknown whether an owner lives. Never overrides a live owner, a mount that is seen, or the
-        identity of a file.
+      - Go on although it is unknown whether an owner lives. Never overrides a live owner, mounts, or the identity of a
+        file.
     type: bool
     default: false
   stop_processes:
     description:
       - With O(state=absent), stop a live owner first. Only processes that are proved to belong to the sandbox get a
         signal.
+      - One container of several in a live sandbox is refused, since one process serves them all.
       - A sandbox that the shim of an engine (containerd, Docker) serves is refused. Remove that with the engine.
     type: bool
     default: false
