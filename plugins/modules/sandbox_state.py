@@ -37,7 +37,7 @@ options:
   sandbox_id:
     description:
       - Exact name of the sandbox. With O(state=absent) also a list of names, or a text with commas.
-      - Quote names that look like numbers: YAML reads an unquoted V(0123) as 83. Numbers are refused.
+      - Quote names that look like numbers. YAML reads an unquoted V(0123) as 83, and numbers are refused.
       - An empty list means none, nothing changes. Required unless O(sandboxes) is given.
     type: raw
   container_id:

@@ -11,6 +11,7 @@ import importlib
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -39,6 +40,11 @@ class Result(NamedTuple):
         return [entry["action"] for entry in self.value["sandboxes"]]
 
 
+# ansible-core 2.21 leaves the invocation out unless it is asked for it; older ones do not know the question.
+_ASKED = "_ansible_inject_invocation" in Path(basic.__file__).read_text(encoding="utf-8")
+_ALWAYS_INVOCATION = {"inject_invocation": True} if _ASKED else {}
+
+
 @contextlib.contextmanager
 def _arguments(options: dict[str, Any]) -> Iterator[None]:
     """What AnsibleModule reads; patch_module_args knows it, where ansible-core has that (2.19)."""
@@ -55,7 +61,7 @@ def _arguments(options: dict[str, Any]) -> Iterator[None]:
 
 def run(module: str, options: dict[str, Any], check_mode: bool = False, **internal: Any) -> Result:
     """Run a module's main() to its end. internal: Ansible's own settings, like diff=True."""
-    settings = {"check_mode": check_mode, "diff": True, "inject_invocation": True, **internal}
+    settings = {"check_mode": check_mode, "diff": True, **_ALWAYS_INVOCATION, **internal}
     given = {**options, **{f"_ansible_{name}": value for name, value in settings.items()}}
     logged: list[str] = []
 
