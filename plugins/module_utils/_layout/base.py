@@ -9,6 +9,7 @@ A layout is data and a few pure look-ups. It never changes anything on disk and 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
@@ -178,7 +179,7 @@ class Roots:
             return True
 
 
-class Layout:
+class Layout(ABC):
     """One runtime generation. Subclasses set the data and answer the look-ups; the object floor does the rest."""
 
     name: str
@@ -187,64 +188,64 @@ class Layout:
     names: NameRule
     commit_role: str  # the role whose removal makes an object be gone (safety.md D1)
 
+    @abstractmethod
     def sandboxes_of(self, roots: Roots) -> dict[str, list[str]]:
         """One pass over the roots: sandbox id to the file names that belong to it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, roots: Roots, sandbox_id: str, names: list[str]) -> Reading:
         """Read one sandbox from the file names that sandboxes_of found."""
-        raise NotImplementedError
 
+    @abstractmethod
     def place(self, roots: Roots, document: str, sandbox_id: str, container_id: str) -> tuple[Directory, str]:
         """Where a document is, or would be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check_length(self, sandbox_id: str, container_id: str) -> None:
         """InvalidInput when no file system could hold the names of its files."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lock_place(self, roots: Roots, sandbox_id: str, container_id: str, create: bool) -> LockPlace:
         """The object that the runtime itself locks for a container (README.md R1)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check_document(self, name: str, content: Any, sandbox_id: str, container_id: str) -> None:
         """InvalidInput when a document to be written does not fit the object that it is for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check_place(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
         """InvalidInput when the place of a container's document is taken by another sandbox's container."""
-        raise NotImplementedError
 
+    @abstractmethod
     def recorded_processes(self, reading: Reading) -> list[RecordedProcess]:
         """The processes that the documents name. A hint, never a proof (README.md R7)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tokens(self, roots: Roots, reading: Reading) -> set[str]:
         """The whole arguments by which processes of this sandbox are found: ids, and paths that stand for them (A8)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def claim(self, process: Process, pids: tuple[int, ...] | None, roots: Roots, reading: Reading) -> Claim | None:
         """What a process that carries the sandbox's or a container's id has to do with it, if anything.
 
         pids: its number in each pid namespace from ours inwards, None when they cannot be read.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def belongings(self, roots: Roots, claims: list[Claim], reading: Reading) -> list[Part]:
         """Parts that only the arguments of living owners lead to, where no document names them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def before_commit(self, roots: Roots, sandbox_id: str, container_id: str) -> bool:
         """Write down, under the lock, what a crash right after the commit would lose; whether there was anything.
 
         Raises WriteFailed.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def hint(self, reading: Reading) -> str:
         """What a user should know who removes this, or empty."""
-        raise NotImplementedError
 
+    @abstractmethod
     def referrers(self, reading: Reading) -> list[str]:
         """Paths whose existence means that an engine may still know the sandbox (safety.md A4, A5)."""
-        raise NotImplementedError

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from abc import abstractmethod
 from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
@@ -61,9 +62,9 @@ class _Runsc(Layout):
     _FILE: re.Pattern[str]
     _TEMPORARY: re.Pattern[str]
 
+    @abstractmethod
     def stem(self, sandbox_id: str, container_id: str) -> str:
         """The file name of a container without its ending."""
-        raise NotImplementedError
 
     def _match(self, name: str) -> re.Match[str] | None:
         return self._TEMPORARY.fullmatch(name) or self._FILE.fullmatch(name)

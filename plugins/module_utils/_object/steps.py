@@ -10,6 +10,7 @@ satisfied (safety.md C4).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, Callable, NamedTuple
 
@@ -53,7 +54,7 @@ class Plan(NamedTuple):
         return self.problem is not None or not self.changes
 
 
-class Item:
+class Item(ABC):
     """One thing that a task is about.
 
     label: names it in messages, "Sandbox 'web-1' (gvisor)". locks: what is held of it. acted: whether anything was
@@ -76,41 +77,41 @@ class Item:
                 lock.release()
             self.locks = []
 
+    @abstractmethod
     def described(self) -> dict[str, Any]:
         """What identifies it in the list of outcomes: ids, layout, paths."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, view: HostView) -> None:
         """Read its files. Raises StateError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def plan(self, view: HostView) -> Plan:
         """Compare what was read with what is wished. Changes nothing; refusals are the plan's problem."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lock_places(self) -> list[LockPlace]:
         """What must be held while the plan is applied, as the last reading says. May make directories."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
         """End the processes that the plan stops, and prove that they are gone. Raises StateError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def guarded(self, plan: Plan) -> set[Inode]:
         """What the plan removes and nobody else may have open (safety.md C3, D8); empty when it removes nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def apply(self, plan: Plan, durable: bool) -> None:
         """Make the changes. Raises StateError; `touched` and `acted` tell what was done before an error."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tidy(self) -> None:
         """Undo what only locking made, while the locks are still held."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self) -> None:
         """Undo what was made for nothing, when the whole task is done and all locks are free."""
-        raise NotImplementedError
 
 
 class Outcome(NamedTuple):

@@ -25,6 +25,11 @@ class Named(Item):
         self.label = f"Thing '{name}'"
         self.name = name
 
+    def _not_reached(self, *_arguments: Any) -> Any:
+        raise AssertionError("a report reads and changes nothing")
+
+    read = plan = lock_places = stop_owners = guarded = apply = tidy = finish = _not_reached
+
     def described(self) -> dict[str, Any]:
         return {"name": self.name}
 
