@@ -25,10 +25,17 @@ class Named(Item):
         self.label = f"Thing '{name}'"
         self.name = name
 
-    def _not_reached(self, *_arguments: Any) -> Any:
+    def _not_reached(self, *_arguments: Any, **_options: Any) -> Any:
         raise AssertionError("a report reads and changes nothing")
 
-    read = plan = lock_places = stop_owners = guarded = apply = tidy = finish = _not_reached
+    read: Any = _not_reached
+    plan: Any = _not_reached
+    lock_places: Any = _not_reached
+    stop_owners: Any = _not_reached
+    guarded: Any = _not_reached
+    apply: Any = _not_reached
+    tidy: Any = _not_reached
+    finish: Any = _not_reached
 
     def described(self) -> dict[str, Any]:
         return {"name": self.name}
