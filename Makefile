@@ -14,7 +14,7 @@ help: ## list the targets
 demo: setup ## watch the collection work on a real runsc (changes nothing outside this folder)
 	@$(IN_TREE) tests/demo/run
 
-test: setup packages ## all checks and the short tests, about two minutes (V=1 shows all output)
+test: setup packages ## all checks and the short tests, about seven minutes on two cores (V=1 shows all output)
 	@$(STEPS) test
 
 test-all: setup packages ## every test, the long ones too: all crash points, all races
