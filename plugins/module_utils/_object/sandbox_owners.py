@@ -52,8 +52,8 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView) ->
     owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
     for part in reading.parts:
         bound = view.sockets.bound(part.path) if part.role == "socket" else False
-        if bound:
-            owners.append(f"somebody listens on {part.path}")  # whoever that is: it is in use (safety.md B2)
+        if bound and not owners:  # a proved owner listens itself; whoever else does, it is in use (safety.md B2)
+            owners.append(f"somebody listens on {part.path}")
         elif bound is None:
             reasons = "; ".join(view.sockets.unreadable[:2]) or "the file cannot be looked at"
             unknown.append(f"it cannot be told whether somebody listens on {part.path}: {reasons}")
