@@ -223,27 +223,21 @@ sandboxes:
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import (
     STATE_OPTIONS,
-    wishes_of,
+    items_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import change_items, make_task
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 
 
 def main() -> None:
-    task = make_task(
-        STATE_OPTIONS,
-        mutually_exclusive=[("sandboxes", "sandbox_id"), ("sandboxes", "container_id"), ("sandboxes", "documents")],
-    )
-    layout = LAYOUTS[task.params["layout"]]
+    flat = ("sandbox_id", "container_id", "documents", "raw_items")
+    task = make_task(STATE_OPTIONS, mutually_exclusive=[("sandboxes", option) for option in flat])
     try:
-        wishes = wishes_of(task.params, layout)
-        tree = Tree(layout, task.params["host_root"], {"run_root": task.params["run_root"]})
+        items = items_of(task.params, LAYOUTS[task.params["layout"]])
     except StateError as error:
         task.fail_json(str(error))
-    change_items(task, "sandboxes", [SandboxState(wish, tree) for wish in wishes])
+    change_items(task, "sandboxes", items)
 
 
 if __name__ == "__main__":

@@ -144,6 +144,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import (
     INFO_OPTIONS,
+    roots_of,
     selection_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import in_words, report_all
@@ -156,7 +157,7 @@ def main() -> None:
     layout = LAYOUTS[task.params["layout"]]
     try:
         selection = selection_of(task.params, layout)
-        tree = Tree(layout, task.params["host_root"], {"run_root": task.params["run_root"]})
+        tree = Tree(layout, task.params["host_root"], roots_of(task.params, layout))
         entries = report_all(tree, selection, task.new_view(), budget_of(task), task.params["with_documents"])
     except StateError as error:
         task.fail_json(str(error))

@@ -33,14 +33,18 @@ _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class LockPlace(NamedTuple):
-    """A lock object: the entry `name` of an open directory, or the directory itself.
+    """A lock object: an entry of an open directory, or that directory itself.
 
-    name: file name, or "." for the directory. create_mode: mode of a lock file that may be made, None: never made.
+    name: file name, also one below (the caller knows that what is between is no link), or "." for the directory.
+    create_mode: mode of a lock file that may be made, None: never made. is_directory: the entry is one. is_common:
+    it is for many objects, which may share it inside one process.
     """
 
     directory: Directory
     name: str
     create_mode: int | None = None
+    is_directory: bool = False
+    is_common: bool = False
 
     @property
     def path(self) -> str:
@@ -78,6 +82,10 @@ class HeldLock:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+    def shared(self) -> HeldLock:
+        """The same lock for somebody else in this process: it is free when both have released it."""
+        return HeldLock(self.place, os.dup(self.fd), self.inode, made=False)
 
     def __enter__(self) -> HeldLock:
         return self
@@ -149,7 +157,7 @@ def _try(place: LockPlace, operation: int) -> HeldLock | _Missed | None:
 
 def _open(place: LockPlace) -> tuple[int, bool] | None:
     """A descriptor of the lock object and whether this call made it; None when there is, or just was, none."""
-    flags = _OPEN_FLAGS | (os.O_DIRECTORY if place.name == "." else 0)
+    flags = _OPEN_FLAGS | (os.O_DIRECTORY if place.name == "." or place.is_directory else 0)
     try:
         if place.create_mode is not None:
             new = _make(place, flags)
@@ -178,7 +186,7 @@ def _make(place: LockPlace, flags: int) -> int | None:
 
 def _checked(place: LockPlace, descriptor: int) -> int:
     mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode) or (place.name == "." and stat.S_ISDIR(mode)):
+    if stat.S_ISDIR(mode) if place.name == "." or place.is_directory else stat.S_ISREG(mode):
         return descriptor
     os.close(descriptor)
     raise Unreadable(place.path, "it should be a lock file and is none", "Remove what was put there in its place.")
@@ -208,6 +216,12 @@ def _timeout(place: LockPlace, inode: Inode, budget: LockBudget | None) -> LockT
     )
 
 
+def raise_if_held(place: LockPlace, inode: Inode) -> None:
+    """LockTimeout, with the holder, when another process holds the lock; nothing is tried (safety.md B3)."""
+    if lock_holders(inode):
+        raise _timeout(place, inode, None)
+
+
 def own_lock_place(root: str) -> LockPlace:
     """Our own lock for a tree whose format has none (safety.md C2). It orders our own runs only and is never unlinked.
 
@@ -231,4 +245,4 @@ def own_lock_place(root: str) -> LockPlace:
     if owner not in (0, os.geteuid()):
         directory.close()
         raise Unreadable(_OWN_LOCKS, f"it belongs to user {owner}", "Remove it: it must belong to root.")
-    return LockPlace(directory, f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:32]}.lock", 0o600)
+    return LockPlace(directory, f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:32]}.lock", 0o600, is_common=True)

@@ -28,13 +28,18 @@ class Directory:
     """An open directory and the path that names it. All work below it goes through its descriptor.
 
     A directory that does not exist, or was closed, has no descriptor (exists is False) and still its path.
-    made: the directories that were made to open it, the highest first.
+    made: the directories that were made to open it, the highest first. above: the directory that it was named in by
+    child(); it is then opened from there, and never through a link.
     """
 
-    def __init__(self, descriptor: int, path: str, made: tuple[str, ...] = ()) -> None:
+    __slots__ = ("_borrowed", "above", "fd", "made", "path")
+
+    def __init__(self, descriptor: int, path: str, made: tuple[str, ...] = (), above: Directory | None = None) -> None:
         self.fd = descriptor
         self.path = path
         self.made = made
+        self.above = above
+        self._borrowed = False
 
     @property
     def exists(self) -> bool:
@@ -48,7 +53,7 @@ class Directory:
         return hash(self.path)
 
     def close(self) -> None:
-        if self.fd >= 0:
+        if self.fd >= 0 and not self._borrowed:
             os.close(self.fd)
             self.fd = -1
 
@@ -60,25 +65,62 @@ class Directory:
     ) -> None:
         self.close()
 
+    def child(self, name: str) -> Directory:
+        """A directory in this one, not opened yet."""
+        return Directory(-1, self.join(name), above=self)
+
+    def above_it(self) -> Directory:
+        """The directory that this open one lies in. Raises Unreadable."""
+        path = os.path.dirname(self.path)
+        try:
+            return Directory(os.open("..", _DIRECTORY_FLAGS, dir_fd=self.fd), path)
+        except OSError as error:
+            raise Unreadable(path, os_reason(error)) from error
+
+    def opened(self) -> Directory:
+        """This directory for use in a with statement: as it is when it is open, else opened for as long as that lasts.
+
+        Raises FileNotFoundError, and Unreadable where it is a link or no directory.
+        """
+        if self.fd < 0:
+            return self.reopened()
+        borrowed = Directory(self.fd, self.path)
+        borrowed._borrowed = True
+        return borrowed
+
     def reopened(self) -> Directory:
-        """The same directory, open again; for one that was only looked at. Raises FileNotFoundError."""
+        """The same directory, open again; for one that was only looked at. Raises FileNotFoundError and Unreadable."""
+        if self.above is not None:
+            return self._opened_in(self.above)
         again = open_given(self.path)
         if not again.exists:
             raise FileNotFoundError(self.path)
         return again
+
+    def _opened_in(self, above: Directory) -> Directory:
+        name = self.path.rpartition("/")[2]
+        with above.opened() as directory:
+            try:
+                descriptor = os.open(name, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=directory.fd)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                why = "it is no directory" if error.errno in (errno.ENOTDIR, errno.ELOOP) else os_reason(error)
+                raise Unreadable(self.path, why, "Nothing was changed.") from error
+        return Directory(descriptor, self.path, above=above)
 
     def join(self, name: str) -> str:
         """The path of an entry, for messages and results."""
         return f"{self.path}/{name}" if self.path != "/" else f"/{name}"
 
 
-def open_given(path: str, create_mode: int | None = None) -> Directory:
+def open_given(path: str, create_mode: int | None = None, above_mode: int = 0o755) -> Directory:
     """Open a directory that the user named: taken as it is, links and all, by the kernel where it exists."""
     absolute = path if path.startswith("/") else os.path.join(os.getcwd(), path)
     try:
         descriptor = os.open(absolute, _DIRECTORY_FLAGS)
     except FileNotFoundError:
-        return open_below("/", absolute, create_mode)
+        return open_below("/", absolute, create_mode, above_mode)
     except OSError as error:
         raise Unreadable(path, os_reason(error), "Nothing was changed.") from error
     return Directory(descriptor, _plain_path(descriptor, absolute))
@@ -96,18 +138,19 @@ def _plain_path(descriptor: int, path: str) -> str:
     return plain if same else os.path.normpath(path)
 
 
-def open_below(root: str, path: str, create_mode: int | None = None) -> Directory:
+def open_below(root: str, path: str, create_mode: int | None = None, above_mode: int = 0o755) -> Directory:
     """Open the directory `path` as a process would that has `root` as its root directory.
 
     Links are followed inside `root`: an absolute one starts at `root` again. The path of the result has no links left.
     Where a component does not exist, the result does not exist either; with create_mode, missing components are made,
-    the last one with that mode, others 0755. Raises OutsideRoot for what climbs above `root`, Unreadable for what
-    cannot be opened or is no directory, WriteFailed for what cannot be made.
+    the last one with that mode, others with above_mode.
+    Raises OutsideRoot for what climbs above `root`, Unreadable for what cannot be opened or is no directory,
+    WriteFailed for what cannot be made.
     """
     walk = _Walk(root, path)
     try:
         while walk.pending:
-            if not walk.step(create_mode):
+            if not walk.step(create_mode, above_mode):
                 return Directory(-1, walk.shown_missing())
         return walk.finish()
     except OSError as error:
@@ -143,7 +186,7 @@ class _Walk:
         """The path that the walk would have ended at."""
         return os.path.normpath("/".join([self.shown(), *reversed(self.pending)]))
 
-    def step(self, create_mode: int | None) -> bool:
+    def step(self, create_mode: int | None, above_mode: int) -> bool:
         """Go one component further; False when it does not exist and is not to be made."""
         name = self.pending.pop()
         if name == "..":
@@ -155,7 +198,7 @@ class _Walk:
             if create_mode is None:
                 self.pending.append(name)
                 return False
-            self._make(name, create_mode)
+            self._make(name, above_mode if self.pending else create_mode)
             descriptor = os.open(name, _STEP_FLAGS, dir_fd=self.stack[-1])
         try:
             target = os.readlink("", dir_fd=descriptor)
@@ -190,8 +233,7 @@ class _Walk:
             while len(self.stack) > 1:
                 self._climb()
 
-    def _make(self, name: str, create_mode: int) -> None:
-        mode = create_mode if not self.pending else 0o755
+    def _make(self, name: str, mode: int) -> None:
         umask = os.umask(0)  # the contract's mode, whole and at once
         try:
             os.mkdir(name, mode, dir_fd=self.stack[-1])

@@ -10,38 +10,61 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import REMOTE
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
+    Directory,
+    open_below,
+    open_given,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
 
 
 class RootRule(NamedTuple):
-    """A directory that a layout keeps its objects in. option: its name in the modules; mode: of one that is made."""
+    """A directory that a layout keeps its objects in.
+
+    option: its name in the modules. mode: of one that is made; above_mode: of directories above it that are made with
+    it. inside: the directory below the option's one that has the objects, where that is another.
+    """
 
     option: str
     default: str
     mode: int
+    above_mode: int = 0o755
+    inside: str = ""
 
 
 class DocumentRule(NamedTuple):
-    """A document of a layout. newline: whether the runtime ends it with one."""
+    """A document of a layout. newline: whether the runtime ends it with one.
+
+    needed: whether something new must have it. sandbox, container: whether a sandbox, and a container inside one, can
+    have it. is_list: it is a list, else a mapping. tree: the role of the tree that it lies in, where there are several.
+    evidence: whether it says anything about owners.
+    """
 
     name: str
     mode: int
     newline: bool = False
+    needed: bool = True
+    sandbox: bool = True
+    container: bool = True
+    is_list: bool = False
+    tree: str = "state"
+    evidence: bool = True
 
 
 class Part(NamedTuple):
-    """An entry on disk that belongs to a sandbox. role: state, lock, temporary, socket, filestore.
+    """An entry on disk that belongs to a sandbox.
 
-    container_id: the container that it belongs to.
+    role: state, lock, temporary, socket, filestore where files lie side by side; config, state (trees), tombstone, and
+    for what belongs to it elsewhere vm, share, firecracker, initdata. container_id: the container that it belongs to.
     """
 
     role: str
@@ -57,7 +80,7 @@ class Part(NamedTuple):
 
 class Document(NamedTuple):
     """A document that was read. problem: why its content is not known, or empty. readable: False when reading failed,
-    which is worse than a content that is empty or cut: then nothing at all is known about it."""
+    which is worse than a content that is empty or cut: then nothing at all is known about it. facts: of its file."""
 
     name: str
     container_id: str
@@ -65,6 +88,7 @@ class Document(NamedTuple):
     content: Any
     problem: str = ""
     readable: bool = True
+    facts: FileFacts | None = None
 
 
 class RecordedProcess(NamedTuple):
@@ -75,10 +99,21 @@ class RecordedProcess(NamedTuple):
     container_id: str
 
 
+class Watched(NamedTuple):
+    """An entry below an open root, and what it was when it was read; facts None: it was not there."""
+
+    root: Directory
+    path: str
+    facts: FileFacts | None
+
+
 class Reading(NamedTuple):
     """All that one sandbox has on disk. missing: names of files that a whole one would have, for people.
 
-    problems: sentences about what could not be looked at and might belong to it.
+    problems: sentences about what could not be looked at and might belong to it. doubts: sentences about what on disk
+    may mean an owner. sockets: paths at which somebody may listen. containers: the names of those inside it. aliases:
+    other names that its processes carry. pids: processes that pid files name. watched: entries below a root, with
+    which all that was read of the trees stands or falls.
     """
 
     sandbox_id: str
@@ -86,6 +121,12 @@ class Reading(NamedTuple):
     documents: tuple[Document, ...] = ()
     missing: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    sockets: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()
+    aliases: frozenset[str] = frozenset()
+    pids: tuple[RecordedProcess, ...] = ()
+    watched: tuple[Watched, ...] = ()
 
     def document(self, name: str, container_id: str) -> Document | None:
         for document in self.documents:
@@ -110,15 +151,49 @@ class Claim(NamedTuple):
 
 
 class Roots:
-    """The open root directories of one layout, by the option that names them, and the host that they are of."""
+    """The open root directories of one layout, by the option that names them, and the host that they are of.
 
-    def __init__(self, host_root: str, directories: dict[str, Directory]) -> None:
+    paths: the path of each as the user or the layout's rule gave it; default: whether it is the rule's.
+    """
+
+    def __init__(
+        self,
+        host_root: str,
+        directories: dict[str, Directory],
+        paths: Mapping[str, str] = MappingProxyType({}),
+        given: Collection[str] = (),
+    ) -> None:
         self._host_root = host_root
         self._directories = directories
+        self._paths = paths
+        self._given = given
         self._mounts: MountTable | None = None
+        self._real_paths: dict[tuple[str, str], str] = {}
 
     def __getitem__(self, option: str) -> Directory:
         return self._directories[option]
+
+    def is_default(self, option: str) -> bool:
+        """Whether this is the very directory that the runtime uses on this host unless it is told another one."""
+        return self._host_root == "/" and option not in self._given
+
+    def beside(self, option: str, relative: str) -> Directory:
+        """A directory whose place is told from a root's: open, or one that does not exist. Raises Unreadable."""
+        path = os.path.normpath(os.path.join(self._paths[option], relative))
+        if option in self._given:
+            return open_given(path)
+        return open_below(self._host_root, path)
+
+    def path_beside(self, option: str, relative: str) -> str:
+        """The path without links of a directory whose place is told from a root's, whether it exists or not."""
+        key = (option, relative)
+        if key not in self._real_paths:
+            try:
+                with self.beside(option, relative) as directory:
+                    self._real_paths[key] = directory.path
+            except StateError:
+                self._real_paths[key] = os.path.normpath(os.path.join(self._paths[option], relative))
+        return self._real_paths[key]
 
     def open(self, path: str) -> Directory:
         """A directory that a document of this host names; it does not exist where there is none, or a file.
@@ -159,6 +234,15 @@ class Roots:
             return None
         return (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
 
+    def is_any(self, path: str, ours: Collection[str]) -> bool:
+        """Whether a path of this very host, from a process's arguments, is one of our directories by another name."""
+        if not path.isprintable() or self._may_hang(path, "/"):
+            return False
+        try:
+            return any(os.path.samefile(path, one) for one in ours if os.path.isdir(one))
+        except OSError:
+            return False
+
     def another_hosts(self) -> str:
         """Why this tree may be another host's, whose processes are not here (safety.md A2), or empty."""
         for directory in self._directories.values():
@@ -180,41 +264,31 @@ class Roots:
 
 
 class Layout(ABC):
-    """One runtime generation. Subclasses set the data and answer the look-ups; the object floor does the rest."""
+    """One runtime generation. Subclasses set the data and answer the look-ups; the object floor does the rest.
+
+    It is a FlatLayout (layout/flat.py) or a TreeLayout (layout/trees.py): files side by side, or directories.
+    """
 
     name: str
     root_rules: tuple[RootRule, ...]
     documents: tuple[DocumentRule, ...]
     names: NameRule
-    commit_role: str  # the role whose removal makes an object be gone (safety.md D1)
 
     @abstractmethod
     def sandboxes_of(self, roots: Roots) -> dict[str, list[str]]:
-        """One pass over the roots: sandbox id to the file names that belong to it."""
-
-    @abstractmethod
-    def read(self, roots: Roots, sandbox_id: str, names: list[str]) -> Reading:
-        """Read one sandbox from the file names that sandboxes_of found."""
-
-    @abstractmethod
-    def place(self, roots: Roots, document: str, sandbox_id: str, container_id: str) -> tuple[Directory, str]:
-        """Where a document is, or would be."""
+        """One pass over the roots: sandbox id to the names of entries that belong to it."""
 
     @abstractmethod
     def check_length(self, sandbox_id: str, container_id: str) -> None:
         """InvalidInput when no file system could hold the names of its files."""
 
     @abstractmethod
-    def lock_place(self, roots: Roots, sandbox_id: str, container_id: str, create: bool) -> LockPlace:
-        """The object that the runtime itself locks for a container (README.md R1)."""
-
-    @abstractmethod
     def check_document(self, name: str, content: Any, sandbox_id: str, container_id: str) -> None:
         """InvalidInput when a document to be written does not fit the object that it is for."""
 
     @abstractmethod
-    def check_place(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
-        """InvalidInput when the place of a container's document is taken by another sandbox's container."""
+    def encode(self, rule: DocumentRule, content: Any, container_id: str) -> bytes:
+        """A document as the runtime writes it. Raises InvalidInput for what it cannot hold."""
 
     @abstractmethod
     def recorded_processes(self, reading: Reading) -> list[RecordedProcess]:
@@ -232,20 +306,9 @@ class Layout(ABC):
         """
 
     @abstractmethod
-    def belongings(self, roots: Roots, claims: list[Claim], reading: Reading) -> list[Part]:
-        """Parts that only the arguments of living owners lead to, where no document names them."""
-
-    @abstractmethod
-    def before_commit(self, roots: Roots, sandbox_id: str, container_id: str) -> bool:
-        """Write down, under the lock, what a crash right after the commit would lose; whether there was anything.
-
-        Raises WriteFailed.
-        """
-
-    @abstractmethod
-    def hint(self, reading: Reading) -> str:
-        """What a user should know who removes this, or empty."""
-
-    @abstractmethod
     def referrers(self, reading: Reading) -> list[str]:
         """Paths whose existence means that an engine may still know the sandbox (safety.md A4, A5)."""
+
+    def rule_of(self, document: str) -> DocumentRule:
+        """The rule of one of its documents."""
+        return next(rule for rule in self.documents if rule.name == document)

@@ -31,13 +31,14 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     Claim,
     Document,
     DocumentRule,
-    Layout,
     Part,
     Reading,
     RecordedProcess,
     RootRule,
     Roots,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.documents import read_document
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.gvisor_belongings import (
     belongings,
     filestores_of_bundles,
@@ -52,7 +53,7 @@ _STATE, _LOCK = ".state", ".lock"
 _REMOVAL = ("filestore", "socket", "temporary", "state", "lock")
 
 
-class _Runsc(Layout):
+class _Runsc(FlatLayout):
     """What both generations share. They differ in the names of files alone."""
 
     root_rules = (RootRule("run_root", "/var/run/runsc", 0o711),)
@@ -102,7 +103,11 @@ class _Runsc(Layout):
         # The order of removal. The state alone says where filestores are, so they go before it, or a crash in between
         # would lose them; its unlink is the commit point; the lock, which is held, goes last (safety.md D1).
         parts.sort(key=lambda part: _REMOVAL.index(part.role))
-        return reading._replace(parts=tuple(parts), problems=tuple(outside.problems))
+        sockets = tuple(part.path for part in parts if part.role == "socket")
+        names_inside = tuple(sorted({part.container_id for part in parts}))
+        return reading._replace(
+            parts=tuple(parts), problems=tuple(outside.problems), sockets=sockets, containers=names_inside
+        )
 
     def _part(self, root: Directory, stem: str, role: str, container_id: str) -> Part | None:
         name = {"state": stem + _STATE, "lock": stem + _LOCK, "temporary": temporary_name(stem + _STATE)}[role]
@@ -119,6 +124,9 @@ class _Runsc(Layout):
         for key, value, wanted in (("id", content.get("id"), container_id), ("sandbox.id", named, sandbox_id)):
             if value is not None and value != wanted:
                 raise InvalidInput(where, f"its {key} is '{value}', and it is for '{wanted}'", "Make the two the same.")
+
+    def encode(self, rule: DocumentRule, content: Any, container_id: str) -> bytes:
+        return go_json.encode(content, f"documents.{rule.name}")
 
     def check_place(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
         """Nothing to check where the file name has both names."""
@@ -279,16 +287,5 @@ def _names_in(root: Directory) -> list[str]:
 
 
 def _read_state(part: Part) -> Document:
-    """Never fails: one unreadable state must not hide the others (gvisor#5052, field problem 31)."""
-    try:
-        data = read_file(part.directory, part.name)
-    except Unreadable as error:
-        return Document("state", part.container_id, part.path, None, error.why, readable=False)
-    if data is None:
-        return Document("state", part.container_id, part.path, None, "it went away while it was read", readable=False)
-    try:
-        content = go_json.decode(data, part.path)
-    except Unreadable as error:
-        return Document("state", part.container_id, part.path, None, error.why)
-    problem = "" if isinstance(content, dict) else "it is no JSON object"
-    return Document("state", part.container_id, part.path, content if not problem else None, problem)
+    document = read_document("state", part.directory, part.name, part.container_id)
+    return document._replace(facts=part.facts)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple, Protocol
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
     look,
@@ -62,10 +62,8 @@ class Remove(NamedTuple):
 
     def make(self) -> bool:
         """True when it was removed, False when it was already gone; ChangedMeanwhile when it is something else now."""
-        if self.directory.fd >= 0:
-            return self._unlink(self.directory)
         try:
-            with self.directory.reopened() as directory:
+            with self.directory.opened() as directory:
                 return self._unlink(directory)
         except FileNotFoundError:
             return False
@@ -98,7 +96,8 @@ class Write(NamedTuple):
         return self.directory.join(self.name)
 
     def make(self, durable: bool) -> None:
-        write_file(self.directory, self.name, self.data, self.mode, durable)
+        with self.directory.opened() as directory:
+            write_file(directory, self.name, self.data, self.mode, durable)
 
 
 class AddLock(NamedTuple):
@@ -114,7 +113,17 @@ class AddLock(NamedTuple):
         return self.directory.join(self.name)
 
 
-Change = Union[Stop, Unmount, Remove, Write, AddLock]
+class Change(Protocol):
+    """What every change says of itself. role: what it is, in one word. sign: "-", "+", or "~" for what is rewritten."""
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def sign(self) -> str: ...
 
 
 def diff_of(changes: tuple[Change, ...], label: str) -> list[dict[str, str]]:
@@ -125,8 +134,8 @@ def diff_of(changes: tuple[Change, ...], label: str) -> list[dict[str, str]]:
     if before != after:
         diffs.append(_listing(label, before, after))
     for change in changes:
-        if isinstance(change, Write):
-            diffs.append(_document(change))
+        documents = (change,) if isinstance(change, Write) else getattr(change, "documents", ())
+        diffs += [_document(document) for document in documents]
     return diffs
 
 

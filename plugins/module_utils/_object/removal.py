@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import (
     Descriptors,
     Inode,
     open_by_others,
+    users_below,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     InUse,
@@ -33,6 +35,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signal
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount
 
+_Used = TypeVar("_Used")
 _LOOKS, _BETWEEN_LOOKS = 6, 0.05  # our own waiters open a lock for microseconds; a runtime that waits stays
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
 
@@ -49,7 +52,9 @@ def mounts_in_the_way(parts: Collection[Part], survey: MountSurvey, unmount: boo
             "Run it there, or set sees_all_processes=true if this tree is not the host's. Nothing was changed.",
         )
     found = [(part, mount) for part in parts for mount in survey.in_the_way(part.path)]
-    elsewhere = [mount.text for _part, mount in found if mount.pid is not None]
+    # What we unmount goes in the namespaces that have a copy of it too, and is looked for again before the delete.
+    copies = {mount.path for _part, mount in found if mount.pid is None} if unmount else set()
+    elsewhere = [mount.text for _part, mount in found if mount.pid is not None and mount.path not in copies]
     if elsewhere:
         raise Mounted(
             "",
@@ -76,10 +81,10 @@ def _count(things: Collection[object], noun: str) -> str:
     return f"there is 1 {noun}" if len(things) == 1 else f"there are {len(things)} {noun}s"
 
 
-def stops_for(label: str, owners: Collection[Claim], parts: Collection[Part]) -> list[Stop]:
+def stops_for(label: str, owners: Collection[Claim], written_ns: Collection[int]) -> list[Stop]:
     """The owners to be ended, in order. Raises InUse for one that is not ours to end, NotProved for one that has
-    started after the record was written, which therefore is not the one that the record means (E1)."""
-    written = [part.facts.ctime_ns / 1e9 for part in parts if part.role == "state"]
+    started after the records were written, which therefore is not the one that they mean (E1)."""
+    written = [at / 1e9 for at in written_ns]
     for claim in owners:
         if claim.stop_order is None:
             raise InUse(f"{label} is in use", f"{describe(claim.process)} {claim.why}", claim.remedy)
@@ -105,21 +110,49 @@ def stop_all(stops: Collection[Stop], owners: Collection[Claim]) -> bool:
 
 def lasting_users(inodes: Collection[Inode]) -> dict[Inode, str]:
     """Who has one of these inodes open now and a moment later: a runtime that waits for a lock, or uses a file."""
-    before: set[tuple[Inode, int]] = set()
-    lasting: set[tuple[Inode, int]] = set()
-    for number in range(_LOOKS if inodes else 0):
+
+    def look() -> set[tuple[Inode, int]]:
+        found = _open_by_others(inodes)
+        return {(inode, holder.pid) for inode, holders in found.by_inode.items() for holder in holders}
+
+    return _lasting(look) if inodes else {}
+
+
+def lasting_users_below(paths: Collection[str]) -> dict[str, str]:
+    """Who stands in one of these trees, or has a file in it open, now and a moment later (safety.md D8)."""
+    tops = frozenset(paths)
+
+    def look() -> set[tuple[str, int]]:
+        try:
+            users = users_below(tops).users
+        except OSError as error:
+            raise Unreadable("/proc", f"processes cannot be looked at: {os_reason(error)}", "Run as root.") from error
+        return {(top, user.pid) for user in users for top in _tops_of(user.path, tops)}
+
+    return _lasting(look) if tops else {}
+
+
+def _tops_of(path: str, tops: frozenset[str]) -> list[str]:
+    parts = path.split("/")
+    return [top for at in range(2, len(parts) + 1) if (top := "/".join(parts[:at])) in tops]
+
+
+def _lasting(look: Callable[[], set[tuple[_Used, int]]]) -> dict[_Used, str]:
+    """What the same process uses in two looks that follow each other: who only passes by is gone in the second."""
+    before: set[tuple[_Used, int]] = set()
+    lasting: set[tuple[_Used, int]] = set()
+    for number in range(_LOOKS):
         if number:
             time.sleep(_BETWEEN_LOOKS)
-        found = _open_by_others(inodes)
-        now = {(inode, holder.pid) for inode, holders in found.by_inode.items() for holder in holders}
+        now = look()
         lasting = now & before
         if lasting or not now:
             break
         before = lasting = now
-    users = {}
-    for inode, pid in lasting:
+    users: dict[_Used, str] = {}
+    for used, pid in lasting:
         process = read(pid)
-        users[inode] = describe(process) if process is not None else f"pid {pid}"
+        users[used] = describe(process) if process is not None else f"pid {pid}"
     return users
 
 

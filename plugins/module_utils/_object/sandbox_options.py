@@ -5,30 +5,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import (
+    NameRule,
     as_name,
     as_names,
     check_known_name,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Layout
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState, Wish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_sandbox import TreeSandbox
 
-_DOCUMENTS = {"type": "dict", "options": {"state": {"type": "dict"}}}
+# The documents of all layouts; a test compares the two, since importing all layouts for it would cost every task.
+_MAPPINGS = ("config", "state", "network", "hypervisor", "agent", "process", "persist")
+_LISTS = ("mounts", "devices")
+_DOCUMENTS = {
+    "type": "dict",
+    "options": {
+        **{name: {"type": "dict"} for name in _MAPPINGS},
+        **{name: {"type": "list", "elements": "dict"} for name in _LISTS},
+    },
+}
 SELECTORS: dict[str, dict[str, Any]] = {
     "layout": {"type": "str", "required": True, "choices": list(LAYOUTS)},
     "sandbox_id": {"type": "raw"},
     "container_id": {"type": "raw"},
     "run_root": {"type": "path"},
+    "config_root": {"type": "path"},
 }
 INFO_OPTIONS: dict[str, dict[str, Any]] = {**SELECTORS, "with_documents": {"type": "bool", "default": False}}
 STATE_OPTIONS: dict[str, dict[str, Any]] = {
     **SELECTORS,
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "documents": _DOCUMENTS,
+    "raw_items": {"type": "dict"},
     "sandboxes": {
         "type": "list",
         "elements": "dict",
@@ -36,6 +54,7 @@ STATE_OPTIONS: dict[str, dict[str, Any]] = {
             "sandbox_id": {"type": "raw", "required": True},
             "container_id": {"type": "raw"},
             "documents": _DOCUMENTS,
+            "raw_items": {"type": "dict"},
         },
     },
     "fail_if_exists": {"type": "bool", "default": False},
@@ -85,11 +104,28 @@ def wishes_of(params: dict[str, Any], layout: Layout) -> list[Wish]:
         ]
     seen: set[tuple[str, str]] = set()
     for wish in wishes:
-        container_id = wish.container_id or (wish.sandbox_id if wish.present else "")
+        own_container = isinstance(layout, FlatLayout) and wish.present and not wish.container_id
+        container_id = wish.sandbox_id if own_container else wish.container_id
         if (wish.sandbox_id, container_id) in seen:
             raise InvalidInput("sandboxes", f"'{container_id or wish.sandbox_id}' is there twice", "Give it once.")
         seen.add((wish.sandbox_id, container_id))
-    return wishes
+    return [wish._replace(with_sandbox=(wish.sandbox_id, "") in seen) if wish.container_id else wish for wish in wishes]
+
+
+def roots_of(params: dict[str, Any], layout: Layout) -> dict[str, str | None]:
+    """The root directories that the user named, by option. Raises InvalidInput for one that the layout has not."""
+    options = [rule.option for rule in layout.root_rules]
+    if "config_root" not in options and params["config_root"] is not None:
+        raise InvalidInput("config_root", f"{layout.name} has no such directory", "Leave it out.")
+    return {option: params[option] for option in options}
+
+
+def items_of(params: dict[str, Any], layout: Layout) -> Sequence[SandboxState]:
+    """The items of a task. Raises StateError for what cannot be used."""
+    wishes = wishes_of(params, layout)
+    tree = Tree(layout, params["host_root"], roots_of(params, layout))
+    kind = FlatSandbox if isinstance(layout, FlatLayout) else TreeSandbox
+    return [kind(wish, tree) for wish in wishes]
 
 
 def _flat(params: dict[str, Any], common: Wish, layout: Layout) -> list[Wish]:
@@ -107,12 +143,34 @@ def _flat(params: dict[str, Any], common: Wish, layout: Layout) -> list[Wish]:
 def _entry(entry: dict[str, Any], where: str, common: Wish, layout: Layout) -> Wish:
     prefix = f"{where}." if where else ""
     documents = {name: content for name, content in (entry["documents"] or {}).items() if content is not None}
-    if documents and not common.present:
-        raise InvalidInput(f"{prefix}documents", "there is nothing to write with state=absent", "Leave it out.")
+    _check_documents(documents, f"{prefix}documents", layout)
+    raw_items = _raw_items(entry.get("raw_items") or {}, f"{prefix}raw_items", layout)
+    for option, given in (("documents", documents), ("raw_items", raw_items)):
+        if given and not common.present:
+            raise InvalidInput(f"{prefix}{option}", "there is nothing to write with state=absent", "Leave it out.")
     sandbox_id = name_of(entry, "sandbox_id", prefix, layout)
     container_id = name_of(entry, "container_id", prefix, layout)
     layout.check_length(sandbox_id, container_id or sandbox_id)
-    return common._replace(sandbox_id=sandbox_id, container_id=container_id, documents=documents)
+    return common._replace(sandbox_id=sandbox_id, container_id=container_id, documents=documents, raw_items=raw_items)
+
+
+def _check_documents(given: dict[str, Any], where: str, layout: Layout) -> None:
+    known = [rule.name for rule in layout.documents]
+    for name in given:
+        if name not in known:
+            raise InvalidInput(f"{where}.{name}", f"{layout.name} has no such document", f"It has {', '.join(known)}.")
+
+
+def _raw_items(given: dict[Any, Any], where: str, layout: Layout) -> dict[str, str]:
+    """Name to text. A name is a single path component (kata-store.md K7); an empty one asks for a random name."""
+    if given and not (isinstance(layout, TreeLayout) and layout.raw_directory):
+        raise InvalidInput(where, f"{layout.name} has no raw items, only kata_store has", "Leave it out.")
+    for name, text in given.items():
+        if name:
+            check_known_name(as_name(name, where), where, NameRule())
+        if not isinstance(text, str):
+            raise InvalidInput(f"{where}.{name}", f"it is a {type(text).__name__}, not a text", "Quote it.")
+    return given
 
 
 def name_of(entry: dict[str, Any], option: str, prefix: str, layout: Layout) -> str:

@@ -46,17 +46,18 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView) ->
     for path in layout.referrers(reading):
         if roots.may_exist(path):
             suspects.append(f"its engine may still know it: the bundle {path} exists")
+    suspects += reading.doubts
     others = tuple(suspects)
     unknown = list(reading.problems)
     unknown += [f"{one.path} cannot be read: {one.problem}" for one in reading.documents if not one.readable]
     owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
-    for part in reading.parts:
-        bound = view.sockets.bound(part.path) if part.role == "socket" else False
+    for path in reading.sockets:
+        bound = view.sockets.bound(path)
         if bound and not owners:  # a proved owner listens itself; whoever else does, it is in use (safety.md B2)
-            owners.append(f"somebody listens on {part.path}")
+            owners.append(f"somebody listens on {path}")
         elif bound is None:
             reasons = "; ".join(view.sockets.unreadable[:2]) or "the file cannot be looked at"
-            unknown.append(f"it cannot be told whether somebody listens on {part.path}: {reasons}")
+            unknown.append(f"it cannot be told whether somebody listens on {path}: {reasons}")
     evidence = Evidence(
         owners=tuple(owners),
         suspects=tuple(suspects),

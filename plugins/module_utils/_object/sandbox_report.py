@@ -5,13 +5,23 @@
 
 from __future__ import annotations
 
+import stat
 import time
 from typing import Any, NamedTuple
 
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import LockTimeout, StateError
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import HeldLock, LockBudget, acquire
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import (
+    HeldLock,
+    LockBudget,
+    LockPlace,
+    acquire,
+    raise_if_held,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import masked
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Document, Part, Reading
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TreeLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import Selection
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
@@ -54,7 +64,7 @@ def _unreadable(tree: Tree, name: str, error: StateError) -> dict[str, Any]:
 
 
 def look_at(tree: Tree, sandbox_id: str, view: HostView, budget: LockBudget) -> Look:
-    """Read one sandbox under a shared lock, since runsc writes its state in place (safety.md B3).
+    """Read one sandbox under a shared lock, since the runtimes write their documents in place (safety.md B3).
 
     A lock file is never made for it. Where the lock is held until the deadline, the documents are read all the same,
     and the holder is reported: it is at work on them.
@@ -63,13 +73,12 @@ def look_at(tree: Tree, sandbox_id: str, view: HostView, budget: LockBudget) -> 
     held: list[HeldLock] = []
     locked = ""
     try:
-        for container_id in dict.fromkeys(part.container_id for part in reading.parts if part.role == "lock"):
-            place = tree.layout.lock_place(tree.roots, sandbox_id, container_id, create=False)
+        for place in _locks_to_share(tree, reading, view):
             lock = acquire(place, budget if not held else None, exclusive=False)
             if lock is not None:
                 held.append(lock)
         if held:
-            reading = tree.read(view, sandbox_id)
+            reading = tree.read(view, sandbox_id, reading)
     except StateError as error:  # held by somebody, or no lock that could be taken: either way nothing is proved
         locked = error.why if isinstance(error, LockTimeout) else str(error)
     finally:
@@ -78,46 +87,88 @@ def look_at(tree: Tree, sandbox_id: str, view: HostView, budget: LockBudget) -> 
     return Look(reading, locked)
 
 
-def report(tree: Tree, look: Look, view: HostView, container_id: str, with_documents: bool) -> dict[str, Any]:
+def _locks_to_share(tree: Tree, reading: Reading, view: HostView) -> list[LockPlace]:
+    """The runtime's locks that a reader may take. One that the runtime does not wait for is looked at in /proc alone:
+    raises LockTimeout where somebody holds that."""
+    layout = tree.layout
+    if isinstance(layout, FlatLayout):
+        owners = dict.fromkeys(part.container_id for part in reading.parts if part.role == "lock")
+        return [layout.lock_place(tree.roots, reading.sandbox_id, name, create=False) for name in owners]
+    assert isinstance(layout, TreeLayout)
+    state = next((part for part in reading.parts if part.role == "state"), None)
+    place = layout.lock_place(tree.roots, reading.sandbox_id) if state is not None else None
+    if state is None or place is None:
+        return []
+    if layout.runtime_waits:
+        there = look(place.directory, place.name)
+        return [place] if there is not None and stat.S_ISREG(there.mode) else []
+    if state.facts.inode in view.locked:
+        raise_if_held(place, state.facts.identity)
+    return []
+
+
+def report(tree: Tree, found: Look, view: HostView, container_id: str, with_documents: bool) -> dict[str, Any]:
     """The entry of one sandbox in the result. container_id: only this container's parts, empty for all."""
-    reading = look.reading
-    parts = [part for part in reading.parts if not container_id or part.container_id == container_id]
+    reading = found.reading
+    parts = _parts(tree, reading, container_id)
     entry: dict[str, Any] = {"sandbox_id": reading.sandbox_id, "layout": tree.layout.name, "exists": bool(parts)}
     if container_id:
         entry["container_id"] = container_id
     if not parts:
         return entry
-    verdict = _verdict(tree, look, view)
+    verdict = _verdict(tree, found, view)
     documents = [one for one in reading.documents if not container_id or one.container_id == container_id]
-    stems = {part.name.rpartition(".")[0] for part in parts}
-    missing = [name for name in reading.missing if not container_id or name.rpartition(".")[0] in stems]
+    facts = [*(part.facts for part in parts), *(one.facts for one in documents if one.facts is not None)]
+    missing = _missing(reading, parts, container_id)
+    beside = [part for part in parts if part.role in BESIDE]
+    names = [container_id] if container_id else list(reading.containers)
+    own = [one for one in documents if not one.container_id and not one.problem]
     return {
         **entry,
         "verdict": verdict.kind,
         "evidence": [f"{one.path}: {one.problem}" for one in documents if one.problem] + list(verdict.reasons),
         "paths": [part.path for part in parts],
         **({"missing": missing} if missing else {}),
-        "age": _age(parts),
-        "size": sum(part.facts.size for part in parts),
-        "containers": [_container(name, documents, with_documents) for name in _containers(parts)],
+        **({"beside": [_beside(part, view) for part in beside]} if beside else {}),
+        "age": _age(facts),
+        "size": sum({one.identity: one.size for one in facts if stat.S_ISREG(one.mode)}.values()),
+        **({"documents": {one.name: masked(one.content) for one in own}} if with_documents and own else {}),
+        "containers": [_container(name, documents, with_documents) for name in names],
     }
 
 
-def _verdict(tree: Tree, look: Look, view: HostView) -> Verdict:
-    evidence = owners_of(tree.layout, tree.roots, look.reading, view).evidence
-    if look.locked:
-        evidence = evidence._replace(suspects=(look.locked, *evidence.suspects))
+def _parts(tree: Tree, reading: Reading, container_id: str) -> list[Part]:
+    if container_id and isinstance(tree.layout, TreeLayout):
+        return tree.layout.trees_of(reading, container_id)
+    return [part for part in reading.parts if not container_id or part.container_id == container_id]
+
+
+def _missing(reading: Reading, parts: list[Part], container_id: str) -> list[str]:
+    """Names where files lie side by side, and begin with the names of those that are there; else paths."""
+    if not container_id:
+        return list(reading.missing)
+    stems = {part.name.rpartition(".")[0] for part in parts}
+    folders = tuple(f"{part.path}/" for part in parts)
+    return [name for name in reading.missing if name.rpartition(".")[0] in stems or name.startswith(folders)]
+
+
+def _beside(part: Part, view: HostView) -> dict[str, Any]:
+    """Something that belongs to the sandbox beside its state, with what is mounted there."""
+    mounts = [mount.text for mount in view.mounts.in_the_way(part.path)]
+    return {"kind": part.role, "path": part.path, **({"mounts": mounts} if mounts else {})}
+
+
+def _verdict(tree: Tree, found: Look, view: HostView) -> Verdict:
+    evidence = owners_of(tree.layout, tree.roots, found.reading, view).evidence
+    if found.locked:
+        evidence = evidence._replace(suspects=(found.locked, *evidence.suspects))
     return judge(evidence)
 
 
-def _age(parts: list[Part]) -> int | None:
+def _age(facts: list[FileFacts]) -> int | None:
     """Seconds since the newest change in the object; None where the clock was stepped (safety.md F1)."""
-    age = time.time() - max(part.facts.ctime_ns for part in parts) / 1e9
+    age = time.time() - max(one.ctime_ns for one in facts) / 1e9
     return int(age) if age >= -1 else None
-
-
-def _containers(parts: list[Part]) -> list[str]:
-    return sorted({part.container_id for part in parts})
 
 
 def _container(name: str, documents: list[Document], with_documents: bool) -> dict[str, Any]:

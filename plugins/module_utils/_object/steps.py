@@ -30,7 +30,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lockin
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.removal import lasting_users
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.removal import (
+    lasting_users,
+    lasting_users_below,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _MOST_LOCKS = 256  # safety.md C1
@@ -100,6 +103,20 @@ class Item(ABC):
     @abstractmethod
     def guarded(self, plan: Plan) -> set[Inode]:
         """What the plan removes and nobody else may have open (safety.md C3, D8); empty when it removes nothing."""
+
+    def guarded_trees(self, plan: Plan) -> set[str]:
+        """Paths of directories that the plan removes, in which nobody may stand or have a file open (safety.md D8)."""
+        return set()
+
+    def begin(self, plan: Plan) -> bool:
+        """The first part of the changes, up to where it can be taken back; whether confirm() is to be asked.
+
+        Raises StateError.
+        """
+        return False
+
+    def confirm(self, view: HostView) -> None:  # noqa: B027  # most items have nothing to take back
+        """A last look, from a view that is newer than begin(). Takes that back, and raises, if an owner appeared."""
 
     @abstractmethod
     def apply(self, plan: Plan, durable: bool) -> None:
@@ -192,13 +209,14 @@ def _batch(waiting: list[tuple[Item, Plan]], how: Run) -> tuple[list[Outcome], l
     held: list[Held] = []
     put_off: list[tuple[Item, Plan]] = []
     rest: list[tuple[Item, Plan]] = []
+    locks = _BatchLocks()
     try:
         for position, (item, plan) in enumerate(waiting):
-            if sum(len(one.item.locks) for one in held) >= _MOST_LOCKS:
+            if max(locks.number, len(held)) >= _MOST_LOCKS:
                 rest = waiting[position:]
                 break
             try:
-                _lock_all(item, None if held else how.budget)
+                locks.take(item, None if held else how.budget)
                 held.append(Held(item, plan))
             except StateError as error:
                 if held and isinstance(error, LockTimeout):
@@ -209,19 +227,40 @@ def _batch(waiting: list[tuple[Item, Plan]], how: Run) -> tuple[list[Outcome], l
     finally:
         for one in held:
             one.item.release()
+        locks.release()
     return done, rest + put_off
 
 
-def _lock_all(item: Item, budget: LockBudget | None) -> None:
-    """Take the locks of one item: the first may wait, further ones do not (C1)."""
-    try:
-        for place in item.lock_places():
-            lock = acquire(place, budget if not item.locks else None)
-            if lock is not None:
-                item.locks.append(lock)
-    except StateError:
-        item.release()
-        raise
+class _BatchLocks:
+    """The locks of a batch. One that several items need, our own for a whole root, is taken once for all of them."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._common: dict[str, HeldLock] = {}
+
+    def take(self, item: Item, budget: LockBudget | None) -> None:
+        """Take the locks of one item: the first may wait, further ones do not (C1)."""
+        try:
+            for place in item.lock_places():
+                lock = self._take(place, budget if not item.locks else None)
+                if lock is not None:
+                    item.locks.append(lock)
+        except StateError:
+            item.release()
+            raise
+
+    def _take(self, place: LockPlace, budget: LockBudget | None) -> HeldLock | None:
+        if place.path in self._common:
+            return self._common[place.path].shared()
+        lock = acquire(place, budget)
+        self.number += lock is not None
+        if lock is not None and place.is_common:
+            self._common[place.path] = lock.shared()
+        return lock
+
+    def release(self) -> None:
+        for lock in self._common.values():
+            lock.release()
 
 
 def _work(held: list[Held], how: Run) -> list[Outcome]:
@@ -240,7 +279,7 @@ def _work(held: list[Held], how: Run) -> list[Outcome]:
                 done.append(Outcome(one.item, second, UNCHANGED))
         except StateError as error:
             done.append(Outcome(one.item, one.plan, FAILED, error))
-    done += _apply_all(ready, how.durable)
+    done += _apply_all(ready, how)
     return _synced(done) if how.durable else done
 
 
@@ -256,25 +295,63 @@ def _still_wanted(one: Held, second: Plan) -> bool:
     return bool(second.changes)
 
 
-def _apply_all(ready: list[Held], durable: bool) -> list[Outcome]:
-    """The last look before anything is removed, one pass over all descriptors of the host, and the changes."""
-    guarded = {id(one.item): one.item.guarded(one.plan) for one in ready}
+class _Attempts:
+    """Steps that are taken for several items. One that fails drops out, and the others go on."""
+
+    def __init__(self) -> None:
+        self.failed: list[Outcome] = []
+
+    def each(self, items: list[Held], step: Callable[[Held], object]) -> list[Held]:
+        """The items for which the step did not fail."""
+        kept = []
+        for one in items:
+            try:
+                step(one)
+            except StateError as error:
+                self.failed.append(Outcome(one.item, one.plan, FAILED, error))
+            else:
+                kept.append(one)
+        return kept
+
+
+def _apply_all(ready: list[Held], how: Run) -> list[Outcome]:
+    """The last looks, each one pass over the host for all items, and the changes."""
+    attempts = _Attempts()
+    begun: set[int] = set()
+
+    def begin(one: Held) -> None:
+        if one.item.begin(one.plan):
+            begun.add(id(one.item))
+
+    ready = attempts.each(ready, _refuse_used(ready))
+    ready = attempts.each(ready, begin)
+    if begun:
+        view = how.new_view()
+        ready = attempts.each(ready, lambda one: one.item.confirm(view) if id(one.item) in begun else None)
+    ready = attempts.each(ready, lambda one: one.item.apply(one.plan, how.durable))
+    return [*attempts.failed, *(Outcome(one.item, one.plan, one.plan.action) for one in ready)]
+
+
+def _refuse_used(ready: list[Held]) -> Callable[[Held], None]:
+    """A check that raises for an item of which somebody else has something open, by one look for all of them."""
+    inodes = {id(one.item): one.item.guarded(one.plan) for one in ready}
+    trees = {id(one.item): one.item.guarded_trees(one.plan) for one in ready}
+    problem: StateError | None = None
+    users: dict[Any, str] = {}
     try:
-        users = lasting_users(set().union(*guarded.values()))
+        users.update(lasting_users(set().union(*inodes.values())))
+        users.update(lasting_users_below(set().union(*trees.values())))
     except StateError as error:
-        return [Outcome(one.item, one.plan, FAILED, error) for one in ready]
-    done = []
-    for one in ready:
-        try:
-            for inode in guarded[id(one.item)] & users.keys():
-                raise InUse(
-                    "", f"{users[inode]} has a file of it open or waits for its lock", "Try again when it is done."
-                )
-            one.item.apply(one.plan, durable)
-            done.append(Outcome(one.item, one.plan, one.plan.action))
-        except StateError as error:
-            done.append(Outcome(one.item, one.plan, FAILED, error))
-    return done
+        problem = error
+
+    def check(one: Held) -> None:
+        if problem is not None:
+            raise problem
+        for used in (*(inodes[id(one.item)] & users.keys()), *sorted(trees[id(one.item)] & users.keys())):
+            what = f"uses {used}" if isinstance(used, str) else "has a file of it open or waits for its lock"
+            raise InUse("", f"{users[used]} {what}", "Try again when it is done.")
+
+    return check
 
 
 def _synced(done: list[Outcome]) -> list[Outcome]:

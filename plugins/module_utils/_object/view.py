@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from typing import Any, Callable, TypeVar
 
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import locked_inodes
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import sight
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import (
+    MountSurvey,
+    in_initial_mount_namespace,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
     ProcessTable,
     describe,
@@ -56,6 +60,16 @@ class HostView:
         return self.once("mounts", MountSurvey.read)
 
     @property
+    def in_initial_mount_namespace(self) -> bool:
+        """Whether this task runs in pid 1's mount namespace, as far as that can be told (safety.md D3)."""
+        return self.once("mount namespace", in_initial_mount_namespace) is True
+
+    @property
+    def locked(self) -> frozenset[int]:
+        """Inode numbers on which somebody holds a lock, for a closer look."""
+        return self.once("locked", locked_inodes)
+
+    @property
     def sockets(self) -> Listeners:
         return self.once("sockets", listeners)
 
@@ -71,7 +85,10 @@ class HostView:
             return "" if self._asserted else "sees_all_processes=false says that some processes are not visible here"
         if self._host_root != "/":
             return f"host_root {self._host_root} may be another host's tree (sees_all_processes=true asserts otherwise)"
-        seen = self.once("sight", sight)
+        return self.once("blind", self._hidden_processes)
+
+    def _hidden_processes(self) -> str:
+        seen = sight()
         if not seen.all:
             return f"not all processes are visible here: {seen.why_not}"
         # init owns no sandbox, and a security module or a capability of its own may guard it even from root

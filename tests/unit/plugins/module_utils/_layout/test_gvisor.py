@@ -16,10 +16,11 @@ import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import check_known_name
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_given
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Layout, Reading, Roots
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Reading, Roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.gvisor import Gvisor, GvisorLegacy
 
-GVISOR, LEGACY = LAYOUTS["gvisor"], LAYOUTS["gvisor_legacy"]
+GVISOR, LEGACY = Gvisor(), GvisorLegacy()
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
@@ -35,7 +36,7 @@ def roots(root: Path) -> Iterator[Roots]:
         yield Roots("/", {"run_root": opened})
 
 
-def read(layout: Layout, roots: Roots, sandbox_id: str) -> Reading:
+def read(layout: FlatLayout, roots: Roots, sandbox_id: str) -> Reading:
     return layout.read(roots, sandbox_id, layout.sandboxes_of(roots).get(sandbox_id, []))
 
 
@@ -48,7 +49,7 @@ def state_of(bundle: Path, sandbox_id: str = "c1", **more: Any) -> dict[str, Any
     return {"id": "c1", "spec": spec, "bundleDir": str(bundle), "sandbox": {"id": sandbox_id}, **more}
 
 
-def listed(layout: Layout, roots: Roots) -> dict[str, list[str]]:
+def listed(layout: FlatLayout, roots: Roots) -> dict[str, list[str]]:
     return {name: sorted(names) for name, names in layout.sandboxes_of(roots).items()}
 
 
@@ -109,7 +110,7 @@ def test_legacy_names_of_files(root: Path, roots: Roots, name: str, sandbox_id: 
 
 
 @pytest.mark.parametrize("layout", [GVISOR, LEGACY], ids=["gvisor", "legacy"])
-def test_G7_G8_a_prefix_is_not_the_name(root: Path, roots: Roots, layout: Layout) -> None:
+def test_G7_G8_a_prefix_is_not_the_name(root: Path, roots: Roots, layout: FlatLayout) -> None:
     ending = {"gvisor": "_sandbox:{}.state", "gvisor_legacy": ".state"}[layout.name]
     for name in ("foo", "foobar", "xfoo", "foo.bar"):
         put(root / (name + ending.format(name)), {"id": name})
@@ -155,7 +156,7 @@ def test_a_pod_has_its_own_container_last(root: Path, roots: Roots) -> None:
 )
 @pytest.mark.parametrize("layout", [GVISOR, LEGACY], ids=["gvisor", "legacy"])
 def test_R9_damaged_states_are_listed_with_what_is_wrong(
-    root: Path, roots: Roots, layout: Layout, content: bytes, problem: str
+    root: Path, roots: Roots, layout: FlatLayout, content: bytes, problem: str
 ) -> None:
     name = "c1_sandbox:c1.state" if layout is GVISOR else "c1.state"
     (root / name).write_bytes(content)
@@ -183,7 +184,7 @@ def closed(path: Path) -> None:
 )
 @pytest.mark.parametrize("layout", [GVISOR, LEGACY], ids=["gvisor", "legacy"])
 def test_promise_7_a_state_that_cannot_be_read_is_there_and_not_readable(
-    root: Path, roots: Roots, layout: Layout, make: Any
+    root: Path, roots: Roots, layout: FlatLayout, make: Any
 ) -> None:
     make(root / ("c1_sandbox:c1.state" if layout is GVISOR else "c1.state"))
     reading = read(layout, roots, "c1")
@@ -392,7 +393,7 @@ def test_promise_5_recorded_paths_are_those_of_the_examined_host(tmp_path: Path)
         ({"id": 7, "sandbox": {"id": "pod"}}, "its id is '7', and it is for 'ctr'"),
     ],
 )
-def test_a_document_that_is_not_for_this_object_is_refused(layout: Layout, document: Any, why: str) -> None:
+def test_a_document_that_is_not_for_this_object_is_refused(layout: FlatLayout, document: Any, why: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         layout.check_document("state", document, "pod", "ctr")
     assert caught.value.where == "documents.state" and why in caught.value.why
@@ -402,7 +403,7 @@ def test_a_document_that_is_not_for_this_object_is_refused(layout: Layout, docum
     "document", [{}, {"id": "c1"}, {"sandbox": None}, {"id": "c1", "sandbox": {"id": "c1"}}], ids=repr
 )
 @pytest.mark.parametrize("layout", [GVISOR, LEGACY], ids=["gvisor", "legacy"])
-def test_a_document_that_fits_is_accepted(layout: Layout, document: Any) -> None:
+def test_a_document_that_fits_is_accepted(layout: FlatLayout, document: Any) -> None:
     assert layout.check_document("state", document, "c1", "c1") is None
 
 
@@ -463,7 +464,7 @@ def test_without_a_state_the_hint_names_the_filestore(root: Path, roots: Roots) 
     [(GVISOR, "ctr_sandbox:pod.state", "ctr_sandbox:pod.lock"), (LEGACY, "ctr.state", "ctr.lock")],
     ids=["gvisor", "legacy"],
 )
-def test_R1_places_of_documents_and_locks(root: Path, roots: Roots, layout: Layout, state: str, lock: str) -> None:
+def test_R1_places_of_documents_and_locks(root: Path, roots: Roots, layout: FlatLayout, state: str, lock: str) -> None:
     directory, name = layout.place(roots, "state", "pod", "ctr")
     assert directory.join(name) == f"{root}/{state}"
     kept, made = (layout.lock_place(roots, "pod", "ctr", create) for create in (False, True))

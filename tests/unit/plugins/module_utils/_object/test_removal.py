@@ -93,9 +93,11 @@ def test_E1_what_started_after_the_record_was_written_is_not_stopped(tmp_path: P
     earlier = part._replace(facts=part.facts._replace(ctime_ns=part.facts.ctime_ns - 60 * 10**9))
     with running() as child:
         with pytest.raises(NotProved, match=f"pid {child.pid}.*not proved to be older than its state.*by hand"):
-            stops_for("label", [claim_of(child.pid)], [earlier])
+            stops_for("label", [claim_of(child.pid)], [earlier.facts.ctime_ns])
         state.chmod(0o600)
-        assert [stop.pid for stop in stops_for("label", [claim_of(child.pid)], [part_of(state)])] == [child.pid]
+        assert [stop.pid for stop in stops_for("label", [claim_of(child.pid)], [part_of(state).facts.ctime_ns])] == [
+            child.pid
+        ]
 
 
 def test_A6_what_serves_a_pod_is_left_to_its_engine() -> None:

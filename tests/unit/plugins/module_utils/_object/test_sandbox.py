@@ -24,7 +24,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState, Wish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Outcome, Run, run
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
@@ -62,7 +63,7 @@ def make(root: Path, name: str = NAME, **more: Any) -> None:
 
 def take(root: Path, check_mode: bool = False, asserted: bool = True, seconds: float = 0.2, **wish: Any) -> Outcome:
     tree = Tree(LAYOUTS["gvisor"], "/", {"run_root": str(root)})
-    item = SandboxState(Wish(NAME, **wish), tree)
+    item = FlatSandbox(Wish(NAME, **wish), tree)
     (outcome,) = run([item], Run(lambda: HostView("/", asserted), LockBudget(seconds), check_mode, durable=False))
     return outcome
 
@@ -203,7 +204,7 @@ def test_G3_a_lock_that_was_made_for_nothing_is_taken_away_again(root: Path) -> 
     """The plan of a creation fails under the lock, since somebody else's state has come: here, an owner."""
     tree = Tree(LAYOUTS["gvisor"], "/", {"run_root": str(root)})
 
-    class Overtaken(SandboxState):
+    class Overtaken(FlatSandbox):
         def lock_places(self) -> Any:
             places = super().lock_places()
             self.wish = self.wish._replace(documents={})
@@ -271,4 +272,4 @@ def test_promise_4_creators_of_the_same_all_succeed(root: Path) -> None:
 )
 def test_the_label_names_what_it_is(root: Path, container_id: str, label: str) -> None:
     tree = Tree(LAYOUTS["gvisor"], "/", {"run_root": str(root)})
-    assert SandboxState(Wish(NAME, container_id=container_id), tree).label == label.format(NAME)
+    assert FlatSandbox(Wish(NAME, container_id=container_id), tree).label == label.format(NAME)

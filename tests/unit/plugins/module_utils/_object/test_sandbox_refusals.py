@@ -22,7 +22,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lockin
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState, Wish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Outcome, Run, run
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
@@ -44,7 +45,7 @@ def root(tmp_path: Path) -> Path:
 
 def absent(root: Path, layout: str = "gvisor", sandbox_id: str = NAME, container_id: str = "") -> Outcome:
     tree = Tree(LAYOUTS[layout], "/", {"run_root": str(root)})
-    item = SandboxState(Wish(sandbox_id, container_id, present=False), tree)
+    item = FlatSandbox(Wish(sandbox_id, container_id, present=False), tree)
     (outcome,) = run([item], Run(lambda: HostView("/", True), LockBudget(0.2), False, durable=False))
     return outcome
 
@@ -129,7 +130,7 @@ def test_G2_a_lock_that_is_not_held_is_never_unlinked(root: Path) -> None:
     lock = root / f"{NAME}_sandbox:{NAME}.lock"
     lock.touch()
     tree = Tree(LAYOUTS["gvisor"], "/", {"run_root": str(root)})
-    item = SandboxState(Wish(NAME, present=False), tree)
+    item = FlatSandbox(Wish(NAME, present=False), tree)
     view = HostView("/", True)
     item.read(view)
     plan = item.plan(view)

@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kata Containers: the store of 1.x, persist.json of the Go runtime, state.json of the Rust one (kata-*.md).
+
+The three differ in their trees, documents and locks. What surrounds a sandbox, and which processes serve it, is much
+the same for all.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json, kata_processes
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
+    Claim,
+    DocumentRule,
+    Reading,
+    RecordedProcess,
+    Roots,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import PlaceRule
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
+
+# A sandbox's own VM directory; "template" is the factory's (safety.md D5).
+VM = PlaceRule("vm", "run_root", "vm", inside=".", reserved=frozenset({"template"}))
+FIRECRACKER = PlaceRule("firecracker", "run_root", "firecracker", length=32, inside="root")
+SHARE = PlaceRule("share", "run_root", "../kata-containers/shared/sandboxes")
+INITDATA = PlaceRule("initdata", "run_root", "../kata-containers/shared/initdata")
+BUNDLE_PATH = ("io.katacontainers.pkg.oci.bundle_path", "com.github.containers.virtcontainers.pkg.oci.bundle_path")
+_ENGINES = ("/io.containerd.runtime.", "/overlay-containers/")  # bundles of containerd and Docker; of CRI-O and Podman
+# Hypervisors without a process of their own on this host: a dead shim proves nothing about them (safety.md A7).
+_ELSEWHERE = {"remote": "whose machine runs elsewhere", "dragonball": "which runs inside the shim"}
+
+
+class Kata(TreeLayout):
+    """What the three generations share."""
+
+    names = NameRule("", "any character but '/'")
+    runtime_waits = True
+
+    def claim(self, process: Process, pids: tuple[int, ...] | None, roots: Roots, reading: Reading) -> Claim | None:
+        return kata_processes.claim(process, pids, roots, reading, self._places_of(roots))
+
+    def _places_of(self, roots: Roots) -> kata_processes.OwnPlaces:
+        """The directories in which a path component that is the sandbox's name means this sandbox."""
+        listed = [roots[tree.option].path for tree in self.trees]
+        return kata_processes.OwnPlaces(
+            frozenset(listed) | {roots.path_beside(place.option, place.relative) for place in self.places},
+            all(roots.is_default(tree.option) for tree in self.trees),
+        )
+
+    def tokens(self, roots: Roots, reading: Reading) -> set[str]:
+        return {reading.sandbox_id, *reading.containers, *reading.aliases}
+
+    def recorded_processes(self, reading: Reading) -> list[RecordedProcess]:
+        recorded: dict[int, RecordedProcess] = {}
+        for found in (*self.pids_in(reading), *reading.pids):
+            recorded.setdefault(found.pid, found)
+        return list(recorded.values())
+
+    @abstractmethod
+    def pids_in(self, reading: Reading) -> list[RecordedProcess]:
+        """The processes that the documents record."""
+
+    @abstractmethod
+    def hypervisor_of(self, reading: Reading) -> str:
+        """The kind of hypervisor that the documents name, or empty."""
+
+    @abstractmethod
+    def bundles_of(self, reading: Reading) -> list[Any]:
+        """The bundle directories that the documents name; each may be anything that JSON can hold."""
+
+    def doubts(self, reading: Reading) -> list[str]:
+        kind = self.hypervisor_of(reading)
+        return [f"its hypervisor is {kind}, {_ELSEWHERE[kind]}"] if kind in _ELSEWHERE else []
+
+    def referrers(self, reading: Reading) -> list[str]:
+        paths = {path for path in self.bundles_of(reading) if isinstance(path, str)}
+        return [path for path in sorted(paths) if path.startswith("/") and any(sign in path for sign in _ENGINES)]
+
+    def encode(self, rule: DocumentRule, content: Any, container_id: str) -> bytes:
+        return go_json.encode(content, f"documents.{rule.name}") + (b"\n" if rule.newline else b"")
+
+    def check_document(self, name: str, content: Any, sandbox_id: str, container_id: str) -> None:
+        """The document must be of the level that it is for, and name the object that it is for, if it names any."""
+        where, rule = f"documents.{name}", self.rule_of(name)
+        if not (rule.container if container_id else rule.sandbox):
+            level, other = ("container", "sandbox") if container_id else ("sandbox", "container")
+            raise InvalidInput(where, f"a {level} has no such document, only a {other} has", "Leave it out.")
+        self.check_content(where, content, sandbox_id, container_id)
+
+    def check_content(self, where: str, content: Any, sandbox_id: str, container_id: str) -> None:
+        """InvalidInput where the content is another object's."""
+
+
+def must_be(where: str, key: str, value: Any, wanted: str) -> None:
+    """InvalidInput when a document's own name for its object is another one."""
+    if value is not None and value != wanted:
+        raise InvalidInput(where, f"its {key} is '{value}', and it is for '{wanted}'", "Make the two the same.")
+
+
+def inside(content: Any, *keys: str) -> Any:
+    """The value at a path of keys, None where there is none: a foreign document may hold anything."""
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content
+
+
+def list_of(value: Any) -> list[Any]:
+    """A list as it is; empty for anything else that a foreign document may hold."""
+    return value if isinstance(value, list) else []
+
+
+def recorded(*found: tuple[str, Any, str]) -> list[RecordedProcess]:
+    """The processes among (role, pid, container): a foreign document may hold anything, and 0 is no process."""
+    return [
+        RecordedProcess(role, pid, container_id)
+        for role, pid, container_id in found
+        if isinstance(pid, int) and not isinstance(pid, bool) and pid > 0
+    ]

@@ -1,0 +1,31 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""JSON as Rust's serde_json writes it for people: what the Rust runtime's state looks like (kata-runtime-rs.md)."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
+
+# Python writes 1e-07 and 1e+21 where Rust writes 1e-7 and 1e21. Texts are left alone: they come with their quotes.
+_TEXT_OR_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|(?<=[0-9])e([+-])0*([0-9]+)')
+
+
+def encode(document: Any, where: str) -> bytes:
+    """JSON with two blanks a level, in the order of the given mapping, without a final newline.
+
+    where: the option that holds the document. Raises InvalidInput for what JSON cannot hold.
+    """
+    go_json.encode(document, where)  # refuses what no JSON document can hold, and names the place
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return _TEXT_OR_EXPONENT.sub(_as_rust, text).encode("utf-8")
+
+
+def _as_rust(found: re.Match[str]) -> str:
+    if found[2] is None:
+        return found[0]
+    return f"e{'-' if found[1] == '-' else ''}{found[2]}"

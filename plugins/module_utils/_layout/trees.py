@@ -1,0 +1,350 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Layouts that keep each sandbox as a directory, in one or two trees, with a directory for each container inside it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    InvalidInput,
+    StateError,
+    Unreadable,
+    os_reason,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import FILE_NAME_BYTES
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import parse_tombstone, tombstone_name
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
+    Document,
+    DocumentRule,
+    Layout,
+    Part,
+    Reading,
+    RecordedProcess,
+    Roots,
+    Watched,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.documents import read_document
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import (
+    SOCKETS,
+    PlaceRule,
+    Surroundings,
+    find_surroundings,
+    signs_in,
+)
+
+# Tombstones of a container carry both names; the runtimes' ids have no such character (kata-persist.md, IDs).
+_BETWEEN = "@"
+TREES = ("config", "state")
+BESIDE = ("share", "initdata", "vm", "firecracker")  # in the order of removal
+_TOMBSTONE_BYTES = len(tombstone_name(""))
+
+
+class TreeRule(NamedTuple):
+    """One of the trees of a layout. role: config or state. option: that names its root. mode: of its directories.
+
+    directories and files: what each directory of it has beside its documents, with modes.
+    """
+
+    role: str
+    option: str
+    mode: int
+    directories: tuple[tuple[str, int], ...] = ()
+    files: tuple[tuple[str, int], ...] = ()
+
+
+class Index(NamedTuple):
+    """What must be known of a host before single sandboxes can be read. tombstones: by the object's name."""
+
+    tombstones: dict[str, list[Part]]
+    surroundings: Surroundings
+
+
+class TreeLayout(Layout):
+    """trees: in the order of removal (safety.md D1); something new is made in the opposite order, so that it is whole
+    when it is listed. lock_file: the lock inside the state tree, "." for that directory itself, empty where the
+    runtime has none. runtime_waits: whether the runtime waits for it, so that a reader may take it for a moment (B3).
+    not_containers: directories inside a sandbox that are none. inherits_owner: new directories get the owner of the
+    one above. raw_directory: in the state tree, for texts that the runtime does not understand; empty for none.
+    """
+
+    trees: tuple[TreeRule, ...]
+    lock_file: str
+    runtime_waits: bool
+    not_containers: frozenset[str]
+    places: tuple[PlaceRule, ...]
+    inherits_owner = False
+    raw_directory = ""
+
+    @property
+    def state_tree(self) -> TreeRule:
+        """The tree that the lock is in, and whose removal makes a sandbox be gone."""
+        return self.trees[-1]
+
+    # names
+
+    def sandboxes_of(self, roots: Roots) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {name: [] for rule in self.trees for name in _names_in(roots[rule.option])}
+        for name in self.tombstones(roots):
+            found.setdefault(name.partition(_BETWEEN)[0], [])
+        return found
+
+    def check_length(self, sandbox_id: str, container_id: str) -> None:
+        inside = f"{_BETWEEN}{container_id}" if container_id != sandbox_id else ""
+        size = len((sandbox_id + inside).encode("utf-8")) + _TOMBSTONE_BYTES
+        if size > FILE_NAME_BYTES:
+            why = f"while it is removed its name would have {size} bytes"
+            raise InvalidInput("sandbox_id", why, f"A file name has at most {FILE_NAME_BYTES}.")
+
+    @staticmethod
+    def tombstone_of(sandbox_id: str, container_id: str) -> str:
+        """The object's name inside the hidden name that it gets while it is removed."""
+        return f"{sandbox_id}{_BETWEEN}{container_id}" if container_id else sandbox_id
+
+    # reading
+
+    def tombstones(self, roots: Roots) -> dict[str, list[Part]]:
+        """What killed runs of ours left of objects that they removed or made, by the object's name (safety.md D2)."""
+        found: dict[str, list[Part]] = {}
+        for rule in self.trees:
+            root = roots[rule.option]
+            if not root.exists:
+                continue
+            with root.above_it() as above:
+                for name in _names_in(above):
+                    subject = parse_tombstone(name)
+                    facts = look(above, name) if subject is not None else None
+                    if subject is not None and facts is not None:
+                        part = Part("tombstone", "", Directory(-1, above.path), name, facts)
+                        found.setdefault(subject, []).append(part)
+        return found
+
+    def index(self, roots: Roots) -> Index:
+        return Index(self.tombstones(roots), find_surroundings(self.places, roots))
+
+    def read(
+        self, roots: Roots, sandbox_id: str, index: Index, known: Reading | None = None, whole: bool = True
+    ) -> Reading:
+        """One sandbox. known: an earlier reading, whose documents still hold where nothing of it has changed since.
+
+        whole: all documents, and not only those that say something about owners.
+        """
+        if known is not None and known.watched and all(_holds(one) for one in known.watched):
+            reading = known
+        else:
+            reading = _TreeReader(self, roots, sandbox_id, whole).read()
+        trees = [part for part in reading.parts if part.role in TREES]
+        beside = index.surroundings.of(sandbox_id, reading.aliases)
+        tombstones = [
+            part
+            for subject, parts in index.tombstones.items()
+            if subject.partition(_BETWEEN)[0] == sandbox_id
+            for part in parts
+        ]
+        return reading._replace(
+            parts=(*tombstones, *beside.parts, *trees),
+            problems=(*reading.problems, *beside.problems) if reading is not known else reading.problems,
+            doubts=(*self.doubts(reading), *beside.doubts),
+            sockets=(*(path for path in reading.sockets if path not in beside.sockets), *beside.sockets),
+            aliases=reading.aliases | beside.aliases,
+            pids=(*(one for one in reading.pids if one not in beside.pids), *beside.pids),
+        )
+
+    @abstractmethod
+    def doubts(self, reading: Reading) -> list[str]:
+        """What the documents say that leaves the owner unknown (safety.md A7)."""
+
+    @abstractmethod
+    def aliases(self, documents: list[Document]) -> frozenset[str]:
+        """Other names under which the documents say that processes run."""
+
+    def more_places(self, name: str) -> tuple[str, ...]:
+        """Other places of a document in its directory, for one that is not where it should be."""
+        return ()
+
+    # changes
+
+    def lock_place(self, roots: Roots, sandbox_id: str) -> LockPlace | None:
+        """The object that the runtime itself locks (README.md R1); None where it has none."""
+        root = roots[self.state_tree.option]
+        if not self.lock_file:
+            return None
+        if self.lock_file == ".":
+            return LockPlace(root, sandbox_id, is_directory=True)
+        return LockPlace(root, f"{sandbox_id}/{self.lock_file}")
+
+    def trees_of(self, reading: Reading, container_id: str) -> list[Part]:
+        """The directories of a sandbox, or of a container in it, in the order of removal."""
+        trees = [part for part in reading.parts if part.role in TREES]
+        if not container_id:
+            return trees
+        path = f"{reading.sandbox_id}/{container_id}"
+        facts = {one.root: one.facts for one in reading.watched if one.path == path and one.facts is not None}
+        return [
+            Part(tree.role, container_id, tree.directory.child(tree.name), container_id, found)
+            for tree in trees
+            if (found := facts.get(tree.directory)) is not None
+        ]
+
+    def referrers(self, reading: Reading) -> list[str]:
+        """The bundles that the documents name; those of its name are found with its surroundings."""
+        return []
+
+
+def _holds(one: Watched) -> bool:
+    return look(one.root, one.path) == one.facts
+
+
+def _names_in(directory: Directory) -> list[str]:
+    if not directory.exists:
+        return []
+    try:
+        return os.listdir(directory.fd)
+    except OSError as error:
+        raise Unreadable(
+            directory.path, f"it cannot be listed: {os_reason(error)}", "Run as root (become: true)."
+        ) from error
+
+
+def _entries_in(directory: Directory) -> dict[str, bool]:
+    """Each name, and whether it is a directory; a link to one is none."""
+    try:
+        with os.scandir(directory.fd) as entries:
+            return {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+    except OSError as error:
+        raise Unreadable(directory.path, f"it cannot be listed: {os_reason(error)}") from error
+
+
+class _TreeReader:
+    """One reading of one sandbox's directories. What cannot be read is a problem of this sandbox, never an error."""
+
+    def __init__(self, layout: TreeLayout, roots: Roots, sandbox_id: str, whole: bool) -> None:
+        self.layout = layout
+        self.roots = roots
+        self.sandbox_id = sandbox_id
+        self.whole = whole
+        self.parts: list[Part] = []
+        self.documents: list[Document] = []
+        self.missing: list[str] = []
+        self.problems: list[str] = []
+        self.sockets: list[str] = []
+        self.pids: list[RecordedProcess] = []
+        self.containers: set[str] = set()
+        self.watched: list[Watched] = []
+
+    def read(self) -> Reading:
+        for tree in self.layout.trees:
+            self._read_tree(tree)
+        if not self.parts:
+            return Reading(self.sandbox_id)
+        self._note_missing_trees()
+        return Reading(
+            self.sandbox_id,
+            tuple(self.parts),
+            tuple(self.documents),
+            tuple(self.missing),
+            tuple(self.problems),
+            sockets=tuple(self.sockets),
+            containers=tuple(sorted(self.containers)),
+            aliases=self.layout.aliases(self.documents),
+            pids=tuple(self.pids),
+            watched=tuple(self.watched),
+        )
+
+    def _read_tree(self, tree: TreeRule) -> None:
+        root = self.roots[tree.option]
+        facts = look(root, self.sandbox_id) if root.exists else None
+        if root.exists:
+            self.watched.append(Watched(root, self.sandbox_id, facts))
+        if facts is None:
+            return
+        self.parts.append(Part(tree.role, "", root, self.sandbox_id, facts))
+        if not stat.S_ISDIR(facts.mode):
+            self.problems.append(f"{root.join(self.sandbox_id)} is no directory")
+            return
+        top = root.child(self.sandbox_id)
+        for container_id in self._read_directory(tree, top, ""):
+            self.containers.add(container_id)
+            facts = self._watch(root, f"{self.sandbox_id}/{container_id}")
+            if facts is not None:
+                self._read_directory(tree, top.child(container_id), container_id)
+
+    def _watch(self, root: Directory, path: str) -> Any:
+        facts = look(root, path)
+        self.watched.append(Watched(root, path, facts))
+        return facts
+
+    def _read_directory(self, tree: TreeRule, directory: Directory, container_id: str) -> list[str]:
+        """The documents of a sandbox, or of a container in it; returns the names of the containers inside."""
+        try:
+            with directory.opened() as opened:
+                entries = _entries_in(opened)
+                self.sockets += [opened.join(name) for name in entries if name.endswith(SOCKETS)]
+                self._read_documents(tree, opened, entries, container_id)
+                if container_id:
+                    return []
+                self._read_inside(opened, entries)
+                return sorted(name for name, is_directory in entries.items() if self._is_container(name, is_directory))
+        except FileNotFoundError:
+            return []
+        except StateError as error:
+            self.problems.append(f"{error.where} cannot be read: {error.why}")
+            return []
+
+    def _is_container(self, name: str, is_directory: bool) -> bool:
+        return is_directory and name not in self.layout.not_containers
+
+    def _read_inside(self, directory: Directory, entries: dict[str, bool]) -> None:
+        """Sockets and pid files that a hypervisor keeps inside the sandbox's directory."""
+        for name in self.layout.not_containers & entries.keys():
+            if entries[name]:
+                found = signs_in(directory.child(name))
+                self.sockets += found.sockets
+                self.pids += found.pids
+
+    def _read_documents(self, tree: TreeRule, directory: Directory, names: dict[str, bool], container_id: str) -> None:
+        for rule in self.layout.documents:
+            if rule.tree != tree.role or not (rule.container if container_id else rule.sandbox):
+                continue
+            name = f"{rule.name}.json"
+            places = [place for place in (name, *self.layout.more_places(name)) if place.partition("/")[0] in names]
+            if not places or (len(places) == 1 and places[0] not in names and look(directory, places[0]) is None):
+                if rule.needed:
+                    self.missing.append(directory.join(name))
+            elif self.whole or rule.evidence:
+                self._read_document(
+                    tree, rule, directory, places[0] if places[0] in names else places[-1], container_id
+                )
+        for name, _mode in (*tree.directories, *tree.files):
+            if name not in names:
+                self.missing.append(directory.join(name))
+
+    def _read_document(
+        self, tree: TreeRule, rule: DocumentRule, directory: Directory, name: str, container_id: str
+    ) -> None:
+        inside = f"{self.sandbox_id}/{container_id}" if container_id else self.sandbox_id
+        facts = self._watch(self.roots[tree.option], f"{inside}/{name}")
+        self.documents.append(
+            read_document(rule.name, directory, name, container_id, rule.is_list)._replace(facts=facts)
+        )
+
+    def _note_missing_trees(self) -> None:
+        present = {part.role for part in self.parts}
+        for tree in self.layout.trees:
+            if tree.role not in present:
+                self.missing.append(self.roots[tree.option].join(self.sandbox_id))
+
+
+def pairs_of(documents: tuple[Document, ...] | list[Document], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Container and content of the readable documents of that name."""
+    for document in documents:
+        if document.name == name and isinstance(document.content, dict):
+            yield document.container_id, document.content

@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The changes to whole directories: made in one step, and removed by way of a hidden name (safety.md D1)."""
+
+from __future__ import annotations
+
+import errno
+from typing import NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    AlreadyExists,
+    ChangedMeanwhile,
+    InUse,
+    WriteFailed,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import (
+    NewTree,
+    make_entry,
+    make_tree,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import (
+    hide,
+    remove_tree,
+    tombstone_name,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Write
+
+
+class MakeTree(NamedTuple):
+    """Make a directory with all that belongs into it. documents: those among its files, for the diff."""
+
+    role: str
+    directory: Directory
+    name: str
+    tree: NewTree
+    documents: tuple[Write, ...]
+    sign: str = "+"
+
+    @property
+    def path(self) -> str:
+        return self.directory.join(self.name)
+
+    def make(self, hidden: Directory, subject: str, durable: bool) -> None:
+        """hidden: the open directory for the hidden name. subject: the object's name in it."""
+        with self.directory.opened() as place:
+            make_tree(self.tree, place, self.name, hidden, tombstone_name(subject), durable)
+
+
+class MakeEntry(NamedTuple):
+    """Make an empty file or directory that a whole object has."""
+
+    role: str
+    directory: Directory
+    name: str
+    mode: int
+    is_directory: bool
+    sign: str = "+"
+
+    @property
+    def path(self) -> str:
+        return self.directory.join(self.name)
+
+    def make(self) -> bool:
+        with self.directory.opened() as directory:
+            return make_entry(directory, self.name, self.mode, self.is_directory)
+
+
+class RemoveTree(NamedTuple):
+    """Remove a directory with all that is in it, or what is in its place, if it still is what was planned."""
+
+    role: str
+    directory: Directory
+    name: str
+    identity: tuple[int, int]
+    sign: str = "-"
+
+    @property
+    def path(self) -> str:
+        return self.directory.join(self.name)
+
+    def remove(self) -> bool:
+        """Where it is, entry by entry: for what no runtime lists. False: it was gone."""
+        try:
+            with self.directory.opened() as directory:
+                facts = look(directory, self.name)
+                if facts is not None and facts.identity != self.identity:
+                    raise ChangedMeanwhile(self.path, "it was replaced since it was looked at", "Run again.")
+                return remove_tree(directory.fd, self.name, directory.path)
+        except FileNotFoundError:
+            return False
+
+    def hide(self, hidden: Directory, subject: str) -> Hidden | None:
+        """Rename it to a tombstone in the open directory `hidden`; None when it was gone."""
+        tombstone = tombstone_name(subject)
+        with self.directory.opened() as directory:
+            try:
+                if not hide(directory.fd, self.name, tombstone, directory.path, hidden.fd):
+                    return None
+            except WriteFailed as error:
+                cause = error.__cause__
+                if isinstance(cause, OSError) and cause.errno == errno.EXDEV:
+                    why = f"{directory.path} is a file system of its own, so it cannot be renamed to {hidden.path}"
+                    raise WriteFailed(self.path, why, "Mount the directory above it instead.") from error
+                raise
+        done = Hidden(self, hidden, tombstone)
+        facts = look(hidden, tombstone)
+        if facts is not None and facts.identity != self.identity:
+            done.bring_back()
+            raise ChangedMeanwhile(self.path, "it was replaced since it was looked at", "Run again.")
+        return done
+
+
+class Hidden(NamedTuple):
+    """A tree that has its hidden name. directory: the open one that the tombstone is in."""
+
+    change: RemoveTree
+    directory: Directory
+    tombstone: str
+
+    def bring_back(self) -> None:
+        """Give it its name again, because an owner appeared (safety.md C2). One that is there by now is the owner's."""
+        with self.change.directory.opened() as place:
+            try:
+                hide(self.directory.fd, self.tombstone, self.change.name, self.directory.path, place.fd)
+            except AlreadyExists as error:
+                raise InUse(self.change.path, "it was made again while it was removed", "Nothing else was.") from error
+
+    def remove(self) -> None:
+        """Remove all that is in it. Raises StateError; the next run goes on then."""
+        remove_tree(self.directory.fd, self.tombstone, self.directory.path)

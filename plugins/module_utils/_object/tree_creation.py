@@ -1,0 +1,127 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What state=present has to make or mend where a sandbox is a directory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    AlreadyExists,
+    InvalidInput,
+    Mounted,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import NewFile, NewTree
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import DocumentRule, Part
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout, TreeRule
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change, Write
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.raw_items import RawItems
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState, Wish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import MakeEntry, MakeTree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+
+class TreeCreation(SandboxState):
+    """The half of TreeSandbox that makes something: a directory for the sandbox, and one in it for each container."""
+
+    def __init__(self, wish: Wish, tree: Tree) -> None:
+        super().__init__(wish, tree)
+        assert isinstance(tree.layout, TreeLayout)
+        self.layout: TreeLayout = tree.layout
+        self.raw_items = RawItems(wish.raw_items, f"{wish.sandbox_id}/{wish.container_id}")
+
+    def own_trees(self) -> list[Part]:
+        """The directories of the sandbox, or of the container in it, that the layout is about."""
+        return self.layout.trees_of(self.reading, self.wish.container_id)
+
+    def own_directory(self, role: str) -> Directory:
+        """Where the object is in one of the trees, or would be."""
+        directory = self.tree.root_of(role).child(self.wish.sandbox_id)
+        return directory.child(self.wish.container_id) if self.wish.container_id else directory
+
+    def usual_paths(self) -> list[str]:
+        return [self.own_directory(tree.role).path for tree in self.layout.trees]
+
+    def described(self) -> dict[str, Any]:
+        if not self.wish.raw_items:
+            return super().described()
+        directory = self.own_directory(self.layout.state_tree.role).child(self.layout.raw_directory)
+        return {**super().described(), "raw_items": self.raw_items.urls(directory)}
+
+    def plan_present(self, view: HostView) -> Plan:
+        exists = bool(self.own_trees())
+        if exists and self.wish.fail_if_exists:
+            raise AlreadyExists("", "it exists already", "Nothing was changed. Remove it, or leave fail_if_exists out.")
+        if not exists:
+            self.check_creation()
+            self._check_sandbox()
+        changes: list[Change] = []
+        # In the opposite order of removal: a runtime lists the first tree, and then all of it is there.
+        for tree in reversed(self.layout.trees):
+            changes += self._plan_tree(tree)
+        if not changes:
+            return Plan(note=self._note())
+        if any(isinstance(change, (Write, MakeTree)) for change in changes):
+            self.refuse_unless_dead(view, creating=not exists)
+            self._refuse_mounts(view)
+        return Plan("updated" if exists else "created", tuple(changes))
+
+    def _check_sandbox(self) -> None:
+        """A container lies inside its sandbox, so that must be there, or be made by the same task."""
+        if not self.wish.container_id or self.wish.with_sandbox:
+            return
+        if not any(part.role == "state" for part in self.reading.parts):
+            why = f"sandbox '{self.wish.sandbox_id}' does not exist"
+            raise InvalidInput("", why, "Make it first; one task with sandboxes can do both.")
+
+    def _note(self) -> str:
+        """What is wrong and was left as it is, since nothing was given for it."""
+        missing = [f"{path} is missing." for path in self.reading.missing if path.endswith(".json")]
+        return " ".join(filter(None, [self.damage(self.wish.container_id), *missing]))
+
+    def _refuse_mounts(self, view: HostView) -> None:
+        """What is mounted there is not the sandbox's, and would be written to."""
+        table = view.mounts.own
+        mounts = [mount for part in self.own_trees() for mount in table.at_or_below(part.path)]
+        if mounts:
+            shown = "; ".join(table.describe(mount) for mount in mounts[:3])
+            raise Mounted("", f"something is mounted in it ({shown})", "Unmount it first. Nothing was changed.")
+
+    def _plan_tree(self, tree: TreeRule) -> list[Change]:
+        directory = self.own_directory(tree.role)
+        writes = [
+            write
+            for rule in self.layout.documents
+            if rule.name in self.wish.documents and rule.tree == tree.role
+            if (write := self._write(rule, directory)) is not None
+        ]
+        if tree is self.layout.state_tree and self.layout.raw_directory:
+            writes += self.raw_items.writes(directory.child(self.layout.raw_directory))
+        if any(part.role == tree.role for part in self.own_trees()):
+            return [*self._missing_entries(tree, directory), *writes]
+        files = [NewFile(name, b"", mode) for name, mode in tree.files]
+        files += [NewFile(write.path[len(directory.path) + 1 :], write.data, write.mode) for write in writes]
+        made = NewTree(tree.mode, tuple(files), tree.directories, self.layout.inherits_owner)
+        place = directory.above or directory
+        name = self.wish.container_id or self.wish.sandbox_id
+        return [MakeTree(tree.role, place, name, made, tuple(writes))]
+
+    def _missing_entries(self, tree: TreeRule, directory: Directory) -> list[Change]:
+        missing = set(self.reading.missing)
+        return [
+            MakeEntry(entry, directory, entry, mode, is_directory)
+            for entries, is_directory in ((tree.directories, True), (tree.files, False))
+            for entry, mode in entries
+            if directory.join(entry) in missing
+        ]
+
+    def _write(self, rule: DocumentRule, directory: Directory) -> Write | None:
+        old = self.reading.document(rule.name, self.wish.container_id)
+        name = f"{rule.name}.json"
+        if old is not None and old.path != directory.join(name):
+            old = None  # it was found in another place, and is to be where it belongs (RS5)
+        return self.write_of(rule, old, directory, name, self.wish.container_id)

@@ -1,0 +1,226 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state of a sandbox that is a directory, in one or two trees: Kata's (safety.md D1)."""
+
+from __future__ import annotations
+
+import stat
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    ChangedMeanwhile,
+    InUse,
+    Mounted,
+    NotProved,
+    StateError,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TREES
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Unmount, Write
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import owners_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import (
+    Hidden,
+    MakeEntry,
+    MakeTree,
+    RemoveTree,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_creation import TreeCreation
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+# Mounts and what a machine leaves first; the trees that tell of them last (kata-store.md K12).
+_REMOVAL = ("tombstone", *BESIDE, *TREES)
+
+
+class TreeSandbox(TreeCreation):
+    """A directory for the sandbox, and one in it for each container; with what else belongs to them on the host."""
+
+    def __init__(self, wish: Wish, tree: Tree) -> None:
+        super().__init__(wish, tree)
+        self._hidden: list[Hidden] = []
+        self._needed = ""  # the lock without which nothing may be done
+
+    def read(self, view: HostView) -> None:
+        known = self.reading if self.reading.watched else None
+        self.reading = self.tree.read(view, self.wish.sandbox_id, known, whole=self.wish.present)
+
+    @property
+    def parts(self) -> list[Part]:
+        """All of a sandbox; of a container its directories alone, since it shares the rest with the others."""
+        if not self.wish.container_id:
+            return list(self.reading.parts)
+        subject = self.layout.tombstone_of(self.wish.sandbox_id, self.wish.container_id)
+        left = [part for part in self.reading.parts if part.role == "tombstone" and f".{subject}." in part.name]
+        return left + self.own_trees()
+
+    # absent
+
+    def plan_absent(self, view: HostView) -> Plan:
+        parts = sorted(self.parts, key=lambda part: _REMOVAL.index(part.role))
+        if not parts:
+            return Plan()
+        stops = []
+        if any(part.role != "tombstone" for part in parts):  # a tombstone has no owner (safety.md D2)
+            stops = self.refuse_unless_dead(view, creating=False)
+            self._refuse_unproved_belongings(parts, stopped=bool(stops))
+        parts = [part for part in parts if part.role != "firecracker" or not self._is_shared(part)]
+        mounts: list[Unmount] = []
+        if self._may_be_mounted(parts, view):
+            mounts = removal.mounts_in_the_way(parts, view.mounts, self.wish.unmount, view.asserted)
+        removes = [RemoveTree(part.role, part.directory, part.name, part.facts.identity) for part in parts]
+        return Plan("deleted", (*stops, *mounts, *removes))
+
+    def _refuse_unproved_belongings(self, parts: list[Part], stopped: bool) -> None:
+        """What is shared with a machine goes only after a proved death: here even force is not enough."""
+        beside = [part for part in parts if part.role in BESIDE]
+        if not beside or stopped or self.owners is None:
+            return
+        verdict = judge(self.owners.evidence)
+        if verdict.kind != LEFTOVER:
+            raise NotProved(
+                "",
+                f"{beside[0].path} belongs to it, and it is not proved that nobody uses that: "
+                f"{'; '.join(verdict.reasons)}",
+                "force does not override this. Nothing was removed.",
+            )
+
+    def _is_shared(self, part: Part) -> bool:
+        """Firecracker's directory has the first 32 characters of a name, which another sandbox may have too (A8)."""
+        others = self.layout.sandboxes_of(self.tree.roots).keys() - {self.wish.sandbox_id}
+        return any(name[:32] == part.name for name in others)
+
+    def _may_be_mounted(self, parts: list[Part], view: HostView) -> bool:
+        """False when nothing is mounted anywhere in the directories of the parts, which is told once for all items."""
+        survey = view.mounts
+        if survey.unreadable or not view.in_initial_mount_namespace:
+            return True
+
+        def quiet(path: str) -> bool:
+            return view.once(("quiet", path), lambda: not survey.in_the_way(path))
+
+        return not all(quiet(path) for path in {part.directory.path for part in parts})
+
+    # locks
+
+    def lock_places(self) -> list[LockPlace]:
+        """The runtime's own lock where it is there, ours where not; and each tombstone, which its maker may hold."""
+        if self.wish.present:
+            self.tree.create()
+        state = next((part for part in self.reading.parts if part.role == "state"), None)
+        place = self.layout.lock_place(self.tree.roots, self.wish.sandbox_id) if state is not None else None
+        if place is not None and self._is_lock(place):
+            places = [place]
+        elif self.wish.present or any(part.role != "tombstone" for part in self.parts):
+            places = [self.tree.own_lock()]
+        else:
+            places = []
+        self._needed = places[0].path if places else ""
+        if self.wish.present:
+            return places
+        tombstones = [part for part in self.parts if part.role == "tombstone" and stat.S_ISDIR(part.facts.mode)]
+        return places + [
+            LockPlace(self.tree.above_at(part.directory), part.name, is_directory=True) for part in tombstones
+        ]
+
+    def _is_lock(self, place: LockPlace) -> bool:
+        """A lock is never made by probing (R1), and what is something else in its place is none."""
+        facts = look(place.directory, place.name)
+        return facts is not None and (stat.S_ISDIR if place.is_directory else stat.S_ISREG)(facts.mode)
+
+    def guarded(self, plan: Plan) -> set[Inode]:
+        own = self.tree.own_lock_path
+        return set() if self.wish.present else {lock.inode for lock in self.locks if lock.place.path != own}
+
+    def guarded_trees(self, plan: Plan) -> set[str]:
+        return {change.path for change in plan.changes if isinstance(change, RemoveTree)}
+
+    # changes
+
+    def begin(self, plan: Plan) -> bool:
+        """Unmount and remove what lies around the trees, then hide these; whether owners are to be looked for again."""
+        self._refuse_unlocked(plan)
+        for change in plan.changes:
+            if isinstance(change, Unmount):
+                self.acted = bool(unmount_all(change.path)) or self.acted
+                self._refuse_mounted_elsewhere(change.path)
+        for change in plan.changes:
+            if isinstance(change, RemoveTree) and change.role not in TREES and change.remove():
+                self.did(change.directory)
+        try:
+            for change in plan.changes:
+                if isinstance(change, RemoveTree) and change.role in TREES:
+                    self._hide(change)
+        except StateError:
+            self._bring_back()
+            raise
+        for one in self._hidden:
+            self.did(one.change.directory)
+            self.did(one.directory)
+        return bool(self._hidden)
+
+    def _refuse_unlocked(self, plan: Plan) -> None:
+        """A lock that went away while this run came for it: then what is left is somebody else's to finish."""
+        if self._needed and self._needed not in {lock.place.path for lock in self.locks}:
+            raise ChangedMeanwhile("", "its lock went away while this task came for it", "Nothing was done; run again.")
+
+    def _refuse_mounted_elsewhere(self, path: str) -> None:
+        """An unmount spreads to peers; where a copy has stayed, a delete would detach it there (safety.md D3)."""
+        left = MountSurvey.read().in_the_way(path)
+        if left:
+            raise Mounted(
+                path,
+                f"still mounted: {'; '.join(mount.text for mount in left[:3])}",
+                "End what keeps it, and run again.",
+            )
+
+    def _hide(self, change: RemoveTree) -> None:
+        subject = self.layout.tombstone_of(self.wish.sandbox_id, self.wish.container_id)
+        above = self.tree.above(self.tree.root_of(change.role))
+        done = change.hide(above, subject)
+        if done is not None:
+            self._hidden.append(done)
+
+    def _bring_back(self) -> None:
+        hidden, self._hidden = self._hidden, []
+        for one in reversed(hidden):
+            one.bring_back()
+
+    def confirm(self, view: HostView) -> None:
+        """The runtime may have come between the last look and the rename, since few of its steps take the lock (C2)."""
+        verdict = judge(owners_of(self.layout, self.tree.roots, self.reading, view).evidence)
+        if verdict.kind == LEFTOVER or (verdict.kind != LIVE and self.wish.force):
+            return
+        self._bring_back()
+        raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), "It was put back.")
+
+    def apply(self, plan: Plan, durable: bool) -> None:
+        for one in self._hidden:
+            one.remove()
+        subject = self.layout.tombstone_of(self.wish.sandbox_id, self.wish.container_id)
+        for change in plan.changes:
+            if isinstance(change, MakeTree):
+                above = self.tree.above(self.tree.root_of(change.role))
+                change.make(above, subject, durable)
+                self.did(change.directory)
+                self.did(above)
+            elif isinstance(change, MakeEntry) and change.make():
+                self.did(change.directory)
+            elif isinstance(change, Write):
+                change.make(durable)
+                self.did(change.directory)
+
+    def tidy(self) -> None:
+        """Nothing is made by locking: the runtime's locks are never made, and ours stays (safety.md C2)."""
+
+    def finish(self) -> None:
+        if not self.acted:
+            self.tree.remove_empty_roots()
