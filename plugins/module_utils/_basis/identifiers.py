@@ -25,12 +25,14 @@ class NameRule(NamedTuple):
     """Which names a layout can have on disk.
 
     characters: a regular expression for the whole name, or empty for any single path component.
-    described: the same in words. extra_bytes: what file names of the layout add to it at least.
+    described: the same in words. extra_bytes: what file names of the layout add to it at least. reserved: names that
+    are not an object's.
     """
 
     characters: str = ""
     described: str = ""
     extra_bytes: int = 0
+    reserved: frozenset[str] = frozenset()
 
 
 def as_name(value: Any, option: str) -> str:
@@ -68,6 +70,8 @@ def check_known_name(name: str, option: str, rule: NameRule) -> str:
     """Accept a name that may be on disk, for inspection and deletion; InvalidInput with the rule otherwise."""
     if name in ("", ".", "..") or "/" in name:
         raise InvalidInput(option, f"'{name}' is not a name", "A name is not empty, '.' or '..', and has no '/'.")
+    if name in rule.reserved:
+        raise InvalidInput(option, f"'{name}' is the runtime's own directory, and no sandbox", "Give a sandbox's name.")
     if _CONTROL.search(name):
         raise InvalidInput(option, f"{name!r} has a control character or is not valid Unicode", "Give the exact name.")
     if rule.characters and not re.fullmatch(rule.characters, name):

@@ -29,6 +29,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees
 # A sandbox's own VM directory; "template" is the factory's (safety.md D5).
 VM = PlaceRule("vm", "run_root", "vm", inside=".", reserved=frozenset({"template"}))
 FIRECRACKER = PlaceRule("firecracker", "run_root", "firecracker", length=32, inside="root")
+JAIL = PlaceRule("jail", "run_root", "firecracker", inside="root")  # the Rust runtime's, which does not cut names
 SHARE = PlaceRule("share", "run_root", "../kata-containers/shared/sandboxes")
 INITDATA = PlaceRule("initdata", "run_root", "../kata-containers/shared/initdata")
 BUNDLE_PATH = ("io.katacontainers.pkg.oci.bundle_path", "com.github.containers.virtcontainers.pkg.oci.bundle_path")

@@ -27,6 +27,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 
 _SHIM = "containerd-shim-kata-v2"
 _ASK_ENGINE = "Remove the container with its engine (ctr, crictl), whose shim still serves it."
+_COMMAND = "kata-runtime"
+_BUILDING = {"create", "run", "start", "restore"}  # their last argument is the container
+_WAIT = "Wait until that is done."
 _BY_HAND = "Find out what it is, and stop it by hand."
 
 
@@ -72,6 +75,10 @@ def claim(
     mention = _mention(process, reading)
     if not mention:
         return None
+    if program.startswith(_COMMAND):
+        building = bool(_BUILDING & set(process.argv)) and process.argv[-1] in {reading.sandbox_id, *reading.containers}
+        proved = building and places.default and not _is_nested(pids)
+        return Claim(process, proved, "is at work on it" if proved else mention, 0, remedy=_WAIT)
     kind = next((kind for kind in _KINDS if kind.program.fullmatch(program)), None)
     if kind is None:
         return Claim(process, False, mention, _OTHERS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import rust_json
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
     Document,
@@ -16,6 +17,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     RootRule,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.kata import (
+    JAIL,
     SHARE,
     Kata,
     inside,
@@ -33,11 +35,12 @@ class KataRs(Kata):
     trees = (TreeRule("state", "run_root", 0o750),)
     lock_file = ""
     not_containers = frozenset({"root"})
-    places = (SHARE,)
+    names = NameRule("", "any character but '/'", reserved=frozenset({"firecracker"}))
+    places = (SHARE, JAIL)
     documents = (DocumentRule("state", 0o644, container=False),)
 
-    def more_places(self, name: str) -> tuple[str, ...]:
-        return (f"root/{name}",)  # where a jailed machine's state is written, and never read (RS5)
+    # Where a jailed machine's state is written, and never read (RS5)
+    other_places = (("{}", "root"), ("firecracker", "{}", "root"))
 
     def pids_in(self, reading: Reading) -> list[RecordedProcess]:
         machines = [one.get("hypervisor") for _, one in pairs_of(reading.documents, "state")]

@@ -44,7 +44,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surro
 # Tombstones of a container carry both names; the runtimes' ids have no such character (kata-persist.md, IDs).
 _BETWEEN = "@"
 TREES = ("config", "state")
-BESIDE = ("share", "initdata", "vm", "firecracker")  # in the order of removal
+BESIDE = ("share", "initdata", "vm", "firecracker", "jail")  # in the order of removal
 _TOMBSTONE_BYTES = len(tombstone_name(""))
 
 
@@ -70,10 +70,13 @@ class Index(NamedTuple):
 
 class TreeLayout(Layout):
     """trees: in the order of removal (safety.md D1); something new is made in the opposite order, so that it is whole
-    when it is listed. lock_file: the lock inside the state tree, "." for that directory itself, empty where the
-    runtime has none. runtime_waits: whether the runtime waits for it, so that a reader may take it for a moment (B3).
-    not_containers: directories inside a sandbox that are none. inherits_owner: new directories get the owner of the
-    one above. raw_directory: in the state tree, for texts that the runtime does not understand; empty for none.
+    when it is listed.
+    lock_file: the lock inside the state tree, "." for that directory itself, empty where the runtime has none.
+    runtime_waits: whether the runtime waits for it, so that a reader may take it for a moment (B3).
+    not_containers: directories inside a sandbox that are none.
+    other_places: directories below the root, {} for the name, in which a sandbox's document may be when it is not in its
+    own. raw_directory: in the state tree, for texts that the runtime does not understand; empty for none.
+    inherits_owner: new directories get the owner of the one above.
     """
 
     trees: tuple[TreeRule, ...]
@@ -83,6 +86,7 @@ class TreeLayout(Layout):
     places: tuple[PlaceRule, ...]
     inherits_owner = False
     raw_directory = ""
+    other_places: tuple[tuple[str, ...], ...] = ()
 
     @property
     def state_tree(self) -> TreeRule:
@@ -92,7 +96,8 @@ class TreeLayout(Layout):
     # names
 
     def sandboxes_of(self, roots: Roots) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {name: [] for rule in self.trees for name in _names_in(roots[rule.option])}
+        listed = [name for rule in self.trees for name in _names_in(roots[rule.option])]
+        found: dict[str, list[str]] = {name: [] for name in listed if name not in self.names.reserved}
         for name in self.tombstones(roots):
             found.setdefault(name.partition(_BETWEEN)[0], [])
         return found
@@ -165,10 +170,6 @@ class TreeLayout(Layout):
     @abstractmethod
     def aliases(self, documents: list[Document]) -> frozenset[str]:
         """Other names under which the documents say that processes run."""
-
-    def more_places(self, name: str) -> tuple[str, ...]:
-        """Other places of a document in its directory, for one that is not where it should be."""
-        return ()
 
     # changes
 
@@ -315,17 +316,30 @@ class _TreeReader:
             if rule.tree != tree.role or not (rule.container if container_id else rule.sandbox):
                 continue
             name = f"{rule.name}.json"
-            places = [place for place in (name, *self.layout.more_places(name)) if place.partition("/")[0] in names]
-            if not places or (len(places) == 1 and places[0] not in names and look(directory, places[0]) is None):
-                if rule.needed:
+            if name not in names:
+                found = self._read_elsewhere(tree, rule, name) if not container_id else False
+                if rule.needed and not found:
                     self.missing.append(directory.join(name))
             elif self.whole or rule.evidence:
-                self._read_document(
-                    tree, rule, directory, places[0] if places[0] in names else places[-1], container_id
-                )
+                self._read_document(tree, rule, directory, name, container_id)
         for name, _mode in (*tree.directories, *tree.files):
             if name not in names:
                 self.missing.append(directory.join(name))
+
+    def _read_elsewhere(self, tree: TreeRule, rule: DocumentRule, name: str) -> bool:
+        """A document that is in another place than its own; whether there is one."""
+        for place in self.layout.other_places:
+            directory = self.roots[tree.option]
+            for part in place:
+                directory = directory.child(part.format(self.sandbox_id))
+            try:
+                with directory.opened() as opened:
+                    if look(opened, name) is not None:
+                        self.documents.append(read_document(rule.name, opened, name, ""))
+                        return True
+            except FileNotFoundError:
+                continue
+        return False
 
     def _read_document(
         self, tree: TreeRule, rule: DocumentRule, directory: Directory, name: str, container_id: str

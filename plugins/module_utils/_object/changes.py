@@ -129,25 +129,24 @@ class Change(Protocol):
 def diff_of(changes: tuple[Change, ...], label: str) -> list[dict[str, str]]:
     """The diff of one item: a listing of what comes and goes, and before and after of each document that is written."""
     diffs = []
-    before = [_line(change) for change in changes if change.sign in "-~"]
-    after = [_line(change) for change in changes if change.sign in "+~"]
+    before, after = lines_of(changes)
     if before != after:
-        diffs.append(_listing(label, before, after))
+        diffs.append(listing(label, before, after))
     for change in changes:
         documents = (change,) if isinstance(change, Write) else getattr(change, "documents", ())
         diffs += [_document(document) for document in documents]
     return diffs
 
 
-def listing_of(all_changes: list[tuple[Change, ...]], label: str) -> dict[str, str]:
-    """One listing for many items."""
-    changes = [change for changes in all_changes for change in changes]
+def lines_of(changes: tuple[Change, ...], written: str = "") -> tuple[list[str], list[str]]:
+    """What a listing shows before and after the changes. written: what it says of a document that is replaced."""
     before = [_line(change) for change in changes if change.sign in "-~"]
-    after = [_line(change) + (" (written)" if change.sign == "~" else "") for change in changes if change.sign in "+~"]
-    return _listing(label, before, after)
+    after = [_line(change) + (written if change.sign == "~" else "") for change in changes if change.sign in "+~"]
+    return before, after
 
 
-def _listing(label: str, before: list[str], after: list[str]) -> dict[str, str]:
+def listing(label: str, before: list[str], after: list[str]) -> dict[str, str]:
+    """A diff of two lists of lines."""
     return {
         "before_header": label,
         "after_header": label,

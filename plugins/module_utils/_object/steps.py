@@ -11,7 +11,8 @@ satisfied (safety.md C4).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Callable, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import sync_directory
@@ -104,6 +105,10 @@ class Item(ABC):
     def guarded(self, plan: Plan) -> set[Inode]:
         """What the plan removes and nobody else may have open (safety.md C3, D8); empty when it removes nothing."""
 
+    def common_lock(self) -> LockPlace | None:
+        """A lock that all items of the task need, if there is one. May make directories; raises StateError."""
+        return None
+
     def guarded_trees(self, plan: Plan) -> set[str]:
         """Paths of directories that the plan removes, in which nobody may stand or have a file open (safety.md D8)."""
         return set()
@@ -148,12 +153,17 @@ class Held(NamedTuple):
 
 
 class Run(NamedTuple):
-    """How the steps are to be taken. new_view: makes a fresh look at the host."""
+    """How the steps are to be taken. new_view: makes a fresh look at the host.
+
+    common: locks that are held already, by path. goes_on: whether anybody still waits for what is done.
+    """
 
     new_view: Callable[[], HostView]
     budget: LockBudget
     check_mode: bool
     durable: bool
+    common: Mapping[str, HeldLock] = MappingProxyType({})
+    goes_on: Callable[[], bool] = lambda: True
 
 
 def run(items: list[Item], how: Run) -> list[Outcome]:
@@ -165,7 +175,7 @@ def run(items: list[Item], how: Run) -> list[Outcome]:
     }
     if not how.check_mode:
         waiting = [(item, plan) for item, plan in zip(items, plans) if not plan.idle]
-        while waiting:
+        while waiting and how.goes_on():
             done, waiting = _batch(waiting, how)
             outcomes.update((id(outcome.item), outcome) for outcome in done)
         for item in items:
@@ -209,7 +219,7 @@ def _batch(waiting: list[tuple[Item, Plan]], how: Run) -> tuple[list[Outcome], l
     held: list[Held] = []
     put_off: list[tuple[Item, Plan]] = []
     rest: list[tuple[Item, Plan]] = []
-    locks = _BatchLocks()
+    locks = _BatchLocks(how.common)
     try:
         for position, (item, plan) in enumerate(waiting):
             if max(locks.number, len(held)) >= _MOST_LOCKS:
@@ -234,9 +244,9 @@ def _batch(waiting: list[tuple[Item, Plan]], how: Run) -> tuple[list[Outcome], l
 class _BatchLocks:
     """The locks of a batch. One that several items need, our own for a whole root, is taken once for all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, common: Mapping[str, HeldLock]) -> None:
         self.number = 0
-        self._common: dict[str, HeldLock] = {}
+        self._common = {path: lock.shared() for path, lock in common.items()}
 
     def take(self, item: Item, budget: LockBudget | None) -> None:
         """Take the locks of one item: the first may wait, further ones do not (C1)."""

@@ -5,16 +5,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import math
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import masked
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import diff_of, listing_of
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import FAILED, Item, Outcome, Run, run
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import MASK, masked
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import (
+    Showing,
+    diff_of_all,
+    failure_text,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Run
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.workers import run_all
 
 SHARED_OPTIONS: dict[str, dict[str, Any]] = {
     "host_root": {"type": "path", "default": "/"},
@@ -22,8 +32,8 @@ SHARED_OPTIONS: dict[str, dict[str, Any]] = {
     "lock_timeout": {"type": "float", "default": 10},
     "durable": {"type": "bool", "default": True},
 }
-_SEPARATE_DIFFS = 100  # design.md: above this many items the diff is one listing
-_NAMED_FAILURES = 5
+_LONG = 1000  # a list that is worth a way of its own into the result
+_SHOWN = 100  # elements of a parameter
 
 
 class Task(AnsibleModule):
@@ -31,24 +41,50 @@ class Task(AnsibleModule):
 
     def _log_invocation(self) -> None:
         """AnsibleModule writes all parameters to syslog; the documents among them hold environment variables."""
-        texts = {name: str(value) for name, value in masked(self.params).items()}
+        texts = {name: str(value) for name, value in self._shown_params().items()}
         shown = {name: text if text.isprintable() else ascii(text) for name, text in texts.items()}
         self.log("Invoked with " + " ".join(f"{name}={value}" for name, value in shown.items()), log_args=shown)
 
     def exit_json(self, **result: Any) -> NoReturn:
-        super().exit_json(**self._with_invocation(result))
-        raise SystemExit  # it does not return; this says so to the type checker
+        self._end(super().exit_json, result)
 
     def fail_json(self, msg: str, **result: Any) -> NoReturn:
-        super().fail_json(msg, **self._with_invocation(result))
-        raise SystemExit
+        self._end(super().fail_json, {"msg": msg, **result})
 
-    def _with_invocation(self, result: dict[str, Any]) -> dict[str, Any]:
-        """AnsibleModule would put all parameters as they are into every result, also when it refuses them itself."""
-        return {**result, "invocation": {"module_args": masked(self.params)}}
+    def _end(self, end: Callable[..., Any], result: dict[str, Any]) -> NoReturn:
+        """End with AnsibleModule's own report. It looks for secret options in every value, of which we have none, and
+        that takes seconds for lists of thousands: so these are put into what it prints."""
+        lists = {key: value for key, value in result.items() if isinstance(value, list) and len(value) > _LONG}
+        marks = {key: f"{key}:{os.urandom(16).hex()}" for key in lists}
+        printed = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(printed) if lists else contextlib.nullcontext():
+                # AnsibleModule would put all parameters as they are into every result, also when it refuses them itself
+                end(**{**result, **marks, "invocation": {"module_args": self._shown_params()}})
+        finally:
+            text = printed.getvalue()
+            for key, mark in marks.items():
+                text = text.replace(json.dumps(mark), json.dumps(lists[key]), 1)
+            sys.stdout.write(text)
+        raise SystemExit  # it does not return; this says so to the type checker
+
+    def _shown_params(self) -> dict[str, Any]:
+        """The parameters without secrets. Of long lists the beginning, of raw items the names: both may be anything."""
+        return {name: _shortened(name, value) for name, value in masked(self.params).items()}
 
     def new_view(self) -> HostView:
         return HostView(self.params["host_root"], self.params["sees_all_processes"])
+
+
+def _shortened(name: str, value: Any) -> Any:
+    if name == "raw_items" and isinstance(value, dict):
+        return dict.fromkeys(value, MASK)
+    if isinstance(value, dict):
+        return {key: _shortened(key, element) for key, element in value.items()}
+    if isinstance(value, list):
+        shown = [_shortened("", element) for element in value[:_SHOWN]]
+        return shown if len(value) <= _SHOWN else [*shown, f"and {len(value) - _SHOWN} more"]
+    return value
 
 
 def make_task(options: dict[str, dict[str, Any]], **settings: Any) -> Task:
@@ -67,49 +103,14 @@ def budget_of(task: Task) -> LockBudget:
 def change_items(task: Task, plural: str, items: Sequence[Item]) -> NoReturn:
     """Take the four steps for all items and report under `plural`: the end of every module that changes something."""
     how = Run(task.new_view, budget_of(task), task.check_mode, task.params["durable"])
-    outcomes = run(list(items), how)
+    showing = Showing.of(task.check_mode, task._diff, len(items))
+    summaries = run_all(items, how, showing)
     result = {
-        "changed": any(_changed(outcome, task.check_mode) for outcome in outcomes),
-        plural: [_entry(outcome) for outcome in outcomes],
-        "diff": _diff(outcomes, plural),
+        "changed": any(summary.changed for summary in summaries),
+        plural: [summary.entry for summary in summaries],
+        **({"diff": diff_of_all(summaries, plural, showing.separate)} if showing.diff else {}),
     }
-    failures = [outcome for outcome in outcomes if outcome.error is not None]
-    if not failures:
-        task.exit_json(**result)
-    task.fail_json(_failure_text(failures, outcomes, plural), **result)
-
-
-def _changed(outcome: Outcome, check_mode: bool) -> bool:
-    if check_mode:
-        return outcome.error is None and bool(outcome.plan.changes)
-    return outcome.item.acted
-
-
-def _entry(outcome: Outcome) -> dict[str, Any]:
-    text = message_of(outcome) if outcome.error is not None else outcome.plan.note
-    return {**outcome.item.described(), "action": outcome.action, **({"msg": text} if text else {})}
-
-
-def message_of(outcome: Outcome) -> str:
-    """Which object, why, and what now."""
-    text = str(outcome.error)
-    label = outcome.item.label
-    return text if text.startswith(label) else f"{label}: {text}"
-
-
-def _failure_text(failures: list[Outcome], outcomes: list[Outcome], plural: str) -> str:
-    if len(outcomes) == 1:
-        return message_of(failures[0])
-    named = " ".join(message_of(outcome) for outcome in failures[:_NAMED_FAILURES])
-    more = len(failures) - _NAMED_FAILURES
-    changed = sum(1 for outcome in outcomes if outcome.error is None and outcome.action not in ("unchanged", FAILED))
-    return f"{len(failures)} of {len(outcomes)} {plural} failed, {changed} changed. {named}" + (
-        f" And {more} more: see {plural} in the result." if more > 0 else ""
-    )
-
-
-def _diff(outcomes: list[Outcome], plural: str) -> list[dict[str, str]]:
-    shown = [outcome for outcome in outcomes if outcome.plan.changes and outcome.error is None]
-    if len(shown) > _SEPARATE_DIFFS:
-        return [listing_of([outcome.plan.changes for outcome in shown], f"{len(shown)} {plural}")]
-    return [part for outcome in shown for part in diff_of(outcome.plan.changes, outcome.item.label)]
+    text = failure_text(summaries, plural)
+    if text:
+        task.fail_json(text, **result)
+    task.exit_json(**result)

@@ -131,6 +131,14 @@ class TreeSandbox(TreeCreation):
             LockPlace(self.tree.above_at(part.directory), part.name, is_directory=True) for part in tombstones
         ]
 
+    def common_lock(self) -> LockPlace | None:
+        """Our own lock, where the runtime has none or the object does not exist yet."""
+        if self.layout.lock_file and not self.wish.present:
+            return None
+        if self.wish.present:
+            self.tree.create()
+        return self.tree.own_lock()
+
     def _is_lock(self, place: LockPlace) -> bool:
         """A lock is never made by probing (R1), and what is something else in its place is none."""
         facts = look(place.directory, place.name)

@@ -20,7 +20,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.chang
     Unmount,
     Write,
     diff_of,
-    listing_of,
+    lines_of,
 )
 
 
@@ -128,16 +128,14 @@ def test_nothing_to_do_has_no_diff() -> None:
     assert diff_of((), "label") == []
 
 
-def test_one_listing_for_many_items(directory: Directory) -> None:
-    diff = listing_of(
-        [
-            (Remove("state", directory, "a", (1, 2)), Remove("lock", directory, "b", None)),
-            (write(directory, {"a": 1}, {"a": 2}),),
-            (AddLock(directory, "c"),),
-        ],
-        "3 sandboxes",
+def test_lines_of_many_items_say_what_is_written(directory: Directory) -> None:
+    changes = (
+        Remove("state", directory, "a", (1, 2)),
+        Remove("lock", directory, "b", None),
+        write(directory, {"a": 1}, {"a": 2}),
+        AddLock(directory, "c"),
     )
-    assert diff["before_header"] == "3 sandboxes"
+    before, after = lines_of(changes, " (written)")
     at = directory.path
-    assert diff["before"].splitlines() == [f"state     {at}/a", f"lock      {at}/b", f"state     {at}/a"]
-    assert diff["after"].splitlines() == [f"state     {at}/a (written)", f"lock      {at}/c"]
+    assert before == [f"state     {at}/a", f"lock      {at}/b", f"state     {at}/a"]
+    assert after == [f"state     {at}/a (written)", f"lock      {at}/c"]

@@ -1,0 +1,95 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Many items at once: a process for each core takes all steps for its share of them.
+
+Python runs one thread at a time, so that threads would not help. A worker is a fork, which has all that was read and
+opened so far; it sends back plain values.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+from collections.abc import Sequence
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import LockTimeout
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import HeldLock, acquire
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import Showing, Summary, summary_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import FAILED, Item, Run, run
+
+_SHARE = 500  # items that are worth a process
+_MOST_WORKERS = 8
+
+
+def run_all(items: Sequence[Item], how: Run, showing: Showing) -> list[Summary]:
+    """Take all steps for all items; their ends in the order of the items."""
+    workers = min(len(items) // _SHARE, len(os.sched_getaffinity(0)), _MOST_WORKERS)
+    if workers < 2:
+        return [summary_of(outcome, showing) for outcome in run(list(items), how)]
+    common = [] if how.check_mode else _common_locks(items, how)
+    try:
+        how = how._replace(common={lock.place.path: lock for lock in common})
+        return _run_shares(items, how, showing, workers)
+    finally:
+        for lock in common:
+            lock.release()
+
+
+def _common_locks(items: Sequence[Item], how: Run) -> list[HeldLock]:
+    """What all workers need, and only one process could hold. Where it is not to be had, each item says so itself."""
+    place = items[0].common_lock()
+    try:
+        lock = acquire(place, how.budget) if place is not None else None
+    except LockTimeout:
+        lock = None
+    return [lock] if lock is not None else []
+
+
+def _run_shares(items: Sequence[Item], how: Run, showing: Showing, workers: int) -> list[Summary]:
+    step = -(-len(items) // workers)
+    shares = [items[start : start + step] for start in range(0, len(items), step)]
+    sys.stdout.flush()
+    started = [_start(share, how, showing) for share in shares]
+    return [summary for share, (pid, pipe) in zip(shares, started) for summary in _end_of(share, pid, pipe)]
+
+
+def _start(share: Sequence[Item], how: Run, showing: Showing) -> tuple[int, int]:
+    """A new worker: its pid, and where its answer comes from."""
+    receive, send = os.pipe()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.close(receive)
+            outcomes = run(list(share), how._replace(goes_on=lambda: os.getppid() == parent))
+            data = marshal.dumps([tuple(summary_of(outcome, showing)) for outcome in outcomes])
+            with os.fdopen(send, "wb") as pipe:
+                pipe.write(data)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(send)
+    return pid, receive
+
+
+def _end_of(share: Sequence[Item], pid: int, pipe: int) -> list[Summary]:
+    with os.fdopen(pipe, "rb") as stream:
+        data = stream.read()
+    status = os.waitpid(pid, 0)[1]
+    if status == 0:
+        return [Summary(*fields) for fields in marshal.loads(data)]
+    why = f"was killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended with an error"
+    text = f"the part of this task that worked on it {why}, and how far it came is not known. Run again."
+    return [
+        Summary(
+            {**item.described(), "action": FAILED, "msg": f"{item.label}: {text}"},
+            True,
+            f"{item.label}: {text}",
+            ([], []),
+            [],
+        )
+        for item in share
+    ]
