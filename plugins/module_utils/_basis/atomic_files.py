@@ -57,10 +57,13 @@ def read_file(directory: Directory, name: str) -> bytes | None:
 
     Raises Unreadable for everything else: a fifo or a link is not opened, an error is never taken for absence.
     """
-    where = directory.join(name)
     facts = look(directory, name)
-    if facts is None:
-        return None
+    return None if facts is None else read_known_file(directory, name, facts)
+
+
+def read_known_file(directory: Directory, name: str, facts: FileFacts) -> bytes | None:
+    """read_file of an entry that was looked at just now."""
+    where = directory.join(name)
     if not stat.S_ISREG(facts.mode):
         raise Unreadable(where, "it is not a plain file")
     if facts.size > MOST_BYTES:

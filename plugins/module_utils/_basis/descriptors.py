@@ -300,20 +300,41 @@ def users_below(paths: Collection[str], proc: str = "/proc") -> Users:
     for process in look.others() if tops else ():
         pid = int(process.rsplit("/", 1)[1])
         with look.at(process):
-            for where, path in _used_paths(process):
-                if _is_below(path, tops, depths):
+            for where, path, _at in _used_paths(process):
+                if _tops_of(path, tops, depths):
                     users.append(User(pid, where, path))
     return Users(tuple(dict.fromkeys(users)), tuple(look.unreadable))
 
 
-def _is_below(path: str, tops: frozenset[str], depths: list[int]) -> bool:
-    """Whether path is one of the tops or lies below one; as quick for thousands of them as for one."""
+def uses(inodes: Collection[Inode], paths: Collection[str], proc: str = "/proc") -> set[tuple[Inode | str, int]]:
+    """Who has one of these inodes open, or uses one of these trees, as (inode or path, pid): open_by_others and
+    users_below in one pass over /proc. Raises OSError when proc cannot be listed."""
+    tops = frozenset(path.rstrip("/") for path in paths)
+    depths = sorted({top.count("/") for top in tops})
+    wanted, mounts = _Wanted(inodes), _Mounts()
+    found: set[tuple[Inode | str, int]] = set()
+    look = _Look(proc)
+    for process in look.others() if tops or inodes else ():
+        pid = int(process.rsplit("/", 1)[1])
+        with look.at(process):
+            for where, path, link in _used_paths(process):
+                found.update((top, pid) for top in _tops_of(path, tops, depths))
+                if where == "descriptor" and inodes and path != "/dev/null":
+                    base, _slash, name = link.rpartition("/fd/")
+                    holder = _holder(process, base, name, wanted, mounts)
+                    if holder is not None:
+                        found.add((holder.inode, pid))
+    return found
+
+
+def _tops_of(path: str, tops: frozenset[str], depths: list[int]) -> list[str]:
+    """The trees that a path lies in; as quick for thousands of them as for one."""
     parts = path.rstrip("/").split("/")
-    return any("/".join(parts[: depth + 1]) in tops for depth in depths if depth < len(parts))
+    return [top for depth in depths if depth < len(parts) and (top := "/".join(parts[: depth + 1])) in tops]
 
 
-def _used_paths(process: str) -> Iterator[tuple[str, str]]:
-    """(where, path) for all that one process names, without " (deleted)".
+def _used_paths(process: str) -> Iterator[tuple[str, str, str]]:
+    """(where, path, link in /proc) for all that one process names, the path without " (deleted)".
 
     Raises PermissionError at the end where something could not be told.
     """
@@ -336,6 +357,6 @@ def _used_paths(process: str) -> Iterator[tuple[str, str]]:
         if path is _TOO_LONG:
             hidden = True
         elif path[:1] == "/":
-            yield where, path[: -len(_DELETED)] if path.endswith(_DELETED) else path
+            yield where, path[: -len(_DELETED)] if path.endswith(_DELETED) else path, link
     if hidden:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), process)

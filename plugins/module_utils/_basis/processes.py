@@ -26,6 +26,7 @@ _KERNEL_THREAD = 0x00200000  # PF_KTHREAD in the flags of /proc/PID/stat
 _ARGUMENTS_MAX = 4 << 20  # the kernel's own limit for arguments is lower unless the stack limit was raised
 _AGAIN = 4
 _MOST_LEAVING = 64
+_KEPT = 4096
 _LISTINGS = 16  # from the second on they are short: only what is new is read
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -123,15 +124,11 @@ class ProcessTable:
 
     def _build(self) -> dict[str, list[Mention]]:
         index: dict[str, list[Mention]] = {}
-        known: dict[tuple[str, str], frozenset[str]] = {}  # the same program and cgroup paths repeat all the time
         for process in self.by_pid.values():
             if process.dead or process.pid in self.ignored:
                 continue
             for where, text in dict.fromkeys(_texts(process)):
-                key = ("cgroup" if where == "cgroup" else "", text)
-                tokens = known.get(key)
-                if tokens is None:
-                    tokens = known[key] = (cgroup_tokens if where == "cgroup" else argument_tokens)(text)
+                tokens = (cgroup_tokens if where == "cgroup" else argument_tokens)(text)
                 mention = Mention(process, where, text)
                 for token in tokens:
                     index.setdefault(token, []).append(mention)
@@ -151,6 +148,11 @@ def _texts(process: Process) -> Iterator[tuple[str, str]]:
 
 def argument_tokens(text: str) -> frozenset[str]:
     """What counts as a whole token in an argument or a path; the table is in ProcessTable.carrying."""
+    # The same programs are met again at each look; what is longer is not worth keeping.
+    return _known_argument_tokens(text) if len(text) < _KEPT else _argument_tokens(text)
+
+
+def _argument_tokens(text: str) -> frozenset[str]:
     pieces = {text, text.partition("=")[2]}
     # Cut once at each place, never every suffix: a hostile argument of 100,000 "=" must stay linear.
     for field in text.split(","):
@@ -164,6 +166,10 @@ def argument_tokens(text: str) -> frozenset[str]:
     return frozenset(pieces)
 
 
+_known_argument_tokens = lru_cache(maxsize=4096)(_argument_tokens)
+
+
+@lru_cache(maxsize=4096)
 def cgroup_tokens(path: str) -> frozenset[str]:
     """The names that a cgroup path may carry; the table is in ProcessTable.carrying."""
     tokens = set()

@@ -101,12 +101,12 @@ def sync_dir(fd: int, where: str) -> None:
             raise WriteFailed(where, f"cannot be synced: {os_reason(error)}") from error
 
 
-def remove_tree(parent_fd: int, name: str, where: str) -> bool:
+def remove_tree(parent_fd: int, name: str, where: str, is_directory: bool = False) -> bool:
     """Remove the tree, file or symbolic link of that name. False: it is not there. Nothing is synced.
 
-    where: the path of parent_fd, for messages. It stops at the first error, with the path of that entry: what is left
-    lies under a tombstone, and the next run goes on with it. Memory and descriptors stay bounded for any depth and
-    size.
+    where: the path of parent_fd, for messages. is_directory: it was one just now. It stops at the first error, with
+    the path of that entry: what is left lies under a tombstone, and the next run goes on with it. Memory and
+    descriptors stay bounded for any depth and size.
     Raises Mounted (met before anything across it was touched), WriteFailed, ChangedMeanwhile (entries are added all the
     time, or a directory was moved away), Unreadable (before Linux 5.6, /proc does not tell the mount of a descriptor).
     """
@@ -114,9 +114,12 @@ def remove_tree(parent_fd: int, name: str, where: str) -> bool:
         raise ValueError(f"not a name: {name!r}")
     removal = _Removal(parent_fd, where)
     try:
-        return removal.run(name)
+        return removal.run(name, is_directory)
     finally:
         removal.close()
+
+
+_openat2: list[bool] = []  # whether the system call is to be had, once that is known
 
 
 class _Level:
@@ -153,8 +156,13 @@ class _Removal:
         for level in self._levels[self._closed :]:
             os.close(level.fd)
 
-    def run(self, name: str) -> bool:
+    def run(self, name: str, is_directory: bool) -> bool:
         self._has_openat2 = self._try_openat2()
+        if is_directory:
+            self._descend(self._parent_fd, name)
+            if self._levels:
+                self._work()
+                return True
         for attempt in range(_ROUNDS):
             try:
                 os.unlink(name, dir_fd=self._parent_fd)  # never asks a mounted file system, as stat would
@@ -306,17 +314,19 @@ class _Removal:
             os.close(path_fd)
 
     def _try_openat2(self) -> bool:
-        """Whether openat2 works here. ENOSYS: before Linux 5.6.
+        """Whether openat2 works here, asked once. ENOSYS: before Linux 5.6.
 
         EPERM: some containers' filters say so of what they do not know.
         """
-        try:
-            os.close(syscalls.open_beneath(self._parent_fd, ".", os.O_PATH | os.O_DIRECTORY, _WITHIN))
-        except OSError as error:
-            if error.errno in (errno.ENOSYS, errno.EPERM):
-                return False
-            self._fail(error, "")
-        return True
+        if not _openat2:
+            try:
+                os.close(syscalls.open_beneath(self._parent_fd, ".", os.O_PATH | os.O_DIRECTORY, _WITHIN))
+                _openat2.append(True)
+            except OSError as error:
+                if error.errno not in (errno.ENOSYS, errno.EPERM):
+                    self._fail(error, "")
+                _openat2.append(False)
+        return _openat2[0]
 
     def _added(self) -> NoReturn:
         raise ChangedMeanwhile(self._path(""), "entries are added while it is being removed", "Stop who adds them.")

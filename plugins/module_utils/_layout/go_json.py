@@ -110,7 +110,7 @@ def decode(data: bytes, where: str) -> Any:
     if not data.strip():
         raise Unreadable(where, f"it is empty ({len(data)} bytes)")
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
+        value = _DECODER.decode(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise Unreadable(where, f"it is not UTF-8 (at byte {error.start})") from error
     except json.JSONDecodeError as error:
@@ -140,6 +140,9 @@ def _refuse_constant(name: str) -> float:
 def _finite(digits: str) -> float:
     number = float(digits)
     return number if math.isfinite(number) else _refuse_constant(digits)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -287,5 +287,4 @@ def _names_in(root: Directory) -> list[str]:
 
 
 def _read_state(part: Part) -> Document:
-    document = read_document("state", part.directory, part.name, part.container_id)
-    return document._replace(facts=part.facts)
+    return read_document("state", part.directory, part.name, part.container_id, part.facts)

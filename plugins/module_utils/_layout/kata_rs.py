@@ -35,6 +35,7 @@ class KataRs(Kata):
     trees = (TreeRule("state", "run_root", 0o750),)
     lock_file = ""
     not_containers = frozenset({"root"})
+    sign_directories = ("root",)
     names = NameRule("", "any character but '/'", reserved=frozenset({"firecracker"}))
     places = (SHARE, JAIL)
     documents = (DocumentRule("state", 0o644, container=False),)

@@ -16,12 +16,12 @@ _TEXT_OR_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|(?<=[0-9])e([+-])0*([0-9]+)')
 
 
 def encode(document: Any, where: str) -> bytes:
-    """JSON with two blanks a level, in the order of the given mapping, without a final newline.
+    """JSON with two blanks a level and sorted keys, as the Rust runtime's maps have them, without a final newline.
 
     where: the option that holds the document. Raises InvalidInput for what JSON cannot hold.
     """
     go_json.encode(document, where)  # refuses what no JSON document can hold, and names the place
-    text = json.dumps(document, indent=2, ensure_ascii=False)
+    text = json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True)
     return _TEXT_OR_EXPONENT.sub(_as_rust, text).encode("utf-8")
 
 

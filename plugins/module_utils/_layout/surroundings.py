@@ -65,6 +65,9 @@ class Beside(NamedTuple):
     pids: tuple[RecordedProcess, ...] = ()
 
 
+NOTHING_BESIDE = Beside()
+
+
 class Surroundings(NamedTuple):
     """All places of one host. bundles: id to paths. problems: about places that could not be looked at."""
 
@@ -81,7 +84,7 @@ class Surroundings(NamedTuple):
         ]
         bundles = self.bundles.get(sandbox_id)
         if not found and not bundles and not aliases:
-            return Beside(problems=self.problems)
+            return Beside(problems=self.problems) if self.problems else NOTHING_BESIDE
         looker = _Looker(self, sandbox_id)
         for place, name in found:
             looker.add(place, name)

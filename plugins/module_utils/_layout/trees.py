@@ -9,7 +9,7 @@ import os
 import stat
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
@@ -34,7 +34,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.documents import read_document
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import (
+    NOTHING_BESIDE,
     SOCKETS,
+    Beside,
     PlaceRule,
     Surroundings,
     find_surroundings,
@@ -62,7 +64,7 @@ class TreeRule(NamedTuple):
 
 
 class Index(NamedTuple):
-    """What must be known of a host before single sandboxes can be read. tombstones: by the object's name."""
+    """What must be known of a host before single sandboxes can be read. tombstones: by the sandbox's name."""
 
     tombstones: dict[str, list[Part]]
     surroundings: Surroundings
@@ -72,10 +74,10 @@ class TreeLayout(Layout):
     """trees: in the order of removal (safety.md D1); something new is made in the opposite order, so that it is whole
     when it is listed.
     lock_file: the lock inside the state tree, "." for that directory itself, empty where the runtime has none.
-    runtime_waits: whether the runtime waits for it, so that a reader may take it for a moment (B3).
-    not_containers: directories inside a sandbox that are none.
-    other_places: directories below the root, {} for the name, in which a sandbox's document may be when it is not in its
-    own. raw_directory: in the state tree, for texts that the runtime does not understand; empty for none.
+    runtime_waits: whether the runtime waits for it, so that a reader may take it (B3).
+    not_containers: directories inside a sandbox that are none; sign_directories: those with sockets and pid files.
+    other_places: directories below the root, {} for the name, in which a sandbox's document may be when it is not in
+    its own. raw_directory: in the state tree, for texts that the runtime does not understand; empty for none.
     inherits_owner: new directories get the owner of the one above.
     """
 
@@ -83,10 +85,14 @@ class TreeLayout(Layout):
     lock_file: str
     runtime_waits: bool
     not_containers: frozenset[str]
+    sign_directories: tuple[str, ...] = ()
     places: tuple[PlaceRule, ...]
     inherits_owner = False
     raw_directory = ""
     other_places: tuple[tuple[str, ...], ...] = ()
+
+    def __init__(self) -> None:
+        self._rules: dict[tuple[str, bool], list[tuple[DocumentRule, str]]] = {}
 
     @property
     def state_tree(self) -> TreeRule:
@@ -99,7 +105,7 @@ class TreeLayout(Layout):
         listed = [name for rule in self.trees for name in _names_in(roots[rule.option])]
         found: dict[str, list[str]] = {name: [] for name in listed if name not in self.names.reserved}
         for name in self.tombstones(roots):
-            found.setdefault(name.partition(_BETWEEN)[0], [])
+            found.setdefault(name, [])
         return found
 
     def check_length(self, sandbox_id: str, container_id: str) -> None:
@@ -117,7 +123,7 @@ class TreeLayout(Layout):
     # reading
 
     def tombstones(self, roots: Roots) -> dict[str, list[Part]]:
-        """What killed runs of ours left of objects that they removed or made, by the object's name (safety.md D2)."""
+        """What killed runs of ours left of what they removed or made, by the sandbox's name (safety.md D2)."""
         found: dict[str, list[Part]] = {}
         for rule in self.trees:
             root = roots[rule.option]
@@ -129,7 +135,7 @@ class TreeLayout(Layout):
                     facts = look(above, name) if subject is not None else None
                     if subject is not None and facts is not None:
                         part = Part("tombstone", "", Directory(-1, above.path), name, facts)
-                        found.setdefault(subject, []).append(part)
+                        found.setdefault(subject.partition(_BETWEEN)[0], []).append(part)
         return found
 
     def index(self, roots: Roots) -> Index:
@@ -142,25 +148,23 @@ class TreeLayout(Layout):
 
         whole: all documents, and not only those that say something about owners.
         """
-        if known is not None and known.watched and all(_holds(one) for one in known.watched):
-            reading = known
-        else:
-            reading = _TreeReader(self, roots, sandbox_id, whole).read()
-        trees = [part for part in reading.parts if part.role in TREES]
-        beside = index.surroundings.of(sandbox_id, reading.aliases)
-        tombstones = [
-            part
-            for subject, parts in index.tombstones.items()
-            if subject.partition(_BETWEEN)[0] == sandbox_id
-            for part in parts
-        ]
+        if known is None or not known.watched or not all(_holds(one) for one in known.watched):
+            known = _TreeReader(self, roots, sandbox_id, whole).read()
+        beside = index.surroundings.of(sandbox_id, known.aliases)
+        tombstones = index.tombstones.get(sandbox_id, ())
+        if beside == NOTHING_BESIDE and not tombstones and not any(part.role in BESIDE for part in known.parts):
+            doubts = tuple(self.doubts(known))
+            return known if known.doubts == doubts else known._replace(doubts=doubts)
+        return self._with_surroundings(known, beside, tuple(tombstones))
+
+    def _with_surroundings(self, reading: Reading, beside: Beside, tombstones: tuple[Part, ...]) -> Reading:
         return reading._replace(
-            parts=(*tombstones, *beside.parts, *trees),
-            problems=(*reading.problems, *beside.problems) if reading is not known else reading.problems,
+            parts=(*tombstones, *beside.parts, *(part for part in reading.parts if part.role in TREES)),
+            problems=_together(reading.problems, beside.problems),
             doubts=(*self.doubts(reading), *beside.doubts),
-            sockets=(*(path for path in reading.sockets if path not in beside.sockets), *beside.sockets),
+            sockets=_together(reading.sockets, beside.sockets),
             aliases=reading.aliases | beside.aliases,
-            pids=(*(one for one in reading.pids if one not in beside.pids), *beside.pids),
+            pids=_together(reading.pids, beside.pids),
         )
 
     @abstractmethod
@@ -182,6 +186,17 @@ class TreeLayout(Layout):
             return LockPlace(root, sandbox_id, is_directory=True)
         return LockPlace(root, f"{sandbox_id}/{self.lock_file}")
 
+    def rules_at(self, tree: TreeRule, in_container: bool) -> list[tuple[DocumentRule, str]]:
+        """The documents that a directory of a tree can have, with their file names."""
+        key = (tree.role, in_container)
+        if key not in self._rules:
+            self._rules[key] = [
+                (rule, f"{rule.name}.json")
+                for rule in self.documents
+                if rule.tree == tree.role and (rule.container if in_container else rule.sandbox)
+            ]
+        return self._rules[key]
+
     def trees_of(self, reading: Reading, container_id: str) -> list[Part]:
         """The directories of a sandbox, or of a container in it, in the order of removal."""
         trees = [part for part in reading.parts if part.role in TREES]
@@ -198,6 +213,13 @@ class TreeLayout(Layout):
     def referrers(self, reading: Reading) -> list[str]:
         """The bundles that the documents name; those of its name are found with its surroundings."""
         return []
+
+
+_Any = TypeVar("_Any")
+
+
+def _together(one: tuple[_Any, ...], other: tuple[_Any, ...]) -> tuple[_Any, ...]:
+    return tuple(dict.fromkeys((*one, *other)))
 
 
 def _holds(one: Watched) -> bool:
@@ -305,17 +327,14 @@ class _TreeReader:
 
     def _read_inside(self, directory: Directory, entries: dict[str, bool]) -> None:
         """Sockets and pid files that a hypervisor keeps inside the sandbox's directory."""
-        for name in self.layout.not_containers & entries.keys():
-            if entries[name]:
+        for name in self.layout.sign_directories:
+            if entries.get(name):
                 found = signs_in(directory.child(name))
                 self.sockets += found.sockets
                 self.pids += found.pids
 
     def _read_documents(self, tree: TreeRule, directory: Directory, names: dict[str, bool], container_id: str) -> None:
-        for rule in self.layout.documents:
-            if rule.tree != tree.role or not (rule.container if container_id else rule.sandbox):
-                continue
-            name = f"{rule.name}.json"
+        for rule, name in self.layout.rules_at(tree, bool(container_id)):
             if name not in names:
                 found = self._read_elsewhere(tree, rule, name) if not container_id else False
                 if rule.needed and not found:
@@ -334,8 +353,9 @@ class _TreeReader:
                 directory = directory.child(part.format(self.sandbox_id))
             try:
                 with directory.opened() as opened:
-                    if look(opened, name) is not None:
-                        self.documents.append(read_document(rule.name, opened, name, ""))
+                    facts = look(opened, name)
+                    if facts is not None:
+                        self.documents.append(read_document(rule.name, opened, name, "", facts))
                         return True
             except FileNotFoundError:
                 continue
@@ -346,9 +366,7 @@ class _TreeReader:
     ) -> None:
         inside = f"{self.sandbox_id}/{container_id}" if container_id else self.sandbox_id
         facts = self._watch(self.roots[tree.option], f"{inside}/{name}")
-        self.documents.append(
-            read_document(rule.name, directory, name, container_id, rule.is_list)._replace(facts=facts)
-        )
+        self.documents.append(read_document(rule.name, directory, name, container_id, facts, rule.is_list))
 
     def _note_missing_trees(self) -> None:
         present = {part.role for part in self.parts}

@@ -55,6 +55,9 @@ class RawItems:
         return {wanted: f"file://{directory.join(name)}" for wanted, name in self.names.items()}
 
 
+NO_RAW_ITEMS = RawItems({}, "")
+
+
 def _content(directory: Directory, name: str) -> bytes | None:
     try:
         with directory.opened() as opened:

@@ -7,14 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from typing import TypeVar
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import (
-    Descriptors,
-    Inode,
-    open_by_others,
-    users_below,
-)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode, uses
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     InUse,
     Mounted,
@@ -35,7 +29,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signal
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount
 
-_Used = TypeVar("_Used")
 _LOOKS, _BETWEEN_LOOKS = 6, 0.05  # our own waiters open a lock for microseconds; a runtime that waits stays
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
 
@@ -108,39 +101,23 @@ def stop_all(stops: Collection[Stop], owners: Collection[Claim]) -> bool:
     return ended
 
 
-def lasting_users(inodes: Collection[Inode]) -> dict[Inode, str]:
-    """Who has one of these inodes open now and a moment later: a runtime that waits for a lock, or uses a file."""
+def lasting_users(inodes: Collection[Inode], trees: Collection[str] = ()) -> dict[Inode | str, str]:
+    """Who has one of these inodes open now and a moment later, or stands in one of these trees or has a file in it
+    open: a runtime that waits for a lock, or uses a file (safety.md C3, D8)."""
 
-    def look() -> set[tuple[Inode, int]]:
-        found = _open_by_others(inodes)
-        return {(inode, holder.pid) for inode, holders in found.by_inode.items() for holder in holders}
-
-    return _lasting(look) if inodes else {}
-
-
-def lasting_users_below(paths: Collection[str]) -> dict[str, str]:
-    """Who stands in one of these trees, or has a file in it open, now and a moment later (safety.md D8)."""
-    tops = frozenset(paths)
-
-    def look() -> set[tuple[str, int]]:
+    def look() -> set[tuple[Inode | str, int]]:
         try:
-            users = users_below(tops).users
+            return uses(inodes, trees)
         except OSError as error:
-            raise Unreadable("/proc", f"processes cannot be looked at: {os_reason(error)}", "Run as root.") from error
-        return {(top, user.pid) for user in users for top in _tops_of(user.path, tops)}
+            raise Unreadable("/proc", f"descriptors cannot be looked at: {os_reason(error)}", "Run as root.") from error
 
-    return _lasting(look) if tops else {}
-
-
-def _tops_of(path: str, tops: frozenset[str]) -> list[str]:
-    parts = path.split("/")
-    return [top for at in range(2, len(parts) + 1) if (top := "/".join(parts[:at])) in tops]
+    return _lasting(look) if inodes or trees else {}
 
 
-def _lasting(look: Callable[[], set[tuple[_Used, int]]]) -> dict[_Used, str]:
+def _lasting(look: Callable[[], set[tuple[Inode | str, int]]]) -> dict[Inode | str, str]:
     """What the same process uses in two looks that follow each other: who only passes by is gone in the second."""
-    before: set[tuple[_Used, int]] = set()
-    lasting: set[tuple[_Used, int]] = set()
+    before: set[tuple[Inode | str, int]] = set()
+    lasting: set[tuple[Inode | str, int]] = set()
     for number in range(_LOOKS):
         if number:
             time.sleep(_BETWEEN_LOOKS)
@@ -149,15 +126,8 @@ def _lasting(look: Callable[[], set[tuple[_Used, int]]]) -> dict[_Used, str]:
         if lasting or not now:
             break
         before = lasting = now
-    users: dict[_Used, str] = {}
+    users: dict[Inode | str, str] = {}
     for used, pid in lasting:
         process = read(pid)
         users[used] = describe(process) if process is not None else f"pid {pid}"
     return users
-
-
-def _open_by_others(inodes: Collection[Inode]) -> Descriptors:
-    try:
-        return open_by_others(inodes)
-    except OSError as error:
-        raise Unreadable("/proc", f"descriptors cannot be looked at: {os_reason(error)}", "Run as root.") from error

@@ -22,7 +22,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount, Write
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import Owners, owners_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import (
+    Owners,
+    Testimony,
+    owners_of,
+    testimony_of,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, Verdict, judge
@@ -59,6 +64,7 @@ class SandboxState(Item):
         self.tree = tree
         self.reading = Reading(wish.sandbox_id)
         self.owners: Owners | None = None
+        self._testimony: Testimony | None = None
         self._paths: list[str] = []
         inside = f"Container '{wish.container_id}' of sandbox" if wish.container_id else "Sandbox"
         self.label = f"{inside} '{wish.sandbox_id}' ({tree.layout.name})"
@@ -141,7 +147,7 @@ class SandboxState(Item):
 
         Something new needs less than a change: where nothing is on disk, only signs of an owner stand in the way.
         """
-        self.owners = owners_of(self.tree.layout, self.tree.roots, self.reading, view)
+        self.owners = self.look_for_owners(view)
         evidence = self.owners.evidence
         if creating:
             evidence = evidence._replace(blind="")
@@ -158,6 +164,12 @@ class SandboxState(Item):
             return removal.stops_for(self.label, self.owners.proved, self.written_ns())
         self._refuse_doubts(verdict)
         return []
+
+    def look_for_owners(self, view: HostView) -> Owners:
+        """Who owns it, by what was read last and what this view shows."""
+        layout, roots = self.tree.layout, self.tree.roots
+        self._testimony = testimony_of(layout, roots, self.reading, self._testimony)
+        return owners_of(layout, roots, self.reading, view, self._testimony)
 
     def written_ns(self) -> list[int]:
         """When the records of it were written last, in nanoseconds of the epoch (safety.md E1)."""
@@ -187,7 +199,7 @@ class SandboxState(Item):
         self.acted = removal.stop_all(stops, self.owners.proved) or self.acted
         view = new_view()
         self.read(view)
-        verdict = judge(owners_of(self.tree.layout, self.tree.roots, self.reading, view).evidence)
+        verdict = judge(self.look_for_owners(view).evidence)
         if verdict.kind == LIVE:
             raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), "Nothing was removed.")
         self._refuse_doubts(verdict)

@@ -33,56 +33,94 @@ class Owners(NamedTuple):
     evidence: Evidence
 
 
-def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView) -> Owners:
+class Testimony(NamedTuple):
+    """What the files of a sandbox say of its owners: it stays the same as long as they do.
+
+    tokens: whole arguments by which processes are found. recorded: pids that are named. referrers: paths whose
+    existence means that an engine may know it. unreadable: sentences about documents.
+    """
+
+    reading: Reading
+    tokens: frozenset[str]
+    recorded: tuple[RecordedProcess, ...]
+    referrers: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+
+def testimony_of(layout: Layout, roots: Roots, reading: Reading, known: Testimony | None = None) -> Testimony:
+    """Taken from the files that were read; known: an earlier one, which may be of the same reading."""
+    if known is not None and known.reading is reading:
+        return known
+    return Testimony(
+        reading,
+        frozenset(layout.tokens(roots, reading)),
+        tuple(layout.recorded_processes(reading)),
+        tuple(layout.referrers(reading)),
+        tuple(f"{one.path} cannot be read: {one.problem}" for one in reading.documents if not one.readable),
+    )
+
+
+def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, known: Testimony | None = None) -> Owners:
     """Gather the evidence for one sandbox from a view whose files were read before."""
-    naming = _naming(layout, roots, reading, view)
-    claims = _claims(layout, roots, reading, view, naming)
+    testimony = testimony_of(layout, roots, reading, known)
+    naming = _naming(testimony, view)
+    claims = _claims(layout, roots, testimony, view, naming)
     suspects = [f"{describe(claim.process)} {claim.why}" for claim in claims if not claim.proved]
     dead: list[str] = []
-    for recorded in layout.recorded_processes(reading):
-        if recorded.pid not in {claim.process.pid for claim in claims}:
+    claimed = {claim.process.pid for claim in claims}
+    for recorded in testimony.recorded:
+        if recorded.pid not in claimed:
             sentence, gone = _fate(recorded, view, recorded.pid in naming)
             (dead if gone else suspects).append(sentence)
-    for path in layout.referrers(reading):
+    for path in testimony.referrers:
         if roots.may_exist(path):
             suspects.append(f"its engine may still know it: the bundle {path} exists")
     suspects += reading.doubts
-    others = tuple(suspects)
-    unknown = list(reading.problems)
-    unknown += [f"{one.path} cannot be read: {one.problem}" for one in reading.documents if not one.readable]
     owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
-    for path in reading.sockets:
-        bound = view.sockets.bound(path)
-        if bound and not owners:  # a proved owner listens itself; whoever else does, it is in use (safety.md B2)
-            owners.append(f"somebody listens on {path}")
-        elif bound is None:
-            reasons = "; ".join(view.sockets.unreadable[:2]) or "the file cannot be looked at"
-            unknown.append(f"it cannot be told whether somebody listens on {path}: {reasons}")
+    unknown = [*reading.problems, *testimony.unreadable]
+    if reading.sockets:
+        _hear(reading.sockets, view, owners, unknown)
     evidence = Evidence(
         owners=tuple(owners),
         suspects=tuple(suspects),
         unknown=tuple(unknown),
         dead=tuple(dead),
-        blind=view.blind or ("" if view.asserted else roots.another_hosts()),
+        blind=view.blind or ("" if view.asserted else view.once(("another", id(roots)), roots.another_hosts)),
     )
-    return Owners(tuple(claim for claim in claims if claim.proved), others, evidence)
+    return Owners(tuple(claim for claim in claims if claim.proved), evidence.suspects, evidence)
 
 
-def _naming(layout: Layout, roots: Roots, reading: Reading, view: HostView) -> dict[int, Process]:
+def _hear(paths: tuple[str, ...], view: HostView, owners: list[str], unknown: list[str]) -> None:
+    """Who listens: a proved owner does so itself; whoever else does, it is in use (safety.md B2)."""
+    for path in paths:
+        bound = view.sockets.bound(path)
+        if bound and not owners:
+            owners.append(f"somebody listens on {path}")
+        elif bound is None:
+            reasons = "; ".join(view.sockets.unreadable[:2]) or "the file cannot be looked at"
+            unknown.append(f"it cannot be told whether somebody listens on {path}: {reasons}")
+
+
+def _naming(testimony: Testimony, view: HostView) -> dict[int, Process]:
     """The processes that carry one of the sandbox's names."""
-    mentions = [mention for token in layout.tokens(roots, reading) for mention in view.processes.carrying(token)]
-    return {mention.process.pid: mention.process for mention in mentions}
+    carrying = view.processes.carrying
+    return {mention.process.pid: mention.process for token in testimony.tokens for mention in carrying(token)}
 
 
-def _claims(layout: Layout, roots: Roots, reading: Reading, view: HostView, naming: dict[int, Process]) -> list[Claim]:
+def _claims(
+    layout: Layout, roots: Roots, testimony: Testimony, view: HostView, naming: dict[int, Process]
+) -> list[Claim]:
     """What the processes that carry one of its names, or that its documents record, have to do with the sandbox."""
     candidates = dict(naming)
-    for recorded in layout.recorded_processes(reading):
+    for recorded in testimony.recorded:
         process = view.processes.by_pid.get(recorded.pid)
         if process is not None and not process.dead:
             candidates[process.pid] = process
+    if not candidates:
+        return []
     claims = [
-        layout.claim(process, view.namespace_pids(process.pid), roots, reading) for process in candidates.values()
+        layout.claim(process, view.namespace_pids(process.pid), roots, testimony.reading)
+        for process in candidates.values()
     ]
     return sorted((claim for claim in claims if claim is not None), key=lambda claim: (claim.rank, claim.process.pid))
 

@@ -31,10 +31,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lockin
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.removal import (
-    lasting_users,
-    lasting_users_below,
-)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.removal import lasting_users
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _MOST_LOCKS = 256  # safety.md C1
@@ -349,8 +346,7 @@ def _refuse_used(ready: list[Held]) -> Callable[[Held], None]:
     problem: StateError | None = None
     users: dict[Any, str] = {}
     try:
-        users.update(lasting_users(set().union(*inodes.values())))
-        users.update(lasting_users_below(set().union(*trees.values())))
+        users.update(lasting_users(set().union(*inodes.values()), set().union(*trees.values())))
     except StateError as error:
         problem = error
 

@@ -69,12 +69,15 @@ class MakeEntry(NamedTuple):
 
 
 class RemoveTree(NamedTuple):
-    """Remove a directory with all that is in it, or what is in its place, if it still is what was planned."""
+    """Remove a directory with all that is in it, or what is in its place, if it still is what was planned.
+
+    identity None: it lies under a mount, and is seen after that only.
+    """
 
     role: str
     directory: Directory
     name: str
-    identity: tuple[int, int]
+    identity: tuple[int, int] | None
     sign: str = "-"
 
     @property
@@ -86,7 +89,7 @@ class RemoveTree(NamedTuple):
         try:
             with self.directory.opened() as directory:
                 facts = look(directory, self.name)
-                if facts is not None and facts.identity != self.identity:
+                if facts is not None and self.identity not in (None, facts.identity):
                     raise ChangedMeanwhile(self.path, "it was replaced since it was looked at", "Run again.")
                 return remove_tree(directory.fd, self.name, directory.path)
         except FileNotFoundError:
@@ -130,4 +133,4 @@ class Hidden(NamedTuple):
 
     def remove(self) -> None:
         """Remove all that is in it. Raises StateError; the next run goes on then."""
-        remove_tree(self.directory.fd, self.tombstone, self.directory.path)
+        remove_tree(self.directory.fd, self.tombstone, self.directory.path, is_directory=True)

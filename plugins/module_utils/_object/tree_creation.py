@@ -17,7 +17,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import DocumentRule, Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout, TreeRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change, Write
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.raw_items import RawItems
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.raw_items import NO_RAW_ITEMS, RawItems
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState, Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
@@ -32,7 +32,8 @@ class TreeCreation(SandboxState):
         super().__init__(wish, tree)
         assert isinstance(tree.layout, TreeLayout)
         self.layout: TreeLayout = tree.layout
-        self.raw_items = RawItems(wish.raw_items, f"{wish.sandbox_id}/{wish.container_id}")
+        owner = f"{wish.sandbox_id}/{wish.container_id}"
+        self.raw_items = RawItems(wish.raw_items, owner) if wish.raw_items else NO_RAW_ITEMS
 
     def own_trees(self) -> list[Part]:
         """The directories of the sandbox, or of the container in it, that the layout is about."""

@@ -24,7 +24,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Unmount, Write
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import (
@@ -76,8 +75,21 @@ class TreeSandbox(TreeCreation):
         mounts: list[Unmount] = []
         if self._may_be_mounted(parts, view):
             mounts = removal.mounts_in_the_way(parts, view.mounts, self.wish.unmount, view.asserted)
-        removes = [RemoveTree(part.role, part.directory, part.name, part.facts.identity) for part in parts]
+            self._refuse_covered(view)
+        covered = {mount.point for unmount in mounts for mount in view.mounts.own.at_or_below(unmount.path)}
+        removes = [
+            RemoveTree(part.role, part.directory, part.name, None if part.path in covered else part.facts.identity)
+            for part in parts
+        ]
         return Plan("deleted", (*stops, *mounts, *removes))
+
+    def _refuse_covered(self, view: HostView) -> None:
+        """What is mounted on the very directory hides all by which the sandbox could be judged."""
+        for part in self.own_trees():
+            covering = [mount for mount in view.mounts.own.at_or_below(part.path) if mount.point == part.path]
+            if covering:
+                shown = view.mounts.own.describe(covering[-1])
+                raise Mounted("", f"its own directory cannot be seen below a mount ({shown})", "Unmount that by hand.")
 
     def _refuse_unproved_belongings(self, parts: list[Part], stopped: bool) -> None:
         """What is shared with a machine goes only after a proved death: here even force is not enough."""
@@ -204,7 +216,7 @@ class TreeSandbox(TreeCreation):
 
     def confirm(self, view: HostView) -> None:
         """The runtime may have come between the last look and the rename, since few of its steps take the lock (C2)."""
-        verdict = judge(owners_of(self.layout, self.tree.roots, self.reading, view).evidence)
+        verdict = judge(self.look_for_owners(view).evidence)
         if verdict.kind == LEFTOVER or (verdict.kind != LIVE and self.wish.force):
             return
         self._bring_back()

@@ -9,6 +9,7 @@ opened so far; it sends back plain values.
 
 from __future__ import annotations
 
+import gc
 import marshal
 import os
 import sys
@@ -64,6 +65,7 @@ def _start(share: Sequence[Item], how: Run, showing: Showing) -> tuple[int, int]
         status = 1
         try:
             os.close(receive)
+            gc.disable()  # it lives for one share, and what it makes has no cycles worth looking for
             outcomes = run(list(share), how._replace(goes_on=lambda: os.getppid() == parent))
             data = marshal.dumps([tuple(summary_of(outcome, showing)) for outcome in outcomes])
             with os.fdopen(send, "wb") as pipe:
