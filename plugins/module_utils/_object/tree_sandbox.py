@@ -116,7 +116,8 @@ class TreeSandbox(TreeCreation):
         if self.wish.present:
             self.tree.create()
         state = next((part for part in self.reading.parts if part.role == "state"), None)
-        place = self.layout.lock_place(self.tree.roots, self.wish.sandbox_id) if state is not None else None
+        has_lock = state is not None and stat.S_ISDIR(state.facts.mode)  # through a link it would be somebody else's
+        place = self.layout.lock_place(self.tree.roots, self.wish.sandbox_id) if has_lock else None
         if place is not None and self._is_lock(place):
             places = [place]
         elif self.wish.present or any(part.role != "tombstone" for part in self.parts):
