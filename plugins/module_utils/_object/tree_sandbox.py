@@ -18,6 +18,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import parse_tombstone
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TREES
@@ -59,7 +60,8 @@ class TreeSandbox(TreeCreation):
         if not self.wish.container_id:
             return list(self.reading.parts)
         subject = self.layout.tombstone_of(self.wish.sandbox_id, self.wish.container_id)
-        left = [part for part in self.reading.parts if part.role == "tombstone" and f".{subject}." in part.name]
+        tombstones = [part for part in self.reading.parts if part.role == "tombstone"]
+        left = [part for part in tombstones if parse_tombstone(part.name) == subject]
         return left + self.own_trees()
 
     # absent
