@@ -184,7 +184,7 @@ def find_surroundings(rules: tuple[PlaceRule, ...], roots: Roots) -> Surrounding
                     names = frozenset(os.listdir(directory.fd))
                     places.append(Place(rule, Directory(-1, directory.path), names))
         except StateError as error:
-            problems.append(f"whether a {rule.role} of it is left cannot be told: {error}")
+            problems.append(f"whether a {rule.role} of it is left cannot be told: {error.where}: {error.why}")
         except OSError as error:
             problems.append(f"whether a {rule.role} of it is left cannot be told: {os_reason(error)}")
     return Surroundings(tuple(places), _bundles(roots, problems), tuple(problems))
@@ -202,7 +202,8 @@ def _bundles(roots: Roots, problems: list[str]) -> dict[str, list[str]]:
         except FileNotFoundError:
             continue
         except (StateError, OSError) as error:
-            problems.append(f"whether an engine knows it cannot be told: {path} cannot be read ({error})")
+            why = error.why if isinstance(error, StateError) else os_reason(error)
+            problems.append(f"whether an engine knows it cannot be told: {path} cannot be read ({why})")
     return found
 
 
