@@ -45,18 +45,24 @@ class Kata(TreeLayout):
     runtime_waits = True
 
     def claim(self, process: Process, pids: tuple[int, ...] | None, roots: Roots, reading: Reading) -> Claim | None:
-        return kata_processes.claim(process, pids, roots, reading, self._places_of(roots))
+        return kata_processes.claim(process, pids, roots, reading, self._places_of(roots, reading.sandbox_id))
 
-    def _places_of(self, roots: Roots) -> kata_processes.OwnPlaces:
+    def _cut_names(self, sandbox_id: str) -> frozenset[str]:
+        """Its name in the arguments of Firecracker, also when the directory of that name is gone (safety.md A8)."""
+        return frozenset(sandbox_id[: place.length] for place in self.places if place.length)
+
+    def _places_of(self, roots: Roots, sandbox_id: str) -> kata_processes.OwnPlaces:
         """The directories in which a path component that is the sandbox's name means this sandbox."""
         listed = [roots[tree.option].path for tree in self.trees]
         return kata_processes.OwnPlaces(
             frozenset(listed) | {roots.path_beside(place.option, place.relative) for place in self.places},
             all(roots.is_default(tree.option) for tree in self.trees),
+            self._cut_names(sandbox_id),
         )
 
     def tokens(self, roots: Roots, reading: Reading) -> set[str]:
-        return {reading.sandbox_id, *reading.containers, *reading.aliases}
+        names = self._cut_names(reading.sandbox_id)
+        return {reading.sandbox_id, *reading.containers, *reading.aliases, *names}
 
     def recorded_processes(self, reading: Reading) -> list[RecordedProcess]:
         recorded: dict[int, RecordedProcess] = {}
