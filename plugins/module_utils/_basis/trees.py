@@ -79,6 +79,11 @@ def hide(parent_fd: int, name: str, tombstone: str, where: str, tombstone_fd: in
             raise AlreadyExists(os.path.join(where, tombstone), "the name to rename to is taken") from error
         if error.errno == errno.EBUSY:
             raise Mounted(path, "it is a mount point") from error
+        if error.errno == errno.EXDEV:
+            why = f"it cannot be renamed to {tombstone}, which lies on another file system"
+            raise WriteFailed(
+                path, why, "Mount the directory above them instead of the one that is mounted."
+            ) from error
         raise WriteFailed(path, f"cannot be renamed to {tombstone}: {os_reason(error)}") from error
     return True
 

@@ -45,18 +45,22 @@ class Kata(TreeLayout):
     runtime_waits = True
 
     def claim(self, process: Process, pids: tuple[int, ...] | None, roots: Roots, reading: Reading) -> Claim | None:
-        return kata_processes.claim(process, pids, roots, reading, self._places_of(roots))
+        return kata_processes.claim(process, pids, roots, reading, self._places_of(roots, reading.sandbox_id))
 
-    def _places_of(self, roots: Roots) -> kata_processes.OwnPlaces:
+    def _places_of(self, roots: Roots, sandbox_id: str) -> kata_processes.OwnPlaces:
         """The directories in which a path component that is the sandbox's name means this sandbox."""
+        paths = {place: roots.path_beside(place.option, place.relative) for place in self.places}
         listed = [roots[tree.option].path for tree in self.trees]
         return kata_processes.OwnPlaces(
-            frozenset(listed) | {roots.path_beside(place.option, place.relative) for place in self.places},
+            frozenset([*listed, *(path for place, path in paths.items() if not place.length)]),
             all(roots.is_default(tree.option) for tree in self.trees),
+            self.cut_name(sandbox_id),
+            frozenset(path for place, path in paths.items() if place.length),
         )
 
     def tokens(self, roots: Roots, reading: Reading) -> set[str]:
-        return {reading.sandbox_id, *reading.containers, *reading.aliases}
+        names = {reading.sandbox_id, *reading.containers, *reading.aliases, self.cut_name(reading.sandbox_id)}
+        return names - {""}
 
     def recorded_processes(self, reading: Reading) -> list[RecordedProcess]:
         recorded: dict[int, RecordedProcess] = {}

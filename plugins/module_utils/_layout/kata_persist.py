@@ -70,7 +70,7 @@ class KataPersist(Kata):
         ]
 
     def aliases(self, documents: list[Document]) -> frozenset[str]:
-        found = {inside(one, "Config", "HypervisorConfig", "VMid") for _, one in pairs_of(documents, "persist")}
+        found = [inside(one, "Config", "HypervisorConfig", "VMid") for _, one in pairs_of(documents, "persist")]
         return frozenset(name for name in found if isinstance(name, str) and name)
 
     def check_content(self, where: str, content: Any, sandbox_id: str, container_id: str) -> None:

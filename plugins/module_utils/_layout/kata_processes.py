@@ -56,10 +56,13 @@ _PATHS = re.compile(r"/[^,;\0]*")
 
 class OwnPlaces(NamedTuple):
     """directories: in which an entry of the sandbox's name belongs to it. default: they are this host's usual ones, so
-    that a shim, whose arguments name no directory, means them."""
+    that a shim, whose arguments name no directory, means them. cut: the sandbox's name as Firecracker is told it, and
+    cut_directories: where an entry of that name belongs to it."""
 
     directories: frozenset[str]
     default: bool
+    cut: str = ""
+    cut_directories: frozenset[str] = frozenset()
 
 
 def claim(
@@ -72,7 +75,7 @@ def claim(
     program = _program(process)
     if program.startswith(_SHIM):
         return _claim_of_shim(process, pids, reading, places)
-    mention = _mention(process, reading)
+    mention = _mention(process, reading, places)
     if not mention:
         return None
     if program.startswith(_COMMAND):
@@ -94,13 +97,9 @@ def _program(process: Process) -> str:
     return executable if known else process.program
 
 
-def _names(reading: Reading) -> set[str]:
-    return {reading.sandbox_id, *reading.containers, *reading.aliases}
-
-
-def _mention(process: Process, reading: Reading) -> str:
+def _mention(process: Process, reading: Reading, places: OwnPlaces) -> str:
     """How a process names the sandbox, as the end of a sentence; empty when it does not."""
-    names = _names(reading)
+    names = {reading.sandbox_id, *reading.containers, *reading.aliases, places.cut}
     for argument in process.argv:
         if names & argument_tokens(argument):
             return "names it in its arguments"
@@ -118,7 +117,7 @@ def _claim_of_shim(process: Process, pids: tuple[int, ...] | None, reading: Read
     serves = _option(process.argv, "id") == reading.sandbox_id
     if serves and places.default and not _is_nested(pids) and "delete" not in process.argv[1:]:
         return Claim(process, True, "serves its pod", 0, remedy=_ASK_ENGINE)
-    mention = _mention(process, reading)
+    mention = _mention(process, reading, places)
     return Claim(process, False, mention, 0) if mention else None
 
 
@@ -132,12 +131,13 @@ def _is_nested(pids: tuple[int, ...] | None) -> bool:
 
 def _names_a_path(process: Process, roots: Roots, reading: Reading, places: OwnPlaces) -> bool:
     """Whether an argument, or its root directory, is a path below one of this sandbox's own directories."""
-    names = {reading.sandbox_id, *reading.aliases}
     texts = [*process.argv, *(path for path in (process.root, process.cwd) if path)]
-    for text in texts:
-        for path in _PATHS.findall(text):
-            for directory in _directories_before(os.path.normpath(path), names):
-                if directory in places.directories or roots.is_any(directory, places.directories):
+    paths = [os.path.normpath(path) for text in texts for path in _PATHS.findall(text)]
+    own = {reading.sandbox_id, *reading.aliases}
+    for names, directories in ((own, places.directories), ({places.cut}, places.cut_directories)):
+        for path in paths:
+            for directory in _directories_before(path, names):
+                if directory in directories or roots.is_any(directory, directories):
                     return True
     return False
 

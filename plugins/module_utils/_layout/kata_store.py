@@ -74,7 +74,7 @@ class KataStore(Kata):
         return [inside(one, "Annotations", key) for one in contents + inner for key in BUNDLE_PATH]
 
     def aliases(self, documents: list[Document]) -> frozenset[str]:
-        found = {inside(one, "HypervisorConfig", "VMid") for _, one in pairs_of(documents, "config")}
+        found = [inside(one, "HypervisorConfig", "VMid") for _, one in pairs_of(documents, "config")]
         return frozenset(name for name in found if isinstance(name, str) and name)
 
     def encode(self, rule: DocumentRule, content: Any, container_id: str) -> bytes:

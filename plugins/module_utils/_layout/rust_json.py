@@ -11,8 +11,9 @@ from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
 
-# Python writes 1e-07 and 1e+21 where Rust writes 1e-7 and 1e21. Texts are left alone: they come with their quotes.
-_TEXT_OR_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|(?<=[0-9])e([+-])0*([0-9]+)')
+# Python writes 1e-05 and 1e-07 where Rust (zmij of serde_json 1.0.149) writes 0.00001 and 1e-7; 1e+16 is the same. Texts
+# are left alone: they come with their quotes.
+_TEXT_OR_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|([0-9])(?:\.([0-9]+))?e-0([0-9])')
 
 
 def encode(document: Any, where: str) -> bytes:
@@ -26,6 +27,9 @@ def encode(document: Any, where: str) -> bytes:
 
 
 def _as_rust(found: re.Match[str]) -> str:
-    if found[2] is None:
+    first, rest, exponent = found[1], found[2] or "", found[3]
+    if first is None:
         return found[0]
-    return f"e{'-' if found[1] == '-' else ''}{found[2]}"
+    if exponent == "5":
+        return f"0.0000{first}{rest}"
+    return f"{first}{'.' if rest else ''}{rest}e-{exponent}"

@@ -118,8 +118,6 @@ class _Looker:
                     self._add_linked_mounts(entry)
                 if place.rule.inside:
                     self.signs.append(signs_in(entry if place.rule.inside == "." else entry.child(place.rule.inside)))
-                if place.rule.length and name != self.sandbox_id:
-                    self.aliases.add(name)
         except FileNotFoundError:
             return
         except StateError as error:
@@ -187,7 +185,7 @@ def find_surroundings(rules: tuple[PlaceRule, ...], roots: Roots) -> Surrounding
                     names = frozenset(os.listdir(directory.fd))
                     places.append(Place(rule, Directory(-1, directory.path), names))
         except StateError as error:
-            problems.append(f"whether a {rule.role} of it is left cannot be told: {error}")
+            problems.append(f"whether a {rule.role} of it is left cannot be told: {error.where}: {error.why}")
         except OSError as error:
             problems.append(f"whether a {rule.role} of it is left cannot be told: {os_reason(error)}")
     return Surroundings(tuple(places), _bundles(roots, problems), tuple(problems))
@@ -205,7 +203,8 @@ def _bundles(roots: Roots, problems: list[str]) -> dict[str, list[str]]:
         except FileNotFoundError:
             continue
         except (StateError, OSError) as error:
-            problems.append(f"whether an engine knows it cannot be told: {path} cannot be read ({error})")
+            why = error.why if isinstance(error, StateError) else os_reason(error)
+            problems.append(f"whether an engine knows it cannot be told: {path} cannot be read ({why})")
     return found
 
 

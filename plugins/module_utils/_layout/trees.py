@@ -43,8 +43,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surro
     signs_in,
 )
 
-# Tombstones of a container carry both names; the runtimes' ids have no such character (kata-persist.md, IDs).
-_BETWEEN = "@"
 TREES = ("config", "state")
 BESIDE = ("share", "initdata", "vm", "firecracker", "jail")  # in the order of removal
 _TOMBSTONE_BYTES = len(tombstone_name(""))
@@ -109,21 +107,17 @@ class TreeLayout(Layout):
         return found
 
     def check_length(self, sandbox_id: str, container_id: str) -> None:
-        inside = f"{_BETWEEN}{container_id}" if container_id != sandbox_id else ""
-        size = len((sandbox_id + inside).encode("utf-8")) + _TOMBSTONE_BYTES
+        size = len(sandbox_id.encode("utf-8")) + _TOMBSTONE_BYTES
         if size > FILE_NAME_BYTES:
             why = f"while it is removed its name would have {size} bytes"
             raise InvalidInput("sandbox_id", why, f"A file name has at most {FILE_NAME_BYTES}.")
 
-    @staticmethod
-    def tombstone_of(sandbox_id: str, container_id: str) -> str:
-        """The object's name inside the hidden name that it gets while it is removed."""
-        return f"{sandbox_id}{_BETWEEN}{container_id}" if container_id else sandbox_id
-
     # reading
 
     def tombstones(self, roots: Roots) -> dict[str, list[Part]]:
-        """What killed runs of ours left of what they removed or made, by the sandbox's name (safety.md D2)."""
+        """What killed runs of ours left of what they removed or made, by the sandbox's name (safety.md D2).
+
+        What a container leaves carries the name of its sandbox: all of it is as good as gone."""
         found: dict[str, list[Part]] = {}
         for rule in self.trees:
             root = roots[rule.option]
@@ -135,7 +129,7 @@ class TreeLayout(Layout):
                     facts = look(above, name) if subject is not None else None
                     if subject is not None and facts is not None:
                         part = Part("tombstone", "", Directory(-1, above.path), name, facts)
-                        found.setdefault(subject.partition(_BETWEEN)[0], []).append(part)
+                        found.setdefault(subject, []).append(part)
         return found
 
     def index(self, roots: Roots) -> Index:
@@ -196,6 +190,11 @@ class TreeLayout(Layout):
                 if rule.tree == tree.role and (rule.container if in_container else rule.sandbox)
             ]
         return self._rules[key]
+
+    def cut_name(self, sandbox_id: str) -> str:
+        """Its name in the arguments of a program that is told only the beginning, also when the directory of that name
+        is gone (safety.md A8); empty where the layout has no such program."""
+        return next((sandbox_id[: place.length] for place in self.places if place.length), "")
 
     def trees_of(self, reading: Reading, container_id: str) -> list[Part]:
         """The directories of a sandbox, or of a container in it, in the order of removal."""

@@ -96,8 +96,16 @@ class Write(NamedTuple):
         return self.directory.join(self.name)
 
     def make(self, durable: bool) -> None:
-        with self.directory.opened() as directory:
-            write_file(directory, self.name, self.data, self.mode, durable)
+        try:
+            with self.directory.opened() as directory:
+                write_file(directory, self.name, self.data, self.mode, durable)
+        except FileNotFoundError as error:
+            raise gone_meanwhile(self.directory) from error
+
+
+def gone_meanwhile(directory: Directory) -> ChangedMeanwhile:
+    """The error where a directory was removed before something could be made in it."""
+    return ChangedMeanwhile(directory.path, "it was removed meanwhile", "Run again.")
 
 
 class AddLock(NamedTuple):

@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from itertools import count
+from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import read_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import MASK
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Write
 
@@ -37,9 +39,9 @@ class RawItems:
             name = self.names[wanted] = wanted or self._made_up(directory, data)
             old = _content(directory, name)
             if old != data:
-                before = None if old is None else {"bytes": len(old)}  # a raw item may be a secret
+                before = None if old is None else _shown(old)
                 mode = _MODE if wanted else _MADE_UP_MODE
-                yield Write("raw", directory, name, data, mode, old is not None, before, {"bytes": len(data)})
+                yield Write("raw", directory, name, data, mode, old is not None, before, _shown(data))
 
     def _made_up(self, directory: Directory, data: bytes) -> str:
         """A name that is free, or that has this text already: no item of somebody else's is ever written over."""
@@ -56,6 +58,11 @@ class RawItems:
 
 
 NO_RAW_ITEMS = RawItems({}, "")
+
+
+def _shown(data: bytes) -> dict[str, Any]:
+    """What a diff tells of a raw item: it may be a secret."""
+    return {"bytes": len(data), "text": MASK}
 
 
 def _content(directory: Directory, name: str) -> bytes | None:

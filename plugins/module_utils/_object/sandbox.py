@@ -63,6 +63,9 @@ class SandboxState(Item):
         self.wish = wish
         self.tree = tree
         self.reading = Reading(wish.sandbox_id)
+        self.group = wish.sandbox_id
+        # A sandbox is made before its containers, and removed after them.
+        self.order = int(bool(wish.container_id) == wish.present)
         self.owners: Owners | None = None
         self._testimony: Testimony | None = None
         self._paths: list[str] = []

@@ -150,6 +150,9 @@ def _entry(entry: dict[str, Any], where: str, common: Wish, layout: Layout) -> W
             raise InvalidInput(f"{prefix}{option}", "there is nothing to write with state=absent", "Leave it out.")
     sandbox_id = name_of(entry, "sandbox_id", prefix, layout)
     container_id = name_of(entry, "container_id", prefix, layout)
+    if container_id and not any(rule.container for rule in layout.documents):
+        why = f"{layout.name} keeps nothing for single containers"
+        raise InvalidInput(f"{prefix}container_id", why, "Leave it out.")
     layout.check_length(sandbox_id, container_id or sandbox_id)
     return common._replace(sandbox_id=sandbox_id, container_id=container_id, documents=documents, raw_items=raw_items)
 

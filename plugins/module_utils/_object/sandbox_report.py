@@ -95,7 +95,7 @@ def _locks_to_share(tree: Tree, reading: Reading, view: HostView) -> list[LockPl
         owners = dict.fromkeys(part.container_id for part in reading.parts if part.role == "lock")
         return [layout.lock_place(tree.roots, reading.sandbox_id, name, create=False) for name in owners]
     assert isinstance(layout, TreeLayout)
-    state = next((part for part in reading.parts if part.role == "state"), None)
+    state = next((part for part in reading.parts if part.role == "state" and stat.S_ISDIR(part.facts.mode)), None)
     place = layout.lock_place(tree.roots, reading.sandbox_id) if state is not None else None
     if state is None or place is None:
         return []

@@ -58,11 +58,14 @@ class Plan(NamedTuple):
 class Item(ABC):
     """One thing that a task is about.
 
-    label: names it in messages, "Sandbox 'web-1' (gvisor)". locks: what is held of it. acted: whether anything was
+    label: names it in messages, "Sandbox 'web-1' (gvisor)". group: items of one group are worked on by one process, those
+    with the lower order first. locks: what is held of it. acted: whether anything was
     changed, also when an error came after it. touched: the directories to be made durable.
     """
 
     label: str
+    group = ""
+    order = 0
 
     def __init__(self) -> None:
         self.locks: list[HeldLock] = []
@@ -165,6 +168,7 @@ class Run(NamedTuple):
 
 def run(items: list[Item], how: Run) -> list[Outcome]:
     """Take all steps for all items; every item is tried. The outcomes are in the order of the items."""
+    given, items = items, sorted(items, key=lambda item: item.order)
     plans = _plan_all(items, how.new_view())
     outcomes = {
         id(item): _refused(item, plan) if plan.problem else Outcome(item, plan, plan.action)
@@ -177,7 +181,7 @@ def run(items: list[Item], how: Run) -> list[Outcome]:
             outcomes.update((id(outcome.item), outcome) for outcome in done)
         for item in items:
             item.finish()
-    return [outcomes[id(item)] for item in items]
+    return [outcomes[id(item)] for item in given]
 
 
 def _plan_all(items: Iterable[Item], view: HostView) -> list[Plan]:

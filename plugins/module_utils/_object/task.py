@@ -77,8 +77,8 @@ class Task(AnsibleModule):
 
 
 def _shortened(name: str, value: Any) -> Any:
-    if name == "raw_items" and isinstance(value, dict):
-        return dict.fromkeys(value, MASK)
+    if name == "raw_items" and value is not None:
+        return dict.fromkeys(value, MASK) if isinstance(value, dict) else MASK
     if isinstance(value, dict):
         return {key: _shortened(key, element) for key, element in value.items()}
     if isinstance(value, list):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import errno
 from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
@@ -13,7 +12,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     AlreadyExists,
     ChangedMeanwhile,
     InUse,
-    WriteFailed,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import (
     NewTree,
@@ -26,7 +24,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees 
     remove_tree,
     tombstone_name,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Write
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Write, gone_meanwhile
 
 
 class MakeTree(NamedTuple):
@@ -45,8 +43,11 @@ class MakeTree(NamedTuple):
 
     def make(self, hidden: Directory, subject: str, durable: bool) -> None:
         """hidden: the open directory for the hidden name. subject: the object's name in it."""
-        with self.directory.opened() as place:
-            make_tree(self.tree, place, self.name, hidden, tombstone_name(subject), durable)
+        try:
+            with self.directory.opened() as place:
+                make_tree(self.tree, place, self.name, hidden, tombstone_name(subject), durable)
+        except FileNotFoundError as error:
+            raise gone_meanwhile(self.directory) from error
 
 
 class MakeEntry(NamedTuple):
@@ -64,8 +65,11 @@ class MakeEntry(NamedTuple):
         return self.directory.join(self.name)
 
     def make(self) -> bool:
-        with self.directory.opened() as directory:
-            return make_entry(directory, self.name, self.mode, self.is_directory)
+        try:
+            with self.directory.opened() as directory:
+                return make_entry(directory, self.name, self.mode, self.is_directory)
+        except FileNotFoundError as error:
+            raise gone_meanwhile(self.directory) from error
 
 
 class RemoveTree(NamedTuple):
@@ -98,19 +102,15 @@ class RemoveTree(NamedTuple):
     def hide(self, hidden: Directory, subject: str) -> Hidden | None:
         """Rename it to a tombstone in the open directory `hidden`; None when it was gone."""
         tombstone = tombstone_name(subject)
-        with self.directory.opened() as directory:
-            try:
+        try:
+            with self.directory.opened() as directory:
                 if not hide(directory.fd, self.name, tombstone, directory.path, hidden.fd):
                     return None
-            except WriteFailed as error:
-                cause = error.__cause__
-                if isinstance(cause, OSError) and cause.errno == errno.EXDEV:
-                    why = f"{directory.path} is a file system of its own, so it cannot be renamed to {hidden.path}"
-                    raise WriteFailed(self.path, why, "Mount the directory above it instead.") from error
-                raise
+        except FileNotFoundError:
+            return None
         done = Hidden(self, hidden, tombstone)
         facts = look(hidden, tombstone)
-        if facts is not None and facts.identity != self.identity:
+        if facts is not None and self.identity not in (None, facts.identity):
             done.bring_back()
             raise ChangedMeanwhile(self.path, "it was replaced since it was looked at", "Run again.")
         return done
@@ -125,11 +125,13 @@ class Hidden(NamedTuple):
 
     def bring_back(self) -> None:
         """Give it its name again, because an owner appeared (safety.md C2). One that is there by now is the owner's."""
-        with self.change.directory.opened() as place:
-            try:
+        try:
+            with self.change.directory.opened() as place:
                 hide(self.directory.fd, self.tombstone, self.change.name, self.directory.path, place.fd)
-            except AlreadyExists as error:
-                raise InUse(self.change.path, "it was made again while it was removed", "Nothing else was.") from error
+        except FileNotFoundError as error:
+            raise gone_meanwhile(self.change.directory) from error
+        except AlreadyExists as error:
+            raise InUse(self.change.path, "it was made again while it was removed", "Nothing else was.") from error
 
     def remove(self) -> None:
         """Remove all that is in it. Raises StateError; the next run goes on then."""

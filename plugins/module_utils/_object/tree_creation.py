@@ -64,12 +64,13 @@ class TreeCreation(SandboxState):
         # In the opposite order of removal: a runtime lists the first tree, and then all of it is there.
         for tree in reversed(self.layout.trees):
             changes += self._plan_tree(tree)
+        note = self._note(changes)
         if not changes:
-            return Plan(note=self._note())
+            return Plan(note=note)
         if any(isinstance(change, (Write, MakeTree)) for change in changes):
             self.refuse_unless_dead(view, creating=not exists)
             self._refuse_mounts(view)
-        return Plan("updated" if exists else "created", tuple(changes))
+        return Plan("updated" if exists else "created", tuple(changes), note=note)
 
     def _check_sandbox(self) -> None:
         """A container lies inside its sandbox, so that must be there, or be made by the same task."""
@@ -79,10 +80,22 @@ class TreeCreation(SandboxState):
             why = f"sandbox '{self.wish.sandbox_id}' does not exist"
             raise InvalidInput("", why, "Make it first; one task with sandboxes can do both.")
 
-    def _note(self) -> str:
-        """What is wrong and was left as it is, since nothing was given for it."""
-        missing = [f"{path} is missing." for path in self.reading.missing if path.endswith(".json")]
-        return " ".join(filter(None, [self.damage(self.wish.container_id), *missing]))
+    def _note(self, changes: list[Change]) -> str:
+        """What is wrong and is left as it is, since nothing was given for it."""
+        written = {change.path for change in changes} | {
+            document.path for change in changes if isinstance(change, MakeTree) for document in change.documents
+        }
+        there = {
+            document.name for document in self.reading.documents if document.container_id == self.wish.container_id
+        }
+        lacking = [
+            f"{path} is missing. Give documents.{rule.name} to write it."
+            for rule in self.needed_documents()
+            if rule.name not in there
+            if (path := self.own_directory(rule.tree).join(f"{rule.name}.json")) not in written
+        ]
+        damage = [] if any(isinstance(change, Write) for change in changes) else [self.damage(self.wish.container_id)]
+        return " ".join(filter(None, [*damage, *lacking]))
 
     def _refuse_mounts(self, view: HostView) -> None:
         """What is mounted there is not the sandbox's, and would be written to."""

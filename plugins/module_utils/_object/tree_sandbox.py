@@ -46,6 +46,7 @@ class TreeSandbox(TreeCreation):
     def __init__(self, wish: Wish, tree: Tree) -> None:
         super().__init__(wish, tree)
         self._hidden: list[Hidden] = []
+        self._tombstones: set[str] | None = None  # those that were there at the first plan
         self._needed = ""  # the lock without which nothing may be done
 
     def read(self, view: HostView) -> None:
@@ -54,12 +55,16 @@ class TreeSandbox(TreeCreation):
 
     @property
     def parts(self) -> list[Part]:
-        """All of a sandbox; of a container its directories alone, since it shares the rest with the others."""
-        if not self.wish.container_id:
-            return list(self.reading.parts)
-        subject = self.layout.tombstone_of(self.wish.sandbox_id, self.wish.container_id)
-        left = [part for part in self.reading.parts if part.role == "tombstone" and f".{subject}." in part.name]
-        return left + self.own_trees()
+        """All of a sandbox; of a container its directories alone, since it shares the rest with the others.
+
+        Tombstones that come after the first plan are of another run that is at work, and finishes them.
+        """
+        tombstones = [part for part in self.reading.parts if part.role == "tombstone"]
+        if self._tombstones is None:
+            self._tombstones = {part.name for part in tombstones}
+        left = [part for part in tombstones if part.name in self._tombstones]
+        beside = [part for part in self.reading.parts if part.role in BESIDE and not self.wish.container_id]
+        return [*left, *beside, *self.own_trees()]
 
     # absent
 
@@ -71,7 +76,10 @@ class TreeSandbox(TreeCreation):
         if any(part.role != "tombstone" for part in parts):  # a tombstone has no owner (safety.md D2)
             stops = self.refuse_unless_dead(view, creating=False)
             self._refuse_unproved_belongings(parts, stopped=bool(stops))
-        parts = [part for part in parts if part.role != "firecracker" or not self._is_shared(part)]
+            if stops and self._shares_its_cut_name():
+                why = "another sandbox's name begins like its own, so it cannot be told whose Firecracker runs"
+                raise InUse(f"{self.label} is in use", why, "Stop it by hand.")
+        parts = [part for part in parts if part.role != "firecracker" or not self._shares_its_cut_name()]
         mounts: list[Unmount] = []
         if self._may_be_mounted(parts, view):
             mounts = removal.mounts_in_the_way(parts, view.mounts, self.wish.unmount, view.asserted)
@@ -105,10 +113,11 @@ class TreeSandbox(TreeCreation):
                 "force does not override this. Nothing was removed.",
             )
 
-    def _is_shared(self, part: Part) -> bool:
-        """Firecracker's directory has the first 32 characters of a name, which another sandbox may have too (A8)."""
-        others = self.layout.sandboxes_of(self.tree.roots).keys() - {self.wish.sandbox_id}
-        return any(name[:32] == part.name for name in others)
+    def _shares_its_cut_name(self) -> bool:
+        """Firecracker knows the first 32 characters of a name, which another sandbox may have too (A8)."""
+        cut = self.layout.cut_name(self.wish.sandbox_id)
+        others = self.layout.sandboxes_of(self.tree.roots).keys() - {self.wish.sandbox_id} if cut else ()
+        return any(self.layout.cut_name(name) == cut for name in others)
 
     def _may_be_mounted(self, parts: list[Part], view: HostView) -> bool:
         """False when nothing is mounted anywhere in the directories of the parts, which is told once for all items."""
@@ -128,7 +137,8 @@ class TreeSandbox(TreeCreation):
         if self.wish.present:
             self.tree.create()
         state = next((part for part in self.reading.parts if part.role == "state"), None)
-        place = self.layout.lock_place(self.tree.roots, self.wish.sandbox_id) if state is not None else None
+        has_lock = state is not None and stat.S_ISDIR(state.facts.mode)  # through a link it would be somebody else's
+        place = self.layout.lock_place(self.tree.roots, self.wish.sandbox_id) if has_lock else None
         if place is not None and self._is_lock(place):
             places = [place]
         elif self.wish.present or any(part.role != "tombstone" for part in self.parts):
@@ -203,9 +213,8 @@ class TreeSandbox(TreeCreation):
             )
 
     def _hide(self, change: RemoveTree) -> None:
-        subject = self.layout.tombstone_of(self.wish.sandbox_id, self.wish.container_id)
         above = self.tree.above(self.tree.root_of(change.role))
-        done = change.hide(above, subject)
+        done = change.hide(above, self.wish.sandbox_id)
         if done is not None:
             self._hidden.append(done)
 
@@ -225,11 +234,10 @@ class TreeSandbox(TreeCreation):
     def apply(self, plan: Plan, durable: bool) -> None:
         for one in self._hidden:
             one.remove()
-        subject = self.layout.tombstone_of(self.wish.sandbox_id, self.wish.container_id)
         for change in plan.changes:
             if isinstance(change, MakeTree):
                 above = self.tree.above(self.tree.root_of(change.role))
-                change.make(above, subject, durable)
+                change.make(above, self.wish.sandbox_id, durable)
                 self.did(change.directory)
                 self.did(above)
             elif isinstance(change, MakeEntry) and change.make():

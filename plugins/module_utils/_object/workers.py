@@ -49,11 +49,26 @@ def _common_locks(items: Sequence[Item], how: Run) -> list[HeldLock]:
 
 
 def _run_shares(items: Sequence[Item], how: Run, showing: Showing, workers: int) -> list[Summary]:
-    step = -(-len(items) // workers)
-    shares = [items[start : start + step] for start in range(0, len(items), step)]
     sys.stdout.flush()
-    started = [_start(share, how, showing) for share in shares]
-    return [summary for share, (pid, pipe) in zip(shares, started) for summary in _end_of(share, pid, pipe)]
+    shares = _shares_of(items, workers)
+    started = [_start([items[number] for number in share], how, showing) for share in shares]
+    ends: dict[int, Summary] = {}
+    for share, (pid, pipe) in zip(shares, started):
+        ends.update(zip(share, _end_of([items[number] for number in share], pid, pipe)))
+    return [ends[number] for number in range(len(items))]
+
+
+def _shares_of(items: Sequence[Item], workers: int) -> list[list[int]]:
+    """The numbers of the items for each worker: about as many for each, and those of one group together."""
+    groups: dict[str, list[int]] = {}
+    for number, item in enumerate(items):
+        groups.setdefault(item.group or str(number), []).append(number)
+    shares: list[list[int]] = [[]]
+    for numbers in groups.values():
+        if len(shares[-1]) * workers >= len(items):
+            shares.append([])
+        shares[-1] += numbers
+    return shares
 
 
 def _start(share: Sequence[Item], how: Run, showing: Showing) -> tuple[int, int]:
