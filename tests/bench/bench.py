@@ -115,7 +115,11 @@ def _workshop(parent: Path, progress: Progress) -> Iterator[Workshop]:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     try:
-        with tempfile.TemporaryDirectory(prefix="sandboxed-bench-", dir=parent) as name:
+        folder = tempfile.TemporaryDirectory(prefix="sandboxed-bench-", dir=parent)
+    except OSError as exc:
+        raise BenchFailure(f"nothing can be made in {parent} ({exc.strerror}). Give a tmpfs as --folder.") from exc
+    try:
+        with folder as name:
             yield Workshop(Path(name), Payloads(Path(name)), progress.say)
     except KeyboardInterrupt:
         raise BenchFailure("interrupted") from None

@@ -63,9 +63,10 @@ def test_an_interrupted_bench_leaves_nothing(number: signal.Signals, tmp_path: P
     assert "interrupted" in errors
 
 
-def test_a_call_that_fails_stops_the_bench_with_its_message(tmp_path: Path) -> None:
-    """A folder that has no room is the simplest."""
-    process = begin("--folder", "/proc", "gvisor-remove")
+@pytest.mark.parametrize(("folder", "message"), [("/proc", "nothing can be made in /proc"), ("/nowhere", "/nowhere")])
+def test_a_bench_that_cannot_run_says_why(folder: str, message: str) -> None:
+    """One sentence and the way out instead of a traceback."""
+    process = begin("--folder", folder, "gvisor-remove")
     _output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "the bench stopped" in errors
+    assert message in errors and "--folder" in errors and "Traceback" not in errors

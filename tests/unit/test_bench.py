@@ -7,15 +7,20 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from pathlib import Path
+from typing import Callable
 from xml.etree import ElementTree
 
 import pytest
-from ansible_collections.sandboxed.containers.tests.bench import figures, picture, publish, table
+from ansible_collections.sandboxed.containers.tests.bench import contenders, figures, picture, publish, table
+from ansible_collections.sandboxed.containers.tests.bench.contenders import Command, Contender
 from ansible_collections.sandboxed.containers.tests.bench.figures import Figure, Report, Sample, Shipped, Side
 from ansible_collections.sandboxed.containers.tests.bench.kinds import GVISOR, SMALL_KATA, WHOLE_KATA
-from ansible_collections.sandboxed.containers.tests.bench.rows import ROWS
+from ansible_collections.sandboxed.containers.tests.bench.measure import Workshop, measure
+from ansible_collections.sandboxed.containers.tests.bench.payload import BenchFailure, Payloads
+from ansible_collections.sandboxed.containers.tests.bench.rows import ROWS, Row
 from ansible_collections.sandboxed.containers.tests.bench.trees import Kind, lay_out, names
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -27,9 +32,7 @@ def side(name: str, *seconds: float, scale: float = 1.0, peak: int = 50 * MB) ->
     return Side(name, tuple(Sample(one, one, peak) for one in seconds), scale)
 
 
-SLOWER = Figure(
-    "a", "remove 10 <things>", "7 70 files & more more", side("ours", 9.0, 1.5, 1.8), side("rm -rf", 1.0), goal=2.0
-)
+SLOWER = Figure("a", "remove 10 <things>", "7 & more", side("ours", 9.0, 1.5, 1.8), side("rm -rf", 1.0), goal=2.0)
 FASTER = SLOWER._replace(key="b", peer=side("looped file", 10.0, scale=20), faster=True, goal=100)
 REPORTED = SLOWER._replace(key="c", goal=None)
 REPORT = Report(
@@ -90,9 +93,9 @@ def test_table_has_the_form_of_a_row_that_users_know() -> None:
     lines = table.table(REPORT).splitlines()
     assert lines[0] == "processor     fast, 2 cores"
     assert lines[2:5] == [
-        "remove 10 <things> (7 70 files & more more)   1.80 s   1.80 × rm -rf                   1.00 s   (goal 2.0)   █████████",
-        "remove 10 <things> (7 70 files & more more)   1.80 s   111 × faster than looped file    200 s   (goal 100)   █████████",
-        "remove 10 <things> (7 70 files & more more)   1.80 s   1.80 × rm -rf                   1.00 s",
+        "remove 10 <things> (7 & more)   1.80 s   1.80 × rm -rf                   1.00 s   (goal 2.0)   █████████",
+        "remove 10 <things> (7 & more)   1.80 s   111 × faster than looped file    200 s   (goal 100)   █████████",
+        "remove 10 <things> (7 & more)   1.80 s   1.80 × rm -rf                   1.00 s",
     ]
     assert table.goals(SLOWER._replace(goal=1.5, peak_goal=150 * MB)) == "(goal 1.5, 50 of 150 MB: missed)"
 
@@ -139,6 +142,44 @@ def test_what_is_published_belongs_together() -> None:
 def test_rows_have_names_of_their_own() -> None:
     """A row is asked for by its name."""
     assert len({row.key for row in ROWS}) == len(ROWS)
+
+
+def row_of(words: list[str], check: Callable[[str], None]) -> Row:
+    """A row whose both sides run a command."""
+    contender = Contender("it", lambda _site, _payloads: Command(words, check), changes=True)
+    return Row("key", "do {count}", GVISOR, 2, contender, contender, runs=3, peer_count=1)
+
+
+def test_each_run_has_a_fresh_site_and_both_sides_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer, which does a part, is scaled; what is printed reaches the check."""
+    told: list[str] = []
+    printed: list[str] = []
+    row = row_of(["sh", "-c", "ls site/run/runsc | wc -l; rm -r site"], printed.append)
+    row = row._replace(ours=row.ours._replace(name="ours"), peer=row.peer._replace(name="peer"))
+    monkeypatch.chdir(tmp_path)
+    figure = measure(row, Workshop(tmp_path, Payloads(tmp_path), told.append))
+    assert told == [f"do 2: run {number} of 3, {name}" for number in (1, 2, 3) for name in ("ours", "peer")]
+    assert [text.strip() for text in printed] == ["4", "2"] * 3
+    assert (figure.peer.scale, figure.how_much) == (2, "4 files")
+    assert all(sample.seconds > 0 and sample.peak > 0 for sample in (*figure.ours.samples, *figure.peer.samples))
+
+
+@pytest.mark.parametrize(
+    ("script", "check", "message"),
+    [
+        ("echo no room >&2; exit 3", contenders.answer, "ended with 3: no room"),
+        ("echo words", contenders.answer, "it did not do its work: the module printed no result: words"),
+        ("""echo '{"failed": true, "msg": "in use"}'""", contenders.answer, "the module failed: in use"),
+        ("echo '{}'", lambda output: contenders.expect("x" in output, "0 of 2 were deleted"), "0 of 2 were deleted"),
+    ],
+)
+def test_a_run_that_fails_stops_the_bench(
+    script: str, check: Callable[[str], None], message: str, tmp_path: Path
+) -> None:
+    """What was called and what it answered; nothing is left behind."""
+    with pytest.raises(BenchFailure, match=re.escape(message)):
+        measure(row_of(["sh", "-c", script], check), Workshop(tmp_path, Payloads(tmp_path), lambda _text: None))
+    assert not (tmp_path / "site").exists()
 
 
 @pytest.mark.parametrize(
