@@ -60,6 +60,8 @@ def main(arguments: list[str]) -> int:
         print(f"no such row: {', '.join(given.rows)}; there are {', '.join(row.key for row in ROWS)}", file=sys.stderr)
         return 2
     progress = Progress()
+    if os.getloadavg()[0] > machine.BUSY:
+        print("Other programs are busy on this machine, or were a minute ago: its figures will be off.", file=sys.stderr)
     try:
         with _workshop(given.folder, progress) as workshop:
             report = _run([row.quick() for row in rows] if given.quick else rows, workshop, whole=not given.rows)

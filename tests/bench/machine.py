@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 _GIB = 1024**3
+BUSY = 0.3  # load at which other programs are felt in the figures
 
 
 def describe(folder: Path) -> dict[str, str]:
@@ -21,6 +22,7 @@ def describe(folder: Path) -> dict[str, str]:
         "processor": f"{_processor()}, {len(os.sched_getaffinity(0))} cores",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / _GIB:.0f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
+        "load before": f"{os.getloadavg()[0]:.1f}",
         "file system": file_system(folder),
         "Python": platform.python_version(),
         "ansible-core": version("ansible-core"),
