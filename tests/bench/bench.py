@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
         return 2
     progress = Progress()
     if os.getloadavg()[0] > machine.BUSY:
-        print("Other programs are busy on this machine, or were a minute ago: its figures will be off.", file=sys.stderr)
+        print("Other programs are busy here, or were a minute ago: the figures will be off.", file=sys.stderr)
     try:
         with _workshop(given.folder, progress) as workshop:
             report = _run([row.quick() for row in rows] if given.quick else rows, workshop, whole=not given.rows)
