@@ -55,11 +55,15 @@ def answer(output: str) -> dict[str, Any]:
     return found
 
 
+def options_of(site: Site, **more: Any) -> dict[str, Any]:
+    """The options that each call has. The trees lie in a folder of the bench's, which no process can own; the module
+    looks at all processes in any case."""
+    return {"layout": site.kind.layout, "sees_all_processes": True, **site.roots, **more}
+
+
 def module(site: Site, payloads: Payloads, name: str, **options: Any) -> list[str]:
     """The command that runs a module for all sandboxes of a site, as Ansible runs it on a host."""
-    # The trees lie in a folder of ours, which no process can own: the scan of all processes is made in any case.
-    given = {"layout": site.kind.layout, "sees_all_processes": True, **site.roots, **options}
-    return [sys.executable, str(payloads.file(name, given, site.ids))]
+    return [sys.executable, str(payloads.file(name, options_of(site, **options), site.ids))]
 
 
 def _removal(site: Site, payloads: Payloads) -> Command:
@@ -71,12 +75,19 @@ def _removal(site: Site, payloads: Payloads) -> Command:
     return Command(module(site, payloads, "sandbox_state", state="absent"), check)
 
 
-def _nothing_to_do(site: Site, payloads: Payloads) -> Command:
-    def check(output: str) -> None:
-        found = answer(output)
-        expect(not found["changed"], f"it changed something: {found}")
+def _unchanged(output: str) -> None:
+    found = answer(output)
+    expect(not found["changed"], f"it changed something: {found}")
 
-    return Command(module(site, payloads, "sandbox_state", state="absent"), check)
+
+def _absent_already(site: Site, payloads: Payloads) -> Command:
+    return Command(module(site, payloads, "sandbox_state", state="absent"), _unchanged)
+
+
+def _present_already(site: Site, payloads: Payloads) -> Command:
+    (name,) = site.ids
+    options = options_of(site, state="present", sandbox_id=name, documents=site.kind.documents(name))
+    return Command([sys.executable, str(payloads.file("sandbox_state", options))], _unchanged)
 
 
 def _look(site: Site, payloads: Payloads, **options: Any) -> Command:
@@ -115,8 +126,7 @@ def _playbook(site: Site, task: dict[str, Any]) -> list[str]:
 
 
 def _task(site: Site, _payloads: Payloads) -> Command:
-    options = {"layout": site.kind.layout, "sees_all_processes": True, **site.roots, "state": "absent"}
-    task = {"name": "Remove", f"{COLLECTION}.sandbox_state": {**options, "sandbox_id": site.ids}}
+    task = {"name": "Remove", f"{COLLECTION}.sandbox_state": options_of(site, state="absent", sandbox_id=site.ids)}
     return Command(_playbook(site, task), partial(is_gone, site))
 
 
@@ -133,7 +143,8 @@ def _looped_file(site: Site, _payloads: Payloads) -> Command:
 
 
 REMOVAL = Contender("sandbox_state", _removal, changes=True)
-NOTHING_TO_DO = Contender("sandbox_state", _nothing_to_do)
+ABSENT_ALREADY = Contender("sandbox_state", _absent_already)
+PRESENT_ALREADY = Contender("sandbox_state", _present_already)
 LOOK = Contender("sandbox_state_info", _look)
 LOOK_INSIDE = Contender("sandbox_state_info", partial(_look, with_documents=True))
 TASK = Contender("sandbox_state", _task, changes=True)

@@ -11,13 +11,14 @@ every sandbox is a leftover.
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
 import os
 import shutil
 import signal
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 NO_PID = 2**22 + 1  # above what pid_max can be
 _BATCH = 500
@@ -46,6 +47,11 @@ class Kind(NamedTuple):
         directories = sum(entry.content is None for entry in self.entries)
         files = len(self.entries) - directories
         return f"{files * count:,} files" + (f", {directories * count:,} directories" if directories else "")
+
+    def documents(self, name: str) -> dict[str, Any]:
+        """The contents of a sandbox's own documents by their names."""
+        found = {os.path.basename(path): content for path, _mode, content in self.entries if content}
+        return {file.rpartition(".")[0]: json.loads(text.replace("@id@", name)) for file, text in found.items()}
 
 
 class Site(NamedTuple):
