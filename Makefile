@@ -14,6 +14,9 @@ help: ## list the targets
 demo: setup ## watch the collection work on a real runsc (changes nothing outside this folder)
 	@$(IN_TREE) tests/demo/run
 
+bench: setup ## time it against its peers, some minutes (ARGS="--quick": only to see that it works; ARGS="kata": some rows)
+	@BENCH_DOCS="$(CURDIR)/docs" $(IN_TREE) tests/bench/run $(ARGS)
+
 test: setup packages ## all checks and the short tests, about seven minutes on two cores (V=1 shows all output)
 	@$(STEPS) test
 
@@ -50,4 +53,4 @@ setup:
 packages:
 	@tests/tools/system-packages
 
-.PHONY: help demo test test-all lint docs-check sanity units integration pytest format clean setup packages
+.PHONY: help demo bench test test-all lint docs-check sanity units integration pytest format clean setup packages

@@ -84,6 +84,7 @@ ALL = [
     pytest("all units", "tests/unit", "-m", ""),
     pytest("all real runtimes", "tests/integration", "-m", ""),
     pytest("all faults", "tests/faults", "-m", ""),
+    pytest("bench", "tests/bench", "-m", ""),
 ]
 
 # A target's lanes run side by side, the steps of a lane one after the other: one lane computes, the other mostly waits.

@@ -31,6 +31,7 @@ ARCHIVED = [
     r"CHANGELOG\.rst",
     r"changelogs/changelog\.yaml",
     r"docs/[\w/-]+\.(md|rst|svg|png)",
+    r"docs/bench/results\.json",
     r"meta/runtime\.yml",
     r"playbooks/[\w/-]+\.ya?ml",
     r"plugins/(doc_fragments|modules|module_utils)/[\w/]+\.py",

@@ -1,0 +1,154 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The contenders: ours and the peers. Each makes the command that is timed, and looks afterwards whether it did it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+from ansible_collections.sandboxed.containers.tests.bench.payload import COLLECTION, PING, BenchFailure, Payloads
+from ansible_collections.sandboxed.containers.tests.bench.trees import Site
+
+BARE_LOOP = Path(__file__).with_name("bare_loop.py")
+
+
+class Command(NamedTuple):
+    """What is timed. check: is given what it printed; raises BenchFailure where it did not do its work."""
+
+    words: list[str]
+    check: Callable[[str], None]
+
+
+class Contender(NamedTuple):
+    """One side of a row. command: made for a site, outside of what is timed. changes: whether it needs a fresh site
+    each time."""
+
+    name: str
+    command: Callable[[Site, Payloads], Command]
+    changes: bool = False
+
+
+def expect(holds: bool, what: str) -> None:
+    """Raise BenchFailure unless it holds."""
+    if not holds:
+        raise BenchFailure(what)
+
+
+def is_gone(site: Site, _output: str = "") -> None:
+    """Nothing of any sandbox is left."""
+    expect(site.is_empty(), f"something is left below {', '.join(map(str, site.stores))}")
+
+
+def answer(output: str) -> dict[str, Any]:
+    """The result that a module printed. Raises BenchFailure where it failed or printed none."""
+    try:
+        found: dict[str, Any] = json.loads(output)
+    except ValueError as exc:
+        raise BenchFailure(f"the module printed no result: {output[:2000]}") from exc
+    expect(not found.get("failed"), f"the module failed: {str(found.get('msg'))[:2000]}")
+    return found
+
+
+def options_of(site: Site, **more: Any) -> dict[str, Any]:
+    """The options that each call has. The trees lie in a folder of the bench's, which no process can own; the module
+    looks at all processes in any case."""
+    return {"layout": site.kind.layout, "sees_all_processes": True, **site.roots, **more}
+
+
+def module(site: Site, payloads: Payloads, name: str, **options: Any) -> list[str]:
+    """The command that runs a module for all sandboxes of a site, as Ansible runs it on a host."""
+    return [sys.executable, str(payloads.file(name, options_of(site, **options), site.ids))]
+
+
+def _removal(site: Site, payloads: Payloads) -> Command:
+    def check(output: str) -> None:
+        actions = [entry["action"] for entry in answer(output)["sandboxes"]]
+        expect(actions == ["deleted"] * len(site.ids), f"{actions.count('deleted')} of {len(site.ids)} were deleted")
+        is_gone(site)
+
+    return Command(module(site, payloads, "sandbox_state", state="absent"), check)
+
+
+def _unchanged(output: str) -> None:
+    found = answer(output)
+    expect(not found["changed"], f"it changed something: {found}")
+
+
+def _absent_already(site: Site, payloads: Payloads) -> Command:
+    return Command(module(site, payloads, "sandbox_state", state="absent"), _unchanged)
+
+
+def _present_already(site: Site, payloads: Payloads) -> Command:
+    (name,) = site.ids
+    options = options_of(site, state="present", sandbox_id=name, documents=site.kind.documents(name))
+    return Command([sys.executable, str(payloads.file("sandbox_state", options))], _unchanged)
+
+
+def _look(site: Site, payloads: Payloads, **options: Any) -> Command:
+    def check(output: str) -> None:
+        verdicts = [entry.get("verdict") for entry in answer(output)["sandboxes"]]
+        leftovers = verdicts.count("leftover")
+        expect(leftovers == len(verdicts) == len(site.ids), f"{leftovers} leftovers of {len(site.ids)} sandboxes")
+
+    return Command(module(site, payloads, "sandbox_state_info", **options), check)
+
+
+def _rm(site: Site, _payloads: Payloads) -> Command:
+    return Command(["rm", "-rf", *map(str, site.stores)], partial(is_gone, site))
+
+
+def _bare_loop(site: Site, _payloads: Payloads) -> Command:
+    def check(output: str) -> None:
+        expect(int(output) > 0, "it read nothing")
+
+    return Command([sys.executable, str(BARE_LOOP), *map(str, site.stores)], check)
+
+
+def _ping(_site: Site, payloads: Payloads) -> Command:
+    def check(output: str) -> None:
+        expect(answer(output).get("ping") == "pong", f"ping answered {output}")
+
+    return Command([sys.executable, str(payloads.file(PING, {}))], check)
+
+
+def _playbook(site: Site, task: dict[str, Any]) -> list[str]:
+    """The command that runs one task by `ansible-playbook`."""
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": [task]}
+    path = site.folder / "playbook.yml"
+    path.write_text(json.dumps([play]), encoding="utf-8")  # JSON is YAML
+    return [str(Path(sys.executable).with_name("ansible-playbook")), str(path)]
+
+
+def _task(site: Site, _payloads: Payloads) -> Command:
+    task = {"name": "Remove", f"{COLLECTION}.sandbox_state": options_of(site, state="absent", sandbox_id=site.ids)}
+    return Command(_playbook(site, task), partial(is_gone, site))
+
+
+def _looped_file(site: Site, _payloads: Payloads) -> Command:
+    """One item a sandbox: its directory of the first store only, half of what ours removes."""
+    store = site.stores[0]
+    file = {"path": f"{store}/{{{{ item }}}}", "state": "absent"}
+    task = {"name": "Remove", "ansible.builtin.file": file, "loop": site.ids}
+
+    def check(_output: str) -> None:
+        expect(not list(store.iterdir()), f"something is left below {store}")
+
+    return Command(_playbook(site, task), check)
+
+
+REMOVAL = Contender("sandbox_state", _removal, changes=True)
+ABSENT_ALREADY = Contender("sandbox_state", _absent_already)
+PRESENT_ALREADY = Contender("sandbox_state", _present_already)
+LOOK = Contender("sandbox_state_info", _look)
+LOOK_INSIDE = Contender("sandbox_state_info", partial(_look, with_documents=True))
+TASK = Contender("sandbox_state", _task, changes=True)
+RM = Contender("rm -rf", _rm, changes=True)
+LOOP = Contender("bare loop", _bare_loop)
+PINGED = Contender("ping", _ping)
+LOOPED_FILE = Contender("looped file", _looped_file, changes=True)

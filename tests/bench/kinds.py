@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the runtimes write, for the bench's trees (contracts: Kata 1.8's store and runsc)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ansible_collections.sandboxed.containers.tests.bench.trees import NO_PID, Entry, Kind
+
+RUN, CONFIG = "run/vc/sbs", "var/lib/vc/sbs"
+_KATA = {"run_root": "run/vc", "config_root": "var/lib/vc"}
+
+
+def _go(document: Any) -> str:
+    """As Go's encoder writes it: no blanks."""
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _store(place: str, **documents: Any) -> list[Entry]:
+    """A directory of the store with what Kata 1.8 makes in each: `raw/`, `lock` and the documents."""
+    files = [Entry(f"{place}/{name}.json", 0o644, _go(content)) for name, content in documents.items()]
+    return [Entry(place, 0o750), Entry(f"{place}/raw", 0o750), Entry(f"{place}/lock", 0o644, ""), *files]
+
+
+_SANDBOX_CONFIG = {
+    "ID": "@id@",
+    "Hostname": "web-1",
+    "HypervisorType": "qemu",
+    "HypervisorConfig": {"NumVCPUs": 1, "DefaultMaxVCPUs": 2, "MemorySize": 2048, "MemSlots": 10, "Msize9p": 8192},
+    "AgentType": "kata",
+    "AgentConfig": None,
+    "ProxyType": "kataBuiltInProxy",
+    "ProxyConfig": {"Path": "", "Debug": False},
+    "ShimType": "kataBuiltInShim",
+    "ShimConfig": None,
+    "NetworkConfig": {"NetNSPath": "", "NetNsCreated": False, "DisableNewNetNs": False, "InterworkingModel": 0},
+    "Volumes": None,
+    "Containers": None,
+    "Annotations": None,
+    "ShmSize": 67108864,
+    "SharePidNs": False,
+    "Stateful": False,
+    "SystemdCgroup": False,
+    "DisableGuestSeccomp": False,
+    "Experimental": None,
+}
+_SANDBOX_STATE = {
+    "state": "running",
+    "blockIndex": 2,
+    "guestMemoryBlockSize": 128,
+    "guestMemoryHotplugProbe": False,
+    "cgroupPath": "/kata/@id@",
+}
+# What a sandbox has as soon as it is created and before its first container: the least that is whole.
+SMALL_KATA = Kind(
+    "kata_store",
+    _KATA,
+    (RUN, CONFIG),
+    (
+        *_store(CONFIG + "/{id}", config=_SANDBOX_CONFIG),
+        *_store(RUN + "/{id}", state=_SANDBOX_STATE),
+    ),
+)
+_HYPERVISOR = {
+    "Bridges": [{"Addr": 2, "Address": {}, "ID": "pci-bridge-0", "Type": "pci"}],
+    "HotplugVFIOOnRootBus": False,
+    "HotpluggedMemory": 0,
+    "HotpluggedVCPUs": None,
+    "UUID": "6c5bcd4f-9ab0-4ff0-a4f1-9ab0c0ffee00",
+}
+_MOUNT = {
+    "Source": "/var/lib/data",
+    "Destination": "/data",
+    "Type": "bind",
+    "Options": ["rbind"],
+    "HostPath": "/var/lib/data",
+    "ReadOnly": False,
+    "BlockDeviceID": "",
+}
+_CONTAINER_CONFIG = {
+    "ID": "@container@",
+    "RootFs": {"Source": "", "Target": "", "Type": "", "Options": None, "Mounted": False},
+    "ReadonlyRootfs": False,
+    "Cmd": {"Args": None, "Envs": None, "User": "", "WorkDir": "", "Console": "", "Interactive": False},
+    "Annotations": {"io.katacontainers.pkg.oci.bundle_path": "/run/bundle"},
+    "Mounts": None,
+    "DeviceInfos": None,
+    "Resources": {},
+}
+# With one container and every document, as in a running pod.
+WHOLE_KATA = Kind(
+    "kata_store",
+    _KATA,
+    (RUN, CONFIG),
+    (
+        *_store(CONFIG + "/{id}", config=_SANDBOX_CONFIG),
+        *_store(CONFIG + "/{id}/{container}", config=_CONTAINER_CONFIG),
+        *_store(
+            RUN + "/{id}",
+            state=_SANDBOX_STATE,
+            network={"Endpoints": [], "NetNsCreated": False, "NetNsPath": "/var/run/netns/cni-1234"},
+            hypervisor=_HYPERVISOR,
+            agent={"ProxyPid": NO_PID, "URL": "unix:///run/vc/sbs/@id@/proxy.sock"},
+            devices=None,
+        ),
+        *_store(
+            RUN + "/{id}/{container}",
+            state={"state": "running", "BlockDeviceID": "", "fstype": "", "cgroupPath": "/kata/@id@/@container@"},
+            process={"Token": "token", "Pid": NO_PID, "StartTime": "2026-11-21T23:13:13.086432775Z"},
+            mounts=[_MOUNT],
+            devices=[],
+        ),
+    ),
+)
+NO_KATA = Kind("kata_store", _KATA, (RUN, CONFIG), ())
+
+_RUNSC = "run/runsc"
+_RUNSC_STATE = {
+    "id": "@id@",
+    "spec": {
+        "ociVersion": "1.0.0",
+        "process": {"user": {"uid": 0, "gid": 0}, "args": ["/bin/sleep", "600"], "env": ["PATH=/bin"], "cwd": "/"},
+        "root": {"path": "rootfs"},
+        "hostname": "web-1",
+        "linux": {"cgroupsPath": "/@id@", "namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "network"}]},
+    },
+    "bundleDir": "/run/bundles/@id@",
+    "createdAt": "2026-11-21T23:13:13.086432775Z",
+    "owner": "",
+    "consoleSocket": "",
+    "status": "running",
+    "goferPid": NO_PID,
+    "sandbox": {
+        "id": "@id@",
+        "podName": "",
+        "namespace": "",
+        "pid": NO_PID,
+        "uid": 0,
+        "gid": 0,
+        "cgroup": None,
+        "controlSocketPath": "",
+        "startTime": "2026-11-21T23:13:13.085771164Z",
+    },
+    "saver": {"rootDir": "/run/runsc", "id": {"sandboxId": "@id@", "containerId": "@id@"}},
+    "goferMountConfs": [{"upper": 2, "lower": 1}],
+}
+GVISOR = Kind(
+    "gvisor",
+    {"run_root": _RUNSC},
+    (_RUNSC,),
+    (
+        Entry(_RUNSC + "/{id}_sandbox:{id}.state", 0o640, _go(_RUNSC_STATE)),
+        Entry(_RUNSC + "/{id}_sandbox:{id}.lock", 0o600, ""),
+    ),
+)

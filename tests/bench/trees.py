@@ -1,0 +1,120 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The trees that the bench works on, as data, and how they are laid out: fast, and outside of what is timed.
+
+Names, modes and documents are those that the runtimes write. Recorded pids are ones that no process can have, so that
+every sandbox is a leftover.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+NO_PID = 2**22 + 1  # above what pid_max can be
+_BATCH = 500
+
+
+class Entry(NamedTuple):
+    """A file or directory of each sandbox. path: below the site, {id} and {container} are names. content: None for a
+    directory; @id@ and @container@ are names."""
+
+    path: str
+    mode: int
+    content: str | None = None
+
+
+class Kind(NamedTuple):
+    """How a layout's sandboxes look. roots: the module's options for its roots, each below the site; stores: where the
+    sandboxes lie. entries: of each sandbox, parents first."""
+
+    layout: str
+    roots: dict[str, str]
+    stores: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+    def in_words(self, count: int) -> str:
+        """How many files and directories that many sandboxes are."""
+        directories = sum(entry.content is None for entry in self.entries)
+        files = len(self.entries) - directories
+        return f"{files * count:,} files" + (f", {directories * count:,} directories" if directories else "")
+
+    def documents(self, name: str) -> dict[str, Any]:
+        """The contents of a sandbox's own documents by their names."""
+        found = {os.path.basename(path): content for path, _mode, content in self.entries if content}
+        return {file.rpartition(".")[0]: json.loads(text.replace("@id@", name)) for file, text in found.items()}
+
+
+class Site(NamedTuple):
+    """Sandboxes of one kind below a folder."""
+
+    folder: Path
+    kind: Kind
+    ids: list[str]
+
+    @property
+    def roots(self) -> dict[str, str]:
+        """The options that name the roots, for a module."""
+        return {option: str(self.folder / root) for option, root in self.kind.roots.items()}
+
+    @property
+    def stores(self) -> list[Path]:
+        """The directories in which the sandboxes lie."""
+        return [self.folder / store for store in self.kind.stores]
+
+    def is_empty(self) -> bool:
+        """Whether nothing of any sandbox is left."""
+        return not any(list(store.iterdir()) for store in self.stores if store.exists())
+
+
+def names(count: int) -> list[str]:
+    """Ids as engines make them, 64 hexadecimal digits, the same in each run."""
+    return [hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)]
+
+
+def lay_out(folder: Path, kind: Kind, count: int) -> Site:
+    """Make that many sandboxes below a folder that has none. Other processes make them, so that this one stays small:
+    its memory would count as the measured ones', which begin as copies of it."""
+    for store in kind.stores:
+        (folder / store).mkdir(parents=True)
+    ids = names(count)
+    if kind.entries:
+        batches = [ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH)]
+        workers = min(len(batches), len(os.sched_getaffinity(0)))
+        with multiprocessing.Pool(workers, initializer=_leave_signals_to_the_parent) as pool:
+            pool.map(partial(_make, str(folder), kind.entries), batches, chunksize=1)
+    return Site(folder, kind, ids)
+
+
+def _leave_signals_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _make(folder: str, entries: tuple[Entry, ...], ids: list[str]) -> None:
+    os.umask(0)
+    for name in ids:
+        container = name[::-1]
+        for path, mode, content in entries:
+            place = f"{folder}/{path.format(id=name, container=container)}"
+            if content is None:
+                os.mkdir(place, mode)
+                continue
+            handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            if content:
+                os.write(handle, content.replace("@id@", name).replace("@container@", container).encode())
+            os.close(handle)
+
+
+def clear(folder: Path) -> None:
+    """Remove what is left of a site, and the folder."""
+    shutil.rmtree(folder, ignore_errors=True)
