@@ -30,9 +30,12 @@ options:
   layout:
     description:
       - Which runtime generation keeps the state.
+      - V(kata_store) is Kata Containers 1.6 to 1.8, and what later releases of 1.x leave of it in C(/var/lib/vc/sbs).
+      - V(kata_persist) is Kata 1.11 to 1.13 and the Go runtime of 2.x to 4.x, with C(persist.json).
+      - V(kata_rs) is Kata's Rust runtime, the usual one since 4.0.
       - V(gvisor) is C(runsc) from release-20210112.0, V(gvisor_legacy) the form before it.
     type: str
-    choices: [gvisor, gvisor_legacy]
+    choices: [kata_store, kata_persist, kata_rs, gvisor, gvisor_legacy]
     required: true
   sandbox_id:
     description:
@@ -42,19 +45,61 @@ options:
     type: raw
   container_id:
     description:
-      - Exact name of one container inside the sandbox. When omitted, O(state=absent) means the whole sandbox, and
-        O(state=present) the sandbox's own container, which has the sandbox's name.
+      - Exact name of one container inside the sandbox. When omitted, O(state=absent) means the whole sandbox.
+      - O(state=present) then means the sandbox itself with Kata's layouts, and with gVisor's the sandbox's own
+        container, which has the sandbox's name.
+      - V(kata_rs) keeps nothing for single containers.
     type: raw
   documents:
     description:
-      - What the sandbox's files are to contain, by name. Needed to create a sandbox.
+      - What the sandbox's files are to contain, by name, each whole. What is needed to create a sandbox or container is
+        said below. Documents that a layout does not have are refused.
+      - They are written as the runtime writes them, byte for byte, in the order of the keys that is given (sorted in
+        V(kata_rs), as its runtime has them).
     type: dict
     suboptions:
       state:
         description:
-          - The C(.state) document of C(runsc), whole. Its C(id) and C(sandbox.id) must be those of the container
-            and sandbox.
+          - The C(.state) document of C(runsc), or C(state.json) of Kata's store and of its Rust runtime. Needed in all of
+            them.
+          - A name inside it must be that of the object, for example C(id) and C(sandbox.id) for C(runsc).
         type: dict
+      config:
+        description: C(config.json) of V(kata_store), of a sandbox or of a container. Needed. Its C(ID) must be the name.
+        type: dict
+      network:
+        description: C(network.json) of V(kata_store), of a sandbox only.
+        type: dict
+      hypervisor:
+        description: C(hypervisor.json) of V(kata_store), of a sandbox only.
+        type: dict
+      agent:
+        description: C(agent.json) of V(kata_store), of a sandbox only.
+        type: dict
+      process:
+        description: C(process.json) of V(kata_store), of a container only.
+        type: dict
+      mounts:
+        description: C(mounts.json) of V(kata_store), of a container only.
+        type: list
+        elements: dict
+      devices:
+        description:
+          - C(devices.json) of V(kata_store). A sandbox's devices have C(Type) and C(Data), a container's C(ID) and
+            C(ContainerPath).
+        type: list
+        elements: dict
+      persist:
+        description: C(persist.json) of V(kata_persist), of a sandbox or of a container. Needed.
+        type: dict
+  raw_items:
+    description:
+      - With V(kata_store), texts that are kept beside the documents, by name. Each becomes a file in C(raw/), and its
+        C(file://) URL is returned.
+      - An empty name asks for one like those that Kata makes up, C(raw-) and digits. It follows from the text, so the same
+        task again finds it.
+      - Other raw items are left alone. The texts are never shown.
+    type: dict
   sandboxes:
     description:
       - Many sandboxes or containers in one task, each with documents of its own.
@@ -75,6 +120,35 @@ options:
           state:
             description: See O(documents.state).
             type: dict
+          config:
+            description: See O(documents.config).
+            type: dict
+          network:
+            description: See O(documents.network).
+            type: dict
+          hypervisor:
+            description: See O(documents.hypervisor).
+            type: dict
+          agent:
+            description: See O(documents.agent).
+            type: dict
+          process:
+            description: See O(documents.process).
+            type: dict
+          mounts:
+            description: See O(documents.mounts).
+            type: list
+            elements: dict
+          devices:
+            description: See O(documents.devices).
+            type: list
+            elements: dict
+          persist:
+            description: See O(documents.persist).
+            type: dict
+      raw_items:
+        description: See O(raw_items).
+        type: dict
   fail_if_exists:
     description:
       - With O(state=present), fail when the sandbox exists already. Of many that try at once, exactly one succeeds.
@@ -82,20 +156,29 @@ options:
     default: false
   run_root:
     description:
-      - The runtime's own C(--root) directory. C(/var/run/runsc) below O(host_root) when omitted.
-      - A C(runsc) that was started from a login shell may use C($XDG_RUNTIME_DIR/runsc), containerd's shim uses
-        C(/run/containerd/runsc/NAMESPACE), Docker C(/var/run/docker/runtime-runsc/moby).
+      - The directory that the runtime keeps its state in, below O(host_root) when omitted.
+      - For gVisor C(runsc)'s own C(--root), usually C(/var/run/runsc). A C(runsc) that was started from a login shell may
+        use C($XDG_RUNTIME_DIR/runsc), containerd's shim uses C(/run/containerd/runsc/NAMESPACE), Docker
+        C(/var/run/docker/runtime-runsc/moby).
+      - For V(kata_store) and V(kata_persist) C(/run/vc), whose sandboxes are in C(sbs), for V(kata_rs) C(/run/kata). For a
+        rootless Kata the same below C($XDG_RUNTIME_DIR).
+    type: path
+  config_root:
+    description:
+      - With V(kata_store), the directory of the configurations, C(/var/lib/vc) below O(host_root) when omitted.
     type: path
   on_mounted:
     description:
       - What to do with mounts at or below a path that would be removed. V(unmount) unmounts them first.
+      - A Kata sandbox has a shared tree full of mounts beside its state, and a VM directory. Both are removed with it,
+        and only if it is proved to be dead.
     type: str
     choices: [refuse, unmount]
     default: refuse
   force:
     description:
       - Go on although it is unknown whether an owner lives. Never overrides a live owner, mounts, or the identity of a
-        file.
+        file, and never removes what a Kata sandbox shares with its machine.
     type: bool
     default: false
   stop_processes:
@@ -170,6 +253,35 @@ EXAMPLES = r"""
           pid: 0
     fail_if_exists: true
 
+- name: Remove what a dead Kata sandbox left, with its shared tree and what is mounted there
+  sandboxed.containers.sandbox_state:
+    layout: kata_persist
+    sandbox_id: 5e8491393fab78ba5b249d34442b422520eaffbcd8994d47a0139698680ca4eb
+    state: absent
+    on_mounted: unmount
+
+- name: Remove what Kata 1.x left on the disk of a host that has been upgraded since
+  sandboxed.containers.sandbox_state:
+    layout: kata_store
+    sandbox_id: [web-4, web-5]
+    state: absent
+
+- name: Put the state of a Kata 1.x sandbox and its container back from a backup
+  sandboxed.containers.sandbox_state:
+    layout: kata_store
+    sandboxes:
+      - sandbox_id: web-3
+        documents:
+          config: {ID: web-3, HypervisorType: qemu}
+          state: {state: stopped}
+        raw_items:
+          note: restored
+      - sandbox_id: web-3
+        container_id: app-1
+        documents:
+          config: {ID: app-1}
+          state: {state: stopped}
+
 - name: Clean an offline image, where no process can own anything
   sandboxed.containers.sandbox_state:
     layout: gvisor
@@ -201,8 +313,13 @@ sandboxes:
       type: str
       returned: always
       sample: gvisor
+    raw_items:
+      description: The C(file://) URL of each raw item, by the name that was given.
+      type: dict
+      returned: when raw items were given
+      sample: {"note": "file:///run/vc/sbs/web-3/raw/note"}
     paths:
-      description: The files that it has, or had.
+      description: The files and directories that it has, or had.
       type: list
       elements: str
       returned: always

@@ -14,14 +14,14 @@ author:
 description:
   - Shows what a sandboxed container runtime keeps of its sandboxes on a host, which processes own it, and what
     follows from that.
-  - Looking changes nothing. No file is made, and nothing is connected to. A C(runsc) state is read under a shared
-    lock, for a moment.
+  - Looking changes nothing. No file is made, and nothing is connected to. Where the runtime has a lock that it waits
+    for, the state is read under that lock, shared and for a moment.
 options:
   layout:
     description:
       - Which runtime generation keeps the state. See M(sandboxed.containers.sandbox_state).
     type: str
-    choices: [gvisor, gvisor_legacy]
+    choices: [kata_store, kata_persist, kata_rs, gvisor, gvisor_legacy]
     required: true
   sandbox_id:
     description:
@@ -34,7 +34,11 @@ options:
     type: raw
   run_root:
     description:
-      - The runtime's own C(--root) directory. C(/var/run/runsc) below O(host_root) when omitted.
+      - The directory that the runtime keeps its state in. See O(sandboxed.containers.sandbox_state#module:run_root).
+    type: path
+  config_root:
+    description:
+      - With V(kata_store), the directory of the configurations, C(/var/lib/vc) below O(host_root) when omitted.
     type: path
   with_documents:
     description:
@@ -62,6 +66,11 @@ EXAMPLES = r"""
 - name: Show what nobody owns any more
   ansible.builtin.debug:
     msg: "{{ host.sandboxes | selectattr('verdict', 'equalto', 'leftover') | map(attribute='sandbox_id') | list }}"
+
+- name: Look at what Kata 1.x has left on this host
+  sandboxed.containers.sandbox_state_info:
+    layout: kata_store
+  register: old
 
 - name: Look into one sandbox
   sandboxed.containers.sandbox_state_info:
@@ -119,10 +128,22 @@ sandboxes:
       elements: str
       returned: when it exists and could be read
     missing:
-      description: File names that a whole sandbox would have and this one has not.
+      description: File names, or paths, that a whole sandbox would have and this one has not.
       type: list
       elements: str
       returned: when something is missing
+    beside:
+      description:
+        - What belongs to it beside its state, each with its C(kind) (V(share), V(vm), V(firecracker), V(jail) or
+          V(initdata)), its C(path), and as C(mounts) what is mounted there.
+      type: list
+      elements: dict
+      returned: when there is any
+      sample: [{"kind": "vm", "path": "/run/vc/vm/web-1"}]
+    documents:
+      description: The documents of the sandbox itself, by name, where a runtime has such beside those of its containers.
+      type: dict
+      returned: with O(with_documents), when there are any
     age:
       description: Seconds since its newest change, null when the clock was stepped.
       type: int

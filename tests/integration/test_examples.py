@@ -10,6 +10,7 @@ sandboxes of these names were laid out as runsc would.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -35,6 +36,15 @@ HOST = [
     ("mnt/image/run/runsc", "web-1", "web-1"),
 ]
 
+# Kata sandboxes: the file that each has, by its path. /var/lib is the host's own, so what lies there is made apart.
+KATA = {
+    f"run/vc/sbs/{KUBERNETES[0]}/persist.json": {"State": "running", "HypervisorState": {"Pid": 0}},
+    "run/vc/sbs/web-4/state.json": {"state": "running"},
+    "var/lib/vc/sbs/web-4/config.json": {"ID": "web-4", "HypervisorType": "qemu"},
+    "var/lib/vc/sbs/web-5/config.json": {"ID": "web-5", "HypervisorType": "qemu"},
+}
+SHARE = f"/run/kata-containers/shared/sandboxes/{KUBERNETES[0]}"
+
 pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a mount namespace with an empty /run"),
@@ -59,6 +69,8 @@ def run(tasks: list[dict[str, Any]], folder: Path) -> dict[str, int]:
     playbook.write_text(yaml.safe_dump(plays), encoding="utf-8")
     words = ["unshare", "--mount", "--propagation", "private", sys.executable, __file__, str(playbook)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+    with contextlib.suppress(OSError):
+        os.rmdir("/var/lib/vc")  # made to be mounted on; it is left where it is somebody's
     assert done.returncode == 0, done.stdout + done.stderr
     stats = dict(re.findall(r"(\w+)=(\d+)", done.stdout.rpartition("PLAY RECAP")[2]))
     return {name: int(count) for name, count in stats.items()}
@@ -86,8 +98,9 @@ def test_playbook_of_the_readme(tmp_path: Path) -> None:
 
 
 def lay_out() -> None:
-    """An empty /run and /mnt, and the sandboxes that the examples speak of, dead, as runsc leaves them."""
-    for place in ("/run", "/mnt"):
+    """An empty /run and /mnt, and the sandboxes that the examples speak of, dead, as their runtimes leave them."""
+    os.makedirs("/var/lib/vc", exist_ok=True)  # to mount on: it stays empty on the host
+    for place in ("/run", "/mnt", "/var/lib/vc"):
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", place], check=True)
     os.makedirs("/mnt/image/var")
     os.symlink("/run", "/mnt/image/var/run")
@@ -98,6 +111,12 @@ def lay_out() -> None:
         stem = f"{container_id}_sandbox:{sandbox_id}"
         (folder / f"{stem}.state").write_text(json.dumps(document), encoding="utf-8")
         (folder / f"{stem}.lock").touch(mode=0o600)
+    for path, content in KATA.items():
+        Path("/", path).parent.mkdir(parents=True, exist_ok=True)
+        Path("/", path).write_text(json.dumps(content), encoding="utf-8")
+    for name in ("mounts", "shared"):
+        os.makedirs(f"{SHARE}/{name}")
+    subprocess.run(["mount", "--bind", f"{SHARE}/mounts", f"{SHARE}/shared"], check=True)
 
 
 def main(playbook: str) -> None:

@@ -58,8 +58,8 @@ class Plan(NamedTuple):
 class Item(ABC):
     """One thing that a task is about.
 
-    label: names it in messages, "Sandbox 'web-1' (gvisor)". group: items of one group are worked on by one process, those
-    with the lower order first. locks: what is held of it. acted: whether anything was
+    label: names it in messages, "Sandbox 'web-1' (gvisor)". group: items of one group are worked on by one process,
+    those with the lower order first. locks: what is held of it. acted: whether anything was
     changed, also when an error came after it. touched: the directories to be made durable.
     """
 
