@@ -39,9 +39,10 @@ class Stop(NamedTuple):
 
 
 class Unmount(NamedTuple):
-    """Unmount what is mounted at or below `path`."""
+    """Unmount what is mounted at or below `path`. anywhere: also outside of pid 1's mount namespace (safety.md D3)."""
 
     path: str
+    anywhere: bool = False
     role: str = "mount"
     sign: str = "-"
 

@@ -159,7 +159,7 @@ class FlatSandbox(SandboxState):
         self._refuse_unlocked(plan)
         for change in plan.changes:
             if isinstance(change, Unmount):
-                self.acted = bool(unmount_all(change.path)) or self.acted
+                self.acted = bool(unmount_all(change.path, any_namespace=change.anywhere)) or self.acted
             elif isinstance(change, Remove):
                 self._remove(change)
             elif isinstance(change, Write):

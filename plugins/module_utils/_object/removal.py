@@ -67,7 +67,7 @@ def mounts_in_the_way(parts: Collection[Part], survey: MountSurvey, unmount: boo
             f"{_count(survey.unreadable, 'mount namespace')} cannot be read, so mounts in it are unknown",
             "Run as root. Nothing was changed.",
         )
-    return [Unmount(path) for path in dict.fromkeys(part.path for part, _mount in found)]
+    return [Unmount(path, trusting) for path in dict.fromkeys(part.path for part, _mount in found)]
 
 
 def _count(things: Collection[object], noun: str) -> str:

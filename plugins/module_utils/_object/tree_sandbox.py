@@ -180,7 +180,7 @@ class TreeSandbox(TreeCreation):
         self._refuse_unlocked(plan)
         for change in plan.changes:
             if isinstance(change, Unmount):
-                self.acted = bool(unmount_all(change.path)) or self.acted
+                self.acted = bool(unmount_all(change.path, any_namespace=change.anywhere)) or self.acted
                 self._refuse_mounted_elsewhere(change.path)
         for change in plan.changes:
             if isinstance(change, RemoveTree) and change.role not in TREES and change.remove():
