@@ -14,6 +14,7 @@ from ansible_collections.sandboxed.containers.tests.bench.picture import picture
 from ansible_collections.sandboxed.containers.tests.bench.table import table
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+PICTURE = "![Each row as a bar above its peer's](bench/results.svg)"
 
 
 def write(report: Report, docs: Path) -> list[Path]:
@@ -37,7 +38,7 @@ def with_results(page: str, report: Report) -> str:
     if not (begin and end):
         raise ValueError(f"the page has no {BEGIN} and {END}")
     head = f"Measured on {report.when}, version {report.collection}."
-    return f"{before}{BEGIN}\n\n{head}\n\n{indented(report)}\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{head}\n\n{PICTURE}\n\n{indented(report)}\n{END}{after}"
 
 
 def indented(report: Report) -> str:

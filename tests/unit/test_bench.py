@@ -131,10 +131,13 @@ def test_page_gets_the_table_between_its_marks() -> None:
 
 
 def test_what_is_published_belongs_together() -> None:
-    """The table and the picture in the docs are those of the JSON beside them."""
-    data = (DOCS / "bench" / "results.json").read_text(encoding="utf-8")
-    report = figures.from_json(json.loads(data))
+    """The table and the picture in the docs are those of the JSON beside them; without it, the page shows neither."""
     page = (DOCS / "bench.md").read_text(encoding="utf-8")
+    data = DOCS / "bench" / "results.json"
+    if not data.exists():
+        assert f"{publish.BEGIN}\n{publish.END}" in page
+        return
+    report = figures.from_json(json.loads(data.read_text(encoding="utf-8")))
     assert publish.with_results(page, report) == page
     assert (DOCS / "bench" / "results.svg").read_text(encoding="utf-8") == picture.picture(report)
 
