@@ -99,7 +99,7 @@ def _program(process: Process) -> str:
 
 def _mention(process: Process, reading: Reading, places: OwnPlaces) -> str:
     """How a process names the sandbox, as the end of a sentence; empty when it does not."""
-    names = {reading.sandbox_id, *reading.containers, *reading.aliases, places.cut}
+    names = {reading.sandbox_id, *reading.containers, *reading.aliases, places.cut} - {""}
     for argument in process.argv:
         if names & argument_tokens(argument):
             return "names it in its arguments"

@@ -166,9 +166,9 @@ def signs_in(directory: Directory) -> Signs:
 
 
 def _recorded(directory: Directory, name: str) -> RecordedProcess | None:
-    """The process that a pid file names. What is no number is no hint."""
+    """The process that the first line of a pid file names (V9). What is no number is no hint."""
     data = read_file(directory, name) or b""
-    digits = data.strip()
+    digits = data.partition(b"\n")[0].strip()
     if not digits.isdigit() or len(digits) > 9 or int(digits) == 0:
         return None
     return RecordedProcess("virtiofsd" if name.startswith("virtiofsd") else "hypervisor", int(digits), "")

@@ -292,6 +292,75 @@ def test_D8_this_process_is_left_out(tmp_path: Path) -> None:
         os.chdir(before)
 
 
+def test_D8_thousands_of_trees_are_told_apart_by_whole_components(tmp_path: Path) -> None:
+    """Bulk removal asks for all at once: a pass over /proc costs the same for one and for ten thousand."""
+    trees = [f"{tmp_path}/sbs/web-{number}" for number in range(5000)] + [f"{tmp_path}/vm/deep/er/web-7"]
+    inside = tmp_path / "sbs" / "web-4711" / "raw"
+    beside = [tmp_path / "sbs" / "web-47110", tmp_path / "web-4711", tmp_path / "vm" / "deep"]
+    for folder in (inside, *beside):
+        folder.mkdir(parents=True)
+    with python("held = 'x'\n" + WAIT, cwd=inside) as child:
+        users = [python("held = 'x'\n" + WAIT, cwd=folder) for folder in beside]
+        with users[0], users[1], users[2]:
+            assert descriptors.users_below(trees).users == (User(child.pid, "cwd", str(inside)),)
+            assert descriptors.uses([], trees) == {(f"{tmp_path}/sbs/web-4711", child.pid)}
+
+
+def test_D8_a_tree_in_a_tree_counts_for_both(tmp_path: Path) -> None:
+    inner = tmp_path / "a" / "b" / "c"
+    inner.mkdir(parents=True)
+    trees = [f"{tmp_path}/a/b", f"{tmp_path}/a/", f"{tmp_path}/a/b/c", f"{tmp_path}/a/x"]
+    with python("held = 'x'\n" + WAIT, cwd=inner) as child:
+        found = descriptors.uses([], trees)
+    assert found == {(tree, child.pid) for tree in (f"{tmp_path}/a", f"{tmp_path}/a/b", f"{tmp_path}/a/b/c")}
+
+
+def test_C3_D8_open_files_and_trees_are_found_in_one_pass(target: Path, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "log").write_text("")
+    other = tmp_path / "other"
+    other.write_text("")
+    code = "one = os.open(sys.argv[2], os.O_RDONLY)\n" + LOCK + WAIT
+    wanted = [inode_of(target), inode_of(other)]
+    with python(code, str(target), str(tmp_path / "tree" / "log")) as child:
+        found = descriptors.uses(wanted, [str(tmp_path / "tree"), "/nowhere"])
+        assert found == {(inode_of(target), child.pid), (str(tmp_path / "tree"), child.pid)}
+        assert descriptors.uses(wanted, []) == {(inode_of(target), child.pid)}
+    assert descriptors.uses(wanted, [str(tmp_path / "tree")]) == descriptors.uses([], []) == set()
+
+
+def test_D8_a_directory_that_is_open_or_deleted_counts(tmp_path: Path) -> None:
+    tree = tmp_path / "web-1"
+    tree.mkdir()
+    with python(OPEN + WAIT, str(tree)) as child:
+        assert descriptors.uses([inode_of(tree)], [str(tree)]) == {(inode_of(tree), child.pid), (str(tree), child.pid)}
+        gone = inode_of(tree)
+        tree.rmdir()
+        assert descriptors.uses([gone], [str(tree)]) == {(gone, child.pid), (str(tree), child.pid)}
+
+
+@pytest.mark.parametrize("kind", ["LOCK_EX", "LOCK_SH"])
+def test_B5_the_numbers_of_locked_inodes_are_a_hint(target: Path, tmp_path: Path, kind: str) -> None:
+    """One look for thousands of sandboxes: only those in it are looked at closer."""
+    code = OPEN + f"fcntl.flock(held, fcntl.{kind})\n"
+    with python(code + WAIT, str(target)), python(code + WAIT, str(tmp_path)):
+        assert {inode_of(target)[1], inode_of(tmp_path)[1]} <= descriptors.locked_inodes()
+
+
+def test_B5_locks_as_the_kernel_lists_them(tmp_path: Path) -> None:
+    (tmp_path / "locks").write_text(
+        "1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF\n"
+        "1: -> FLOCK  ADVISORY  WRITE 4712 fe:00:999 0 EOF\n"
+        "2: POSIX  ADVISORY  READ  1 00:2a:77 1073741826 1073742335\n"
+        "3: LEASE  ACTIVE    READ 9 00:2a:x 0 EOF\n"
+        "4: cut\n"
+    )
+    assert descriptors.locked_inodes(str(tmp_path)) == {131, 77}
+    (tmp_path / "locks").unlink()
+    with pytest.raises(Unreadable):
+        descriptors.locked_inodes(str(tmp_path))
+
+
 @NEEDS_ROOT
 def test_what_may_not_be_read_is_named(target: Path) -> None:
     code = (

@@ -235,3 +235,110 @@ def test_reopened_is_the_same_directory_or_an_error(root: Path) -> None:
     (root / "run" / "data").rmdir()
     with pytest.raises(FileNotFoundError):
         closed.reopened()
+
+
+# directories that are named before they are opened
+
+
+def test_a_child_is_named_without_being_looked_for(root: Path) -> None:
+    with open_below(str(root), "/run") as run:
+        child = run.child("data")
+        assert (child.path, child.exists, child.above) == (f"{root}/run/data", False, run)
+        assert run.child("none").path == f"{root}/run/none" and child.child("x").path == f"{root}/run/data/x"
+        assert child == Directory(-1, f"{root}/run/data"), "plans compare directories by their paths"
+    with open_below("/", "/") as top:
+        assert top.child("run").path == "/run"
+
+
+@pytest.mark.parametrize("way", ["opened", "reopened"])
+def test_a_child_is_opened_in_the_directory_that_named_it(root: Path, way: str) -> None:
+    """And not by its path, which may lead elsewhere by now (promise 5)."""
+    (root / "run" / "data" / "deep").mkdir()
+    before = descriptors()
+    with open_below(str(root), "/run") as run:
+        child = run.child("data")
+        (root / "run").rename(root / "moved")
+        (root / "run" / "data").mkdir(parents=True)
+        for one, place in ((child, "data"), (child.child("deep"), "data/deep")):
+            with getattr(one, way)() as opened:
+                assert os.fstat(opened.fd).st_ino == (root / "moved" / place).stat().st_ino
+                assert opened.path == f"{root}/run/{place}"
+            assert not one.exists, "opening leaves the one that it was asked of as it is"
+    assert descriptors() == before
+
+
+def test_what_is_open_is_used_as_it_is_and_stays_open(root: Path) -> None:
+    with open_below(str(root), "/run") as run:
+        (root / "run").rename(root / "moved")
+        with run.opened() as again:
+            assert (again.fd, again.path) == (run.fd, run.path)
+        assert run.exists and os.fstat(run.fd).st_ino == (root / "moved").stat().st_ino
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "why"),
+    [
+        ("nothing", FileNotFoundError, "data"),
+        ("file", Unreadable, "run/data: it is no directory"),
+        ("link", Unreadable, "run/data: it is no directory"),
+        ("link to nothing", Unreadable, "run/data: it is no directory"),
+        ("fifo", Unreadable, "run/data: it is no directory"),
+    ],
+)
+def test_promise_5_a_child_is_never_opened_through_a_link(
+    root: Path, kind: str, error: type[Exception], why: str
+) -> None:
+    before = descriptors()
+    place = root / "run" / "data"
+    place.rmdir()
+    if kind == "file":
+        place.touch()
+    elif kind == "fifo":
+        os.mkfifo(place)
+    elif kind != "nothing":
+        place.symlink_to(root.parent / ("outside" if kind == "link" else "none"))
+    with open_below(str(root), "/run") as run:
+        for way in ("opened", "reopened"):
+            with pytest.raises(error, match=why):
+                getattr(run.child("data"), way)()
+            with pytest.raises(error):
+                getattr(run.child("data").child("inner"), way)()
+    assert descriptors() == before
+
+
+@NEEDS_NO_ROOT
+def test_promise_7_a_closed_child_is_unreadable_not_absent(root: Path) -> None:
+    (root / "run" / "data").chmod(0)
+    with open_below(str(root), "/run") as run, pytest.raises(Unreadable, match="Permission denied"):
+        run.child("data").opened()
+
+
+def test_the_directory_above_is_the_one_that_really_is(root: Path) -> None:
+    with open_below(str(root), "/run/data") as data:
+        (root / "run").rename(root / "moved")
+        with data.above_it() as above:
+            assert os.fstat(above.fd).st_ino == (root / "moved").stat().st_ino
+            assert above.path == f"{root}/run" and above.exists
+
+
+def test_above_a_directory_that_is_not_there_is_unreadable(root: Path) -> None:
+    with pytest.raises(Unreadable, match=f"^{root}/run: Bad file descriptor"):
+        Directory(-1, f"{root}/run/none").above_it()
+
+
+def test_directories_above_a_new_one_have_a_mode_of_their_own(root: Path) -> None:
+    """/var/lib/vc is made with sbs, and both have 0750 (kata-store.md)."""
+    before = os.umask(0o077)
+    try:
+        made = open_below(str(root), "/var/lib/vc/sbs", 0o700, above_mode=0o750)
+        given = open_given(f"{root}/given/one/last", 0o711, 0o701)
+    finally:
+        os.umask(before)
+    with made, given:
+        names = ("lib", "lib/vc", "lib/vc/sbs")
+        assert [stat.S_IMODE((root / "var" / name).stat().st_mode) for name in names] == [0o750, 0o750, 0o700]
+        assert made.made == tuple(f"{root}/var/{name}" for name in names)
+        modes = [stat.S_IMODE((root / name).stat().st_mode) for name in ("given", "given/one", "given/one/last")]
+        assert modes == [0o701, 0o701, 0o711]
+    with open_below(str(root), "/var/lib/vc/sbs", 0o700, above_mode=0o777) as again:
+        assert again.made == () and stat.S_IMODE((root / "var/lib").stat().st_mode) == 0o750
