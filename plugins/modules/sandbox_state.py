@@ -60,12 +60,13 @@ options:
     suboptions:
       state:
         description:
-          - The C(.state) document of C(runsc), or C(state.json) of Kata's store and of its Rust runtime. Needed in all of
-            them.
+          - The C(.state) document of C(runsc), or C(state.json) of Kata's store and of its Rust runtime. Needed in all
+            of them.
           - A name inside it must be that of the object, for example C(id) and C(sandbox.id) for C(runsc).
         type: dict
       config:
-        description: C(config.json) of V(kata_store), of a sandbox or of a container. Needed. Its C(ID) must be the name.
+        description:
+          - C(config.json) of V(kata_store), of a sandbox or of a container. Needed. Its C(ID) must be the name.
         type: dict
       network:
         description: C(network.json) of V(kata_store), of a sandbox only.
@@ -96,8 +97,8 @@ options:
     description:
       - With V(kata_store), texts that are kept beside the documents, by name. Each becomes a file in C(raw/), and its
         C(file://) URL is returned.
-      - An empty name asks for one like those that Kata makes up, C(raw-) and digits. It follows from the text, so the same
-        task again finds it.
+      - An empty name asks for one like those that Kata makes up, C(raw-) and digits. It follows from the text, so the
+        same task again finds it.
       - Other raw items are left alone. The texts are never shown.
     type: dict
   sandboxes:
@@ -157,11 +158,11 @@ options:
   run_root:
     description:
       - The directory that the runtime keeps its state in, below O(host_root) when omitted.
-      - For gVisor C(runsc)'s own C(--root), usually C(/var/run/runsc). A C(runsc) that was started from a login shell may
-        use C($XDG_RUNTIME_DIR/runsc), containerd's shim uses C(/run/containerd/runsc/NAMESPACE), Docker
+      - For gVisor C(runsc)'s own C(--root), usually C(/var/run/runsc). A C(runsc) that was started from a login shell
+        may use C($XDG_RUNTIME_DIR/runsc), containerd's shim uses C(/run/containerd/runsc/NAMESPACE), Docker
         C(/var/run/docker/runtime-runsc/moby).
-      - For V(kata_store) and V(kata_persist) C(/run/vc), whose sandboxes are in C(sbs), for V(kata_rs) C(/run/kata). For a
-        rootless Kata the same below C($XDG_RUNTIME_DIR).
+      - For V(kata_store) and V(kata_persist) C(/run/vc), whose sandboxes are in C(sbs), for V(kata_rs) C(/run/kata).
+        For a rootless Kata the same below C($XDG_RUNTIME_DIR).
     type: path
   config_root:
     description:

@@ -18,6 +18,8 @@ class StateError(Exception):
     remedy: whole sentences that say what to do, or empty. The text is "where: why. remedy".
     """
 
+    changed = False  # whether something had been changed already
+
     def __init__(self, where: str, why: str, remedy: str = "") -> None:
         self.where = where
         self.why = why

@@ -37,7 +37,7 @@ class LockPlace(NamedTuple):
 
     name: file name, also one below (the caller knows that what is between is no link), or "." for the directory.
     create_mode: mode of a lock file that may be made, None: never made. is_directory: the entry is one. is_common:
-    it is for many objects, which may share it inside one process.
+    it is for many objects, which may share it inside one process. is_optional: one that is held is passed over.
     """
 
     directory: Directory
@@ -45,6 +45,7 @@ class LockPlace(NamedTuple):
     create_mode: int | None = None
     is_directory: bool = False
     is_common: bool = False
+    is_optional: bool = False
 
     @property
     def path(self) -> str:

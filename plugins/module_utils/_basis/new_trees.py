@@ -47,53 +47,79 @@ class NewTree(NamedTuple):
     inherit_owner: bool = False
 
 
-def make_tree(tree: NewTree, place: Directory, name: str, hidden: Directory, hidden_name: str, durable: bool) -> None:
-    """Make the tree as `name` in the open directory `place`, by way of `hidden_name` in the open directory `hidden`.
+class BuiltTree:
+    """A tree that is complete under its hidden name, and locked. It ends with put(), or else with discard()."""
 
-    Both are on one file system. The caller syncs the two directories. Every error leaves nothing.
-    Raises AlreadyExists when the name is taken, WriteFailed.
-    """
-    where = place.join(name)
-    try:
-        os.mkdir(hidden_name, 0o700, dir_fd=hidden.fd)
-    except OSError as error:
-        raise _failed(where, error) from error
-    try:
-        _fill(tree, place, hidden, hidden_name, durable)
-        if not hide(hidden.fd, hidden_name, name, hidden.path, place.fd):
-            raise WriteFailed(where, "it was taken away while it was made", "Run again.")
-    except OSError as error:
-        remove_tree(hidden.fd, hidden_name, hidden.path)
-        raise _failed(where, error) from error
-    except AlreadyExists as error:
-        remove_tree(hidden.fd, hidden_name, hidden.path)
-        raise AlreadyExists(where, "somebody else has made it meanwhile", "Run again.") from error
-    except StateError:
-        remove_tree(hidden.fd, hidden_name, hidden.path)
-        raise
+    def __init__(self, place: Directory, name: str, hidden: Directory, hidden_name: str) -> None:
+        self._place = place
+        self._name = name
+        self._hidden = hidden
+        self._hidden_name = hidden_name
+        self._descriptor = -1
+        self._is_put = False
+
+    def build(self, tree: NewTree, durable: bool) -> None:
+        """Make it under the hidden name. Raises WriteFailed, and then leaves nothing."""
+        try:
+            os.mkdir(self._hidden_name, 0o700, dir_fd=self._hidden.fd)
+        except OSError as error:
+            raise self._failed(error) from error
+        try:
+            with self._place.opened() as place:
+                self._descriptor = os.open(self._hidden_name, _DIRECTORY, dir_fd=self._hidden.fd)
+                _fill(tree, place, self._descriptor, durable)
+        except OSError as error:
+            self.discard()
+            raise self._failed(error) from error
+        except StateError:
+            self.discard()
+            raise
+
+    def put(self) -> None:
+        """Give it its name. Raises AlreadyExists when that is taken, and WriteFailed."""
+        where = self._place.join(self._name)
+        try:
+            with self._place.opened() as place:
+                if not hide(self._hidden.fd, self._hidden_name, self._name, self._hidden.path, place.fd):
+                    raise WriteFailed(where, "it was taken away while it was made", "Run again.")
+        except AlreadyExists as error:
+            raise AlreadyExists(where, "somebody else has made it meanwhile", "Run again.") from error
+        except FileNotFoundError as error:
+            raise self._failed(error) from error
+        self._is_put = True
+        self.close()
+
+    def discard(self) -> None:
+        """Remove it, also when it has its name already: what belongs to it could not be made."""
+        if self._is_put:
+            with self._place.opened() as place:
+                hide(place.fd, self._name, self._hidden_name, place.path, self._hidden.fd)
+        remove_tree(self._hidden.fd, self._hidden_name, self._hidden.path)
+        self.close()
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _failed(self, error: OSError) -> WriteFailed:
+        where = self._place.join(self._name)
+        return WriteFailed(where, f"it could not be made: {os_reason(error)}", "Nothing of it was kept.")
 
 
-def _failed(where: str, error: OSError) -> WriteFailed:
-    return WriteFailed(where, f"it could not be made: {os_reason(error)}", "Nothing of it was kept.")
-
-
-def _fill(tree: NewTree, place: Directory, hidden: Directory, name: str, durable: bool) -> None:
-    descriptor = os.open(name, _DIRECTORY, dir_fd=hidden.fd)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for inner, mode in tree.directories:
-            os.mkdir(inner, dir_fd=descriptor)
-            os.chmod(inner, mode, dir_fd=descriptor)
-        for file in tree.files:
-            _make_file(file, descriptor, durable)
-        if tree.inherit_owner:
-            above = os.fstat(place.fd)
-            os.fchown(descriptor, above.st_uid, above.st_gid)
-        os.fchmod(descriptor, tree.mode)
-        if durable:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _fill(tree: NewTree, place: Directory, descriptor: int, durable: bool) -> None:
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    for inner, mode in tree.directories:
+        os.mkdir(inner, dir_fd=descriptor)
+        os.chmod(inner, mode, dir_fd=descriptor)
+    for file in tree.files:
+        _make_file(file, descriptor, durable)
+    if tree.inherit_owner:
+        above = os.fstat(place.fd)
+        os.fchown(descriptor, above.st_uid, above.st_gid)
+    os.fchmod(descriptor, tree.mode)
+    if durable:
+        os.fsync(descriptor)
 
 
 def _make_file(file: NewFile, directory: int, durable: bool) -> None:
@@ -110,20 +136,20 @@ def _make_file(file: NewFile, directory: int, durable: bool) -> None:
 
 
 def make_entry(directory: Directory, name: str, mode: int, is_directory: bool) -> bool:
-    """Make an empty file or directory with exactly that mode; False when there is an entry of that name already.
+    """Make an empty file or directory with exactly that mode, in one step; False when the name is taken already.
 
     Raises WriteFailed.
     """
+    umask = os.umask(0)
     try:
         if is_directory:
-            os.mkdir(name, 0o700, dir_fd=directory.fd)
-            os.chmod(name, mode, dir_fd=directory.fd)
+            os.mkdir(name, mode, dir_fd=directory.fd)
         else:
-            descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=directory.fd)
-            os.fchmod(descriptor, mode)
-            os.close(descriptor)
+            os.close(os.open(name, _NEW_FILE, mode, dir_fd=directory.fd))
     except FileExistsError:
         return False
     except OSError as error:
         raise WriteFailed(directory.join(name), f"it could not be made: {os_reason(error)}") from error
+    finally:
+        os.umask(umask)
     return True

@@ -21,6 +21,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     AlreadyExists,
     ChangedMeanwhile,
     Mounted,
+    StateError,
     WriteFailed,
     os_reason,
 )
@@ -120,6 +121,9 @@ def remove_tree(parent_fd: int, name: str, where: str, is_directory: bool = Fals
     removal = _Removal(parent_fd, where)
     try:
         return removal.run(name, is_directory)
+    except StateError as error:
+        error.changed = removal.removed_any
+        raise
     finally:
         removal.close()
 
@@ -148,6 +152,7 @@ class _Removal:
         self._parent_fd = parent_fd
         self._where = where
         self._levels: list[_Level] = []
+        self.removed_any = False
         self._closed = 0  # so many of the outermost levels are closed
         self._has_openat2 = True
         self._refills = (
@@ -211,9 +216,11 @@ class _Removal:
                     try:
                         if not entry.is_dir(follow_symlinks=False):
                             unlink(name, dir_fd=fd)
+                            self.removed_any = True
                             continue
                         if self._guess[depth]:
                             rmdir(name, dir_fd=fd)
+                            self.removed_any = True
                             continue
                     except OSError as error:
                         # EISDIR, ENOTDIR: replaced since it was read; the next round sees what it is now.
@@ -299,6 +306,7 @@ class _Removal:
         """
         try:
             os.rmdir(name, dir_fd=directory_fd)
+            self.removed_any = True
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 return False

@@ -11,8 +11,8 @@ from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
 
-# Python writes 1e-05 and 1e-07 where Rust (zmij of serde_json 1.0.149) writes 0.00001 and 1e-7; 1e+16 is the same. Texts
-# are left alone: they come with their quotes.
+# Python writes 1e-05 and 1e-07 where Rust (zmij of serde_json 1.0.149) writes 0.00001 and 1e-7; 1e+16 is the same.
+# Texts are left alone: they come with their quotes.
 _TEXT_OR_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|([0-9])(?:\.([0-9]+))?e-0([0-9])')
 
 

@@ -263,7 +263,12 @@ class _BatchLocks:
     def _take(self, place: LockPlace, budget: LockBudget | None) -> HeldLock | None:
         if place.path in self._common:
             return self._common[place.path].shared()
-        lock = acquire(place, budget)
+        try:
+            lock = acquire(place, budget)
+        except LockTimeout:
+            if place.is_optional:
+                return None
+            raise
         self.number += lock is not None
         if lock is not None and place.is_common:
             self._common[place.path] = lock.shared()
@@ -319,6 +324,7 @@ class _Attempts:
             try:
                 step(one)
             except StateError as error:
+                one.item.acted = one.item.acted or error.changed
                 self.failed.append(Outcome(one.item, one.plan, FAILED, error))
             else:
                 kept.append(one)

@@ -14,9 +14,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     InUse,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import (
+    BuiltTree,
     NewTree,
     make_entry,
-    make_tree,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import (
@@ -41,13 +41,14 @@ class MakeTree(NamedTuple):
     def path(self) -> str:
         return self.directory.join(self.name)
 
-    def make(self, hidden: Directory, subject: str, durable: bool) -> None:
-        """hidden: the open directory for the hidden name. subject: the object's name in it."""
+    def built(self, hidden: Directory, subject: str, durable: bool) -> BuiltTree:
+        """The tree under a hidden name. hidden: the open directory for that. subject: the object's name in it."""
+        tree = BuiltTree(self.directory, self.name, hidden, tombstone_name(subject))
         try:
-            with self.directory.opened() as place:
-                make_tree(self.tree, place, self.name, hidden, tombstone_name(subject), durable)
+            tree.build(self.tree, durable)
         except FileNotFoundError as error:
             raise gone_meanwhile(self.directory) from error
+        return tree
 
 
 class MakeEntry(NamedTuple):

@@ -18,6 +18,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import BuiltTree
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TREES
@@ -65,6 +67,23 @@ class TreeSandbox(TreeCreation):
         left = [part for part in tombstones if part.name in self._tombstones]
         beside = [part for part in self.reading.parts if part.role in BESIDE and not self.wish.container_id]
         return [*left, *beside, *self.own_trees()]
+
+    # present
+
+    def plan_present(self, view: HostView) -> Plan:
+        """What a killed run left of the same object is finished with it, where nothing is in the way of that."""
+        plan = super().plan_present(view)
+        left = [part for part in self.parts if part.role == "tombstone" and self._is_free(part, view)]
+        if not left:
+            return plan
+        removes = [RemoveTree(part.role, part.directory, part.name, part.facts.identity) for part in left]
+        return plan._replace(action="updated" if plan.idle else plan.action, changes=(*removes, *plan.changes))
+
+    def _is_free(self, part: Part, view: HostView) -> bool:
+        try:
+            return not removal.mounts_in_the_way([part], view.mounts, False, view.asserted)
+        except StateError:
+            return False
 
     # absent
 
@@ -146,11 +165,10 @@ class TreeSandbox(TreeCreation):
         else:
             places = []
         self._needed = places[0].path if places else ""
-        if self.wish.present:
-            return places
         tombstones = [part for part in self.parts if part.role == "tombstone" and stat.S_ISDIR(part.facts.mode)]
         return places + [
-            LockPlace(self.tree.above_at(part.directory), part.name, is_directory=True) for part in tombstones
+            LockPlace(self.tree.above_at(part.directory), part.name, is_directory=True, is_optional=self.wish.present)
+            for part in tombstones
         ]
 
     def common_lock(self) -> LockPlace | None:
@@ -183,7 +201,8 @@ class TreeSandbox(TreeCreation):
                 self.acted = bool(unmount_all(change.path, any_namespace=change.anywhere)) or self.acted
                 self._refuse_mounted_elsewhere(change.path)
         for change in plan.changes:
-            if isinstance(change, RemoveTree) and change.role not in TREES and change.remove():
+            around = isinstance(change, RemoveTree) and change.role not in TREES
+            if isinstance(change, RemoveTree) and around and self._may_finish(change) and change.remove():
                 self.did(change.directory)
         try:
             for change in plan.changes:
@@ -196,6 +215,11 @@ class TreeSandbox(TreeCreation):
             self.did(one.change.directory)
             self.did(one.directory)
         return bool(self._hidden)
+
+    def _may_finish(self, change: RemoveTree) -> bool:
+        """Beside something that is made, a tombstone is only finished if nobody else is at work on it."""
+        held = {lock.place.path for lock in self.locks}
+        return not self.wish.present or change.path in held
 
     def _refuse_unlocked(self, plan: Plan) -> None:
         """A lock that went away while this run came for it: then what is left is somebody else's to finish."""
@@ -234,17 +258,30 @@ class TreeSandbox(TreeCreation):
     def apply(self, plan: Plan, durable: bool) -> None:
         for one in self._hidden:
             one.remove()
+        self._make_trees([change for change in plan.changes if isinstance(change, MakeTree)], durable)
         for change in plan.changes:
-            if isinstance(change, MakeTree):
-                above = self.tree.above(self.tree.root_of(change.role))
-                change.make(above, self.wish.sandbox_id, durable)
-                self.did(change.directory)
-                self.did(above)
-            elif isinstance(change, MakeEntry) and change.make():
+            if isinstance(change, MakeEntry) and change.make():
                 self.did(change.directory)
             elif isinstance(change, Write):
                 change.make(durable)
                 self.did(change.directory)
+
+    def _make_trees(self, changes: list[MakeTree], durable: bool) -> None:
+        """All of them or none: each is built under a hidden name first."""
+        built: list[tuple[MakeTree, Directory, BuiltTree]] = []
+        try:
+            for change in changes:
+                above = self.tree.above(self.tree.root_of(change.role))
+                built.append((change, above, change.built(above, self.wish.sandbox_id, durable)))
+            for _change, _above, tree in built:
+                tree.put()
+        except StateError:
+            for _change, _above, tree in reversed(built):
+                tree.discard()
+            raise
+        for change, above, _tree in built:
+            self.did(change.directory)
+            self.did(above)
 
     def tidy(self) -> None:
         """Nothing is made by locking: the runtime's locks are never made, and ours stays (safety.md C2)."""

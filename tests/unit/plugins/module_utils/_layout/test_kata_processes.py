@@ -275,7 +275,14 @@ def test_A8_what_a_kata_runtime_does_otherwise_proves_nothing(hosts: dict[str, R
 
 @pytest.mark.parametrize(
     ("pids", "proved"),
-    [((4711,), True), ((4711, 1), True), ((4711, 2), False), ((4711, 2, 1), False), ((4711, 1, 1), False), (None, False)],
+    [
+        ((4711,), True),
+        ((4711, 1), True),
+        ((4711, 2), False),
+        ((4711, 2, 1), False),
+        ((4711, 1, 1), False),
+        (None, False),
+    ],
     ids=["ours", "virtiofsd's child", "of a container", "two deep", "a child in a container", "unreadable"],
 )
 @pytest.mark.parametrize("case", ["virtiofsd 3.2 to 4.1", "qemu 3.x", "nydusd"])

@@ -157,7 +157,10 @@ def test_A4_a_bundle_of_the_host_is_not_looked_for_in_an_image(tmp_path: Path) -
     ("place", "words"),
     [
         (VM, "whether a vm of it is left cannot be told: {}/run/vc/vm: Not a directory"),
-        (SHARE, "whether a share of it is left cannot be told: {}/run/kata-containers/shared/sandboxes: Not a directory"),
+        (
+            SHARE,
+            "whether a share of it is left cannot be told: {}/run/kata-containers/shared/sandboxes: Not a directory",
+        ),
         (f"run/containerd/{TASKS}/k8s.io", ""),
     ],
 )

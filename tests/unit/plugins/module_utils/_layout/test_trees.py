@@ -73,9 +73,7 @@ TOMBSTONES = {
 
 @pytest.mark.parametrize("layout", KATA)
 @pytest.mark.parametrize(("name", "sandbox_id"), TOMBSTONES.items(), ids=TOMBSTONES)
-def test_D2_only_names_with_our_suffix_are_tombstones(
-    tmp_path: Path, layout: str, name: str, sandbox_id: str
-) -> None:
+def test_D2_only_names_with_our_suffix_are_tombstones(tmp_path: Path, layout: str, name: str, sandbox_id: str) -> None:
     """They lie beside the listed directory, where neither Kata nor kata-monitor looks."""
     (tmp_path / STATE[layout]).mkdir(parents=True)
     (above(layout, tmp_path) / name).mkdir()
