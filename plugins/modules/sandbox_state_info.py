@@ -141,7 +141,7 @@ sandboxes:
       returned: when there is any
       sample: [{"kind": "vm", "path": "/run/vc/vm/web-1"}]
     documents:
-      description: The documents of the sandbox itself, by name, where a runtime has such beside those of its containers.
+      description: The documents of the sandbox itself, by name, where there are such beside those of its containers.
       type: dict
       returned: with O(with_documents), when there are any
     age:

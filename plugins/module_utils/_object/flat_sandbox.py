@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look, remove_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode, lock_waiters
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
@@ -37,8 +39,7 @@ class FlatSandbox(SandboxState):
 
     def __init__(self, wish: Wish, tree: Tree) -> None:
         super().__init__(wish, tree)
-        assert isinstance(tree.layout, FlatLayout)
-        self.layout = tree.layout
+        self.layout = cast(FlatLayout, tree.layout)
         self._lock_names: dict[str, str] = {}  # file name of a lock to the container that it is for
 
     @property

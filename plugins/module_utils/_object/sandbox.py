@@ -23,10 +23,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount, Write
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import (
+    Hints,
     Owners,
-    Testimony,
+    hints_in,
     owners_of,
-    testimony_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
@@ -67,7 +67,7 @@ class SandboxState(Item):
         # A sandbox is made before its containers, and removed after them.
         self.order = int(bool(wish.container_id) == wish.present)
         self.owners: Owners | None = None
-        self._testimony: Testimony | None = None
+        self._hints: Hints | None = None
         self._paths: list[str] = []
         inside = f"Container '{wish.container_id}' of sandbox" if wish.container_id else "Sandbox"
         self.label = f"{inside} '{wish.sandbox_id}' ({tree.layout.name})"
@@ -171,8 +171,8 @@ class SandboxState(Item):
     def look_for_owners(self, view: HostView) -> Owners:
         """Who owns it, by what was read last and what this view shows."""
         layout, roots = self.tree.layout, self.tree.roots
-        self._testimony = testimony_of(layout, roots, self.reading, self._testimony)
-        return owners_of(layout, roots, self.reading, view, self._testimony)
+        self._hints = hints_in(layout, roots, self.reading, self._hints)
+        return owners_of(layout, roots, self.reading, view, self._hints)
 
     def written_ns(self) -> list[int]:
         """When the records of it were written last, in nanoseconds of the epoch (safety.md E1)."""

@@ -33,7 +33,7 @@ class Owners(NamedTuple):
     evidence: Evidence
 
 
-class Testimony(NamedTuple):
+class Hints(NamedTuple):
     """What the files of a sandbox say of its owners: it stays the same as long as they do.
 
     tokens: whole arguments by which processes are found. recorded: pids that are named. referrers: paths whose
@@ -47,11 +47,11 @@ class Testimony(NamedTuple):
     unreadable: tuple[str, ...]
 
 
-def testimony_of(layout: Layout, roots: Roots, reading: Reading, known: Testimony | None = None) -> Testimony:
+def hints_in(layout: Layout, roots: Roots, reading: Reading, known: Hints | None = None) -> Hints:
     """Taken from the files that were read; known: an earlier one, which may be of the same reading."""
     if known is not None and known.reading is reading:
         return known
-    return Testimony(
+    return Hints(
         reading,
         frozenset(layout.tokens(roots, reading)),
         tuple(layout.recorded_processes(reading)),
@@ -60,24 +60,24 @@ def testimony_of(layout: Layout, roots: Roots, reading: Reading, known: Testimon
     )
 
 
-def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, known: Testimony | None = None) -> Owners:
+def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, known: Hints | None = None) -> Owners:
     """Gather the evidence for one sandbox from a view whose files were read before."""
-    testimony = testimony_of(layout, roots, reading, known)
-    naming = _naming(testimony, view)
-    claims = _claims(layout, roots, testimony, view, naming)
+    hints = hints_in(layout, roots, reading, known)
+    naming = _naming(hints, view)
+    claims = _claims(layout, roots, hints, view, naming)
     suspects = [f"{describe(claim.process)} {claim.why}" for claim in claims if not claim.proved]
     dead: list[str] = []
     claimed = {claim.process.pid for claim in claims}
-    for recorded in testimony.recorded:
+    for recorded in hints.recorded:
         if recorded.pid not in claimed:
             sentence, gone = _fate(recorded, view, recorded.pid in naming)
             (dead if gone else suspects).append(sentence)
-    for path in testimony.referrers:
+    for path in hints.referrers:
         if roots.may_exist(path):
             suspects.append(f"its engine may still know it: the bundle {path} exists")
     suspects += reading.doubts
     owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
-    unknown = [*reading.problems, *testimony.unreadable]
+    unknown = [*reading.problems, *hints.unreadable]
     if reading.sockets:
         _hear(reading.sockets, view, owners, unknown)
     evidence = Evidence(
@@ -101,26 +101,23 @@ def _hear(paths: tuple[str, ...], view: HostView, owners: list[str], unknown: li
             unknown.append(f"it cannot be told whether somebody listens on {path}: {reasons}")
 
 
-def _naming(testimony: Testimony, view: HostView) -> dict[int, Process]:
+def _naming(hints: Hints, view: HostView) -> dict[int, Process]:
     """The processes that carry one of the sandbox's names."""
     carrying = view.processes.carrying
-    return {mention.process.pid: mention.process for token in testimony.tokens for mention in carrying(token)}
+    return {mention.process.pid: mention.process for token in hints.tokens for mention in carrying(token)}
 
 
-def _claims(
-    layout: Layout, roots: Roots, testimony: Testimony, view: HostView, naming: dict[int, Process]
-) -> list[Claim]:
+def _claims(layout: Layout, roots: Roots, hints: Hints, view: HostView, naming: dict[int, Process]) -> list[Claim]:
     """What the processes that carry one of its names, or that its documents record, have to do with the sandbox."""
     candidates = dict(naming)
-    for recorded in testimony.recorded:
+    for recorded in hints.recorded:
         process = view.processes.by_pid.get(recorded.pid)
         if process is not None and not process.dead:
             candidates[process.pid] = process
     if not candidates:
         return []
     claims = [
-        layout.claim(process, view.namespace_pids(process.pid), roots, testimony.reading)
-        for process in candidates.values()
+        layout.claim(process, view.namespace_pids(process.pid), roots, hints.reading) for process in candidates.values()
     ]
     return sorted((claim for claim in claims if claim is not None), key=lambda claim: (claim.rank, claim.process.pid))
 

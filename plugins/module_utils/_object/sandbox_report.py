@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import stat
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import LockTimeout, StateError
@@ -94,7 +94,7 @@ def _locks_to_share(tree: Tree, reading: Reading, view: HostView) -> list[LockPl
     if isinstance(layout, FlatLayout):
         owners = dict.fromkeys(part.container_id for part in reading.parts if part.role == "lock")
         return [layout.lock_place(tree.roots, reading.sandbox_id, name, create=False) for name in owners]
-    assert isinstance(layout, TreeLayout)
+    layout = cast(TreeLayout, tree.layout)
     state = next((part for part in reading.parts if part.role == "state" and stat.S_ISDIR(part.facts.mode)), None)
     place = layout.lock_place(tree.roots, reading.sandbox_id) if state is not None else None
     if state is None or place is None:

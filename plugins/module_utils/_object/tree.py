@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
@@ -42,8 +42,8 @@ class Tree:
 
     def root_of(self, role: str) -> Directory:
         """The root directory of the tree with that role, of a layout with trees."""
-        assert isinstance(self.layout, TreeLayout)
-        return self.roots[next(tree.option for tree in self.layout.trees if tree.role == role)]
+        trees = cast(TreeLayout, self.layout).trees
+        return self.roots[next(tree.option for tree in trees if tree.role == role)]
 
     def above(self, root: Directory) -> Directory:
         """The directory that a root lies in, where the hidden names are; opened once."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
@@ -30,8 +30,7 @@ class TreeCreation(SandboxState):
 
     def __init__(self, wish: Wish, tree: Tree) -> None:
         super().__init__(wish, tree)
-        assert isinstance(tree.layout, TreeLayout)
-        self.layout: TreeLayout = tree.layout
+        self.layout = cast(TreeLayout, tree.layout)
         owner = f"{wish.sandbox_id}/{wish.container_id}"
         self.raw_items = RawItems(wish.raw_items, owner) if wish.raw_items else NO_RAW_ITEMS
 
