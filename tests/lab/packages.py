@@ -47,7 +47,7 @@ def checkout() -> Path:
     marker = root / ".git"
     if marker.is_file():
         target = Path(marker.read_text(encoding="utf-8").partition("gitdir:")[2].strip())
-        if target.name == ".git" and target.is_dir():
+        if target.name == ".git" and target.exists():  # a file where the checkout is a worktree
             return target.parent
     return root
 
