@@ -47,7 +47,10 @@ def checkout() -> Path:
     marker = root / ".git"
     if marker.is_file():
         target = Path(marker.read_text(encoding="utf-8").partition("gitdir:")[2].strip())
-        if target.name == ".git" and target.exists():  # a file where the checkout is a worktree
+        worktree = target / "gitdir"  # where the checkout is a worktree, this names its own .git
+        if worktree.is_file():
+            return Path(worktree.read_text(encoding="utf-8").strip()).parent
+        if target.name == ".git" and target.is_dir():
             return target.parent
     return root
 

@@ -85,8 +85,8 @@ def hierarchies(mounts: Iterable[Mount]) -> tuple[Hierarchy, ...]:
     """
     found: dict[tuple[int, int], Mount] = {}
     for mount in mounts:
-        if mount.fs_type not in ("cgroup", "cgroup2") or mount.deleted:
-            continue
+        if mount.fs_type not in ("cgroup", "cgroup2") or mount.deleted or mount.root.startswith("/.."):
+            continue  # a root of "/.." is above our cgroup namespace, where paths mean something else
         known = found.get(mount.device)
         if known is None or len(mount.root) < len(known.root):
             found[mount.device] = mount

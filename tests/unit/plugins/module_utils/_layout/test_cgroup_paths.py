@@ -40,7 +40,7 @@ def of(text: str) -> tuple[Hierarchy, ...]:
 
 
 V1, V2 = of(V1_TEXT), of(V2_TEXT)
-ALL = {"memory": {}, "cpu": {}, "pids": {}, "blockIO": {}}
+ALL: dict[str, Any] = {"memory": {}, "cpu": {}, "pids": {}, "blockIO": {}}
 CG = "/sys/fs/cgroup"
 
 
@@ -77,6 +77,8 @@ def test_CG7_one_hierarchy_under_two_names_counts_once() -> None:
 def test_CG2_a_containers_view_of_a_hierarchy_is_not_the_hosts(first: bool) -> None:
     inner = ROW.format(40, 54, "/default/a5", "/run/b/a5/rootfs/sys/fs/cgroup/memory", "cgroup", ",memory")
     assert set(of(inner + V1_TEXT if first else V1_TEXT + inner)) == set(V1)
+    above = ROW.format(40, 54, "/../..", f"{CG}/old", "cgroup", ",memory")
+    assert of(above + V1_TEXT) == V1
     gone = ROW.format(40, 54, "//deleted", "/run/b/a5/rootfs/x", "cgroup", ",memory")
     assert of(gone + V1_TEXT) == V1
 

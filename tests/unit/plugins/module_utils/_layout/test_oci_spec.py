@@ -188,7 +188,15 @@ def test_promise_8_a_value_that_may_be_secret_is_not_shown(place: str) -> None:
 
 
 CRI, CRIO, GROUP = "io.kubernetes.cri.sandbox-id", "io.kubernetes.cri-o.SandboxID", "io.containerd.runc.v2.group"
-BROKEN = [None, [], "text", 7, {"annotations": None}, {"annotations": ["a"]}, {"annotations": {CRI: 7, GROUP: None}}]
+BROKEN: list[Any] = [
+    None,
+    [],
+    "text",
+    7,
+    {"annotations": None},
+    {"annotations": ["a"]},
+    {"annotations": {CRI: 7, GROUP: None}},
+]
 
 
 @pytest.mark.parametrize(
