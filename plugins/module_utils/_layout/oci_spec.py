@@ -100,9 +100,8 @@ def _typed(value: Any, kind: type, where: str) -> Any:
     if isinstance(value, kind):
         return value
     # The value itself is not shown: it may be an argument or a variable that holds a secret (promise 8).
-    name = (
-        "null" if value is None else next((name for known, name in _KINDS.items() if type(value) is known), "a number")
-    )
+    names = [name for known, name in _KINDS.items() if isinstance(value, known)]  # a boolean is a whole number too
+    name = "null" if value is None else names[0] if names else "a number"
     remedy = "Quote it." if kind is str and isinstance(value, (bool, int, float)) else f"It must be {_KINDS[kind]}."
     raise InvalidInput(where, f"it is {name}, not {_KINDS[kind]}", remedy)
 
