@@ -47,6 +47,9 @@ def checkout() -> Path:
     marker = root / ".git"
     if marker.is_file():
         target = Path(marker.read_text(encoding="utf-8").partition("gitdir:")[2].strip())
+        worktree = target / "gitdir"  # where the checkout is a worktree, this names its own .git
+        if worktree.is_file():
+            return Path(worktree.read_text(encoding="utf-8").strip()).parent
         if target.name == ".git" and target.is_dir():
             return target.parent
     return root

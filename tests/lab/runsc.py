@@ -15,32 +15,21 @@ address may be.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import select
 import shutil
-import signal
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ansible_collections.sandboxed.containers.tests.lab import processes
-from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable, lab_dir, package, tool
+from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable, package, tool
+from ansible_collections.sandboxed.containers.tests.lab.workspace import Outcome, Running, Workspace
 
 # The generation's name in tests, and the suite that has it (the empty one is the machine's own release).
 VERSIONS = {"old": "", "new": "-backports"}
-LONGEST_FOLDER = 60
 SLEEP = ("/bin/sleep", "1000")
-
-
-class Outcome(NamedTuple):
-    """How a command ended: its exit code and all that it printed."""
-
-    code: int
-    output: str
 
 
 def available(version: str = "new") -> str:
@@ -60,44 +49,6 @@ def available(version: str = "new") -> str:
 def binary(version: str) -> Path:
     """The runsc of a version, fetched on first use. Raises Unavailable."""
     return package("runsc", VERSIONS[version]) / "usr/bin/runsc"
-
-
-class Running:
-    """A command at work. Its output goes to a pipe, because runsc hands its own standard output to the container."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self._output, write_end = os.pipe()
-        try:
-            self.popen = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=write_end,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        finally:
-            os.close(write_end)
-        self.pid = self.popen.pid
-
-    def wait(self, timeout: float = 30.0) -> Outcome:
-        """Wait for the command itself, not for the containers that hold its pipe. Raises subprocess.TimeoutExpired."""
-        code = self.popen.wait(timeout)
-        printed = b""
-        while select.select([self._output], [], [], 0)[0]:
-            block = os.read(self._output, 65536)
-            if not block:
-                break
-            printed += block
-        return Outcome(code, printed.decode(errors="replace").strip())
-
-    def close(self) -> None:
-        """End it and what it started in its own process group, as strace does; safe to call twice."""
-        if self.popen.poll() is None:
-            os.killpg(self.pid, signal.SIGKILL)  # not reaped yet, so the number is still that of this group
-        self.popen.wait()
-        if self._output >= 0:
-            os.close(self._output)
-            self._output = -1
 
 
 class Runsc:
@@ -194,19 +145,11 @@ class Runsc:
         processes.kill(*self.pids())
 
 
-class Lab:
-    """A temporary folder with bundles and runtimes; on leaving it, what was started is ended and the folder removed.
-
-    One at a time in a checkout: the collection looks at all processes of the host, so tests that use the same names
-    side by side would see each other's containers.
-    """
+class Lab(Workspace):
+    """A workspace with bundles and runtimes; on leaving it, their containers are ended too."""
 
     def __init__(self) -> None:
-        self._turn = _take_turn()
-        if self._turn >= 0:
-            _sweep()
-        self.folder = _short_folder()
-        self._running: list[Running] = []
+        super().__init__()
         self._runtimes: list[Runsc] = []
 
     def __enter__(self) -> Lab:
@@ -247,25 +190,13 @@ class Lab:
             runtime.must("create", "--bundle", bundle, one)
             runtime.start(one)
 
-    def spawn(self, command: Sequence[str]) -> Running:
-        """Start any process that must not outlive the lab."""
-        running = Running(command)
-        self._running.append(running)
-        return running
-
     def close(self) -> None:
         """End what was started here and remove the folder; safe to call twice."""
-        for running in self._running:
-            running.close()
-        self._running.clear()
+        self.end_all()
         for runtime in self._runtimes:
             runtime.crash()
         self._runtimes.clear()
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
-        if self._turn >= 0:
-            os.close(self._turn)
-            self._turn = -1
+        super().close()
 
 
 def bundle_config(args: Sequence[str], annotations: Mapping[str, str]) -> dict[str, Any]:
@@ -285,34 +216,3 @@ def _strace(path: Path, injection: str) -> list[str]:
     # -b execve: runsc traces its own children, so strace has to let go of them.
     quiet = [*tool("strace", "strace", "libunwind8"), "-f", "-b", "execve", "-o", "/dev/null"]
     return [*quiet, "-P", str(path), "-e", f"trace={injection.partition(':')[0]},openat", "-e", f"inject={injection}"]
-
-
-def _take_turn() -> int:
-    """Wait until no other lab of this checkout is open; a lock that ends with this process. -1: nowhere to put one."""
-    try:
-        lab_dir().mkdir(parents=True, exist_ok=True)
-        handle = os.open(lab_dir() / "turn.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError:
-        return -1
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    return handle
-
-
-def _sweep() -> None:
-    """Remove what labs left whose process was killed. It is our turn, so no other lab is open in this checkout."""
-    for folder in (lab_dir() / "run").glob("tmp*"):
-        root = folder / "root"
-        processes.kill(*processes.naming(str(root)), *processes.naming(f"--root={root}"))
-        shutil.rmtree(folder)
-
-
-def _short_folder() -> Path:
-    """A new folder below the lab's own one, or where the machine keeps temporary files if that path is too long."""
-    inside = lab_dir() / "run"
-    if len(str(inside)) <= LONGEST_FOLDER:
-        try:
-            inside.mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(dir=inside))
-        except OSError:
-            pass  # a read-only checkout: the machine's own place for temporary files serves as well
-    return Path(tempfile.mkdtemp(prefix="lab-"))

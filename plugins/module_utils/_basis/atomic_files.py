@@ -64,24 +64,37 @@ def read_file(directory: Directory, name: str) -> bytes | None:
 def read_known_file(directory: Directory, name: str, facts: FileFacts) -> bytes | None:
     """read_file of an entry that was looked at just now."""
     where = directory.join(name)
+    descriptor = open_known_file(directory, name, facts)
+    if descriptor is None:
+        return None
+    try:
+        if facts.size > MOST_BYTES:
+            raise Unreadable(where, f"it has {facts.size} bytes, more than {MOST_BYTES}")
+        return _read_all(descriptor, where)
+    except OSError as error:
+        raise Unreadable(where, os_reason(error)) from error
+    finally:
+        os.close(descriptor)
+
+
+def open_known_file(directory: Directory, name: str, facts: FileFacts) -> int | None:
+    """A descriptor to read a plain file through that was looked at just now; None when it is gone. Raises Unreadable.
+
+    A fifo or a link is not opened, nor waited for if it is put in the place of the file (safety.md B6).
+    """
+    where = directory.join(name)
     if not stat.S_ISREG(facts.mode):
         raise Unreadable(where, "it is not a plain file")
-    if facts.size > MOST_BYTES:
-        raise Unreadable(where, f"it has {facts.size} bytes, more than {MOST_BYTES}")
     try:
         descriptor = os.open(name, _READ_FLAGS, dir_fd=directory.fd)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise Unreadable(where, os_reason(error)) from error
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Unreadable(where, "it is not a plain file")
-        return _read_all(descriptor, where)
-    except OSError as error:
-        raise Unreadable(where, os_reason(error)) from error
-    finally:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
+        raise Unreadable(where, "it is not a plain file")
+    return descriptor
 
 
 def _read_all(descriptor: int, where: str) -> bytes:

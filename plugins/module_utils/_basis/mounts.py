@@ -27,6 +27,7 @@ class Mount(NamedTuple):
 
     root: the directory of the file system that is mounted. deleted: that directory was removed since.
     point: where, as seen from the root of the process. propagation: for example "shared:12 master:3", or "".
+    options: those of the file system, not of this mount of it, for example "rw,cpu,cpuacct".
     """
 
     mount_id: int
@@ -38,6 +39,7 @@ class Mount(NamedTuple):
     source: str
     propagation: str
     deleted: bool
+    options: str = ""
 
 
 def parse_mountinfo(text: str) -> list[Mount]:
@@ -65,6 +67,7 @@ def _parse_line(line: str) -> Mount:
         _unescape(fields[end + 2]),
         " ".join(fields[6:end]),
         deleted,
+        fields[end + 3] if len(fields) > end + 3 else "",
     )
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from ansible_collections.sandboxed.containers.tests.lab import processes
 from ansible_collections.sandboxed.containers.tests.lab.ansible import Bare, Result, bare
-from ansible_collections.sandboxed.containers.tests.lab.runsc import VERSIONS, Lab, Running, Runsc, available
+from ansible_collections.sandboxed.containers.tests.lab.runsc import VERSIONS, Lab, Runsc, available
+from ansible_collections.sandboxed.containers.tests.lab.workspace import Running
 
 _HOLD = """
 import fcntl, sys, time

@@ -35,7 +35,7 @@ def id_of(mount: Mount | None) -> int:
 def test_parse_all_fields() -> None:
     text = "36 35 98:0 /mnt1 /mnt2 rw,noatime shared:12 master:3 - ext3 /dev/root rw,errors=continue\n"
     assert mounts.parse_mountinfo(text) == [
-        Mount(36, 35, (98, 0), "/mnt1", "/mnt2", "ext3", "/dev/root", "shared:12 master:3", False)
+        Mount(36, 35, (98, 0), "/mnt1", "/mnt2", "ext3", "/dev/root", "shared:12 master:3", False, "rw,errors=continue")
     ]
 
 
