@@ -23,44 +23,77 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TreeLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import Selection
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import owners_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import (
+    Hints,
+    hints_in,
+    owners_of,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.shares import in_workers, shares_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import UNKNOWN, Verdict, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 
 class Look(NamedTuple):
-    """One sandbox as it was read. locked: why its lock could not be had in time, or empty."""
+    """One sandbox as it was read. locked: why its lock could not be had in time, or empty. hints: at its owners."""
 
     reading: Reading
     locked: str = ""
+    hints: Hints | None = None
+
+    def without_contents(self) -> Look:
+        """The same without what the documents say, which takes most of the memory."""
+        documents = tuple(document._replace(content=None) for document in self.reading.documents)
+        reading = self.reading._replace(documents=documents)
+        return Look(reading, self.locked, self.hints._replace(reading=reading) if self.hints else None)
 
 
 def report_all(
     tree: Tree, selection: Selection, view: HostView, budget: LockBudget, with_documents: bool
 ) -> list[dict[str, Any]]:
-    """The entries of all selected sandboxes: all files first, then the processes, from one view (safety.md B4)."""
+    """The entries of all selected sandboxes; of many, by a process for each core."""
     names = selection.sandbox_ids if selection.sandbox_ids is not None else sorted(tree.names(view))
-    looks = [_look_or_problem(tree, name, view, budget) for name in names]
+    reader = _Reader(tree, selection.container_id, view, budget, with_documents)
+    shares = shares_of(names)
+    if len(shares) < 2:
+        return reader.entries(names)
+    entries = in_workers(shares, lambda share: reader.entries([names[number] for number in share]))
     return [
-        report(tree, look, view, selection.container_id, with_documents)
-        if isinstance(look, Look)
-        else _unreadable(tree, name, look)
-        for name, look in zip(names, looks)
+        entry if isinstance(entry, dict) else _unreadable(tree, name, f"the process that read it {entry}")
+        for name, entry in zip(names, entries)
     ]
 
 
-def _look_or_problem(tree: Tree, name: str, view: HostView, budget: LockBudget) -> Look | StateError:
-    """One sandbox that cannot be read never stops the listing of the others (field problem 31)."""
-    try:
-        return look_at(tree, name, view, budget)
-    except StateError as error:
-        return error
+class _Reader(NamedTuple):
+    """What all entries of a task have in common."""
+
+    tree: Tree
+    container_id: str
+    view: HostView
+    budget: LockBudget
+    with_documents: bool
+
+    def entries(self, names: list[str]) -> list[dict[str, Any]]:
+        """All files first, then the processes, from one view (safety.md B4)."""
+        looks = [self._look_or_problem(name) for name in names]
+        return [
+            report(self.tree, look, self.view, self.container_id, self.with_documents)
+            if isinstance(look, Look)
+            else _unreadable(self.tree, name, look)
+            for name, look in zip(names, looks)
+        ]
+
+    def _look_or_problem(self, name: str) -> Look | str:
+        """One sandbox that cannot be read never stops the listing of the others (field problem 31)."""
+        try:
+            look = look_at(self.tree, name, self.view, self.budget)
+        except StateError as error:
+            return str(error)
+        return look if self.with_documents else look.without_contents()
 
 
-def _unreadable(tree: Tree, name: str, error: StateError) -> dict[str, Any]:
-    reasons = [str(error)]
-    return {"sandbox_id": name, "layout": tree.layout.name, "exists": True, "verdict": UNKNOWN, "evidence": reasons}
+def _unreadable(tree: Tree, name: str, reason: str) -> dict[str, Any]:
+    return {"sandbox_id": name, "layout": tree.layout.name, "exists": True, "verdict": UNKNOWN, "evidence": [reason]}
 
 
 def look_at(tree: Tree, sandbox_id: str, view: HostView, budget: LockBudget) -> Look:
@@ -69,41 +102,42 @@ def look_at(tree: Tree, sandbox_id: str, view: HostView, budget: LockBudget) -> 
     A lock file is never made for it. Where the lock is held until the deadline, the documents are read all the same,
     and the holder is reported: it is at work on them.
     """
-    reading = tree.read(view, sandbox_id)
     held: list[HeldLock] = []
     locked = ""
     try:
-        for place in _locks_to_share(tree, reading, view):
+        for place in _locks_to_share(tree, sandbox_id, view):
             lock = acquire(place, budget if not held else None, exclusive=False)
             if lock is not None:
                 held.append(lock)
-        if held:
-            reading = tree.read(view, sandbox_id, reading)
     except StateError as error:  # held by somebody, or no lock that could be taken: either way nothing is proved
         locked = error.why if isinstance(error, LockTimeout) else str(error)
+    try:
+        reading = tree.read(view, sandbox_id)
     finally:
         for lock in held:
             lock.release()
-    return Look(reading, locked)
+    return Look(reading, locked, hints_in(tree.layout, tree.roots, reading))
 
 
-def _locks_to_share(tree: Tree, reading: Reading, view: HostView) -> list[LockPlace]:
+def _locks_to_share(tree: Tree, sandbox_id: str, view: HostView) -> list[LockPlace]:
     """The runtime's locks that a reader may take. One that the runtime does not wait for is looked at in /proc alone:
     raises LockTimeout where somebody holds that."""
-    layout = tree.layout
-    if isinstance(layout, FlatLayout):
-        owners = dict.fromkeys(part.container_id for part in reading.parts if part.role == "lock")
-        return [layout.lock_place(tree.roots, reading.sandbox_id, name, create=False) for name in owners]
+    if isinstance(tree.layout, FlatLayout):
+        locks = [part for part in tree.read(view, sandbox_id).parts if part.role == "lock"]
+        owners = dict.fromkeys(part.container_id for part in locks)
+        return [tree.layout.lock_place(tree.roots, sandbox_id, name, create=False) for name in owners]
     layout = cast(TreeLayout, tree.layout)
-    state = next((part for part in reading.parts if part.role == "state" and stat.S_ISDIR(part.facts.mode)), None)
-    place = layout.lock_place(tree.roots, reading.sandbox_id) if state is not None else None
-    if state is None or place is None:
+    place = layout.lock_place(tree.roots, sandbox_id)
+    if place is None or not place.directory.exists:
+        return []
+    state = look(place.directory, sandbox_id)
+    if state is None or not stat.S_ISDIR(state.mode):
         return []
     if layout.runtime_waits:
         there = look(place.directory, place.name)
         return [place] if there is not None and stat.S_ISREG(there.mode) else []
-    if state.facts.inode in view.locked:
-        raise_if_held(place, state.facts.identity)
+    if state.inode in view.locked:
+        raise_if_held(place, state.identity)
     return []
 
 
@@ -159,7 +193,7 @@ def _beside(part: Part, view: HostView) -> dict[str, Any]:
 
 
 def _verdict(tree: Tree, found: Look, view: HostView) -> Verdict:
-    evidence = owners_of(tree.layout, tree.roots, found.reading, view).evidence
+    evidence = owners_of(tree.layout, tree.roots, found.reading, view, found.hints).evidence
     if found.locked:
         evidence = evidence._replace(suspects=(found.locked, *evidence.suspects))
     return judge(evidence)
