@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import Superblock, superblocks
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import REMOTE
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, pids, read
 
 Inode = tuple[int, int]  # st_dev and st_ino
@@ -30,8 +31,6 @@ _DELETED = " (deleted)"
 _TOO_LONG = "/(a path of more than a page)"
 _INFO = re.compile(rb"^(mnt_id|ino|lock):\t(.*)$", re.MULTILINE)
 _INFO_LIMIT = 1 << 20
-# File systems whose stat may wait for a server or a daemon for ever.
-REMOTE = ("fuse", "nfs", "cifs", "smb3", "9p", "ceph", "afs", "autofs", "virtiofs", "gfs2", "lustre", "beegfs")
 
 
 class Holder(NamedTuple):

@@ -12,9 +12,8 @@ import os
 import stat
 import time
 from types import TracebackType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode, lock_holders
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     ChangedMeanwhile,
     LockTimeout,
@@ -23,7 +22,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     os_reason,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
 
 _OWN_LOCKS = "/run/lock/sandboxed.containers"
 _RETRY_SECONDS = 0.02
@@ -206,6 +207,9 @@ def _is_current(place: LockPlace, inode: Inode, descriptor: int) -> bool:
 
 
 def _timeout(place: LockPlace, inode: Inode, budget: LockBudget | None) -> LockTimeout:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import lock_holders
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe
+
     holders = lock_holders(inode)
     shown = ", ".join(describe(holder) for holder in holders[:3])
     who = f"is held by {shown}" if shown else "is held, and its holder is not visible from here"
@@ -219,6 +223,8 @@ def _timeout(place: LockPlace, inode: Inode, budget: LockBudget | None) -> LockT
 
 def raise_if_held(place: LockPlace, inode: Inode) -> None:
     """LockTimeout, with the holder, when another process holds the lock; nothing is tried (safety.md B3)."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import lock_holders
+
     if lock_holders(inode):
         raise _timeout(place, inode, None)
 

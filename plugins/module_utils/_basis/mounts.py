@@ -20,6 +20,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 _DELETED = "//deleted"
+# File systems whose stat may wait for a server or a daemon for ever.
+REMOTE = ("fuse", "nfs", "cifs", "smb3", "9p", "ceph", "afs", "autofs", "virtiofs", "gfs2", "lustre", "beegfs")
 
 
 class Mount(NamedTuple):

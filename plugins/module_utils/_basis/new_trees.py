@@ -21,7 +21,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     os_reason,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import hide, remove_tree
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -77,6 +76,8 @@ class BuiltTree:
 
     def put(self) -> None:
         """Give it its name. Raises AlreadyExists when that is taken, and WriteFailed."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import hide
+
         where = self._place.join(self._name)
         try:
             with self._place.opened() as place:
@@ -91,6 +92,8 @@ class BuiltTree:
 
     def discard(self) -> None:
         """Remove it, also when it has its name already: what belongs to it could not be made."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import hide, remove_tree
+
         if self._is_put:
             with self._place.opened() as place:
                 hide(place.fd, self._name, self._hidden_name, place.path, self._hidden.fd)

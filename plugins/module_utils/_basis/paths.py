@@ -17,7 +17,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     WriteFailed,
     os_reason,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import mount_id_of
 
 _MOST_LINKS = 40  # the kernel's own limit
 _STEP_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -128,6 +127,8 @@ def open_given(path: str, create_mode: int | None = None, above_mode: int = 0o75
 
 def _plain_path(descriptor: int, path: str) -> str:
     """The path of an open directory without links; as it was given where a text cannot say it (/proc/1/root)."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import mount_id_of
+
     plain = os.path.realpath(path)
     try:
         with Directory(os.open(plain, os.O_PATH | os.O_CLOEXEC), plain) as named:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from typing import NoReturn
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls
@@ -27,9 +26,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import mount_id_of
 
-TOMBSTONE_PREFIX = ".sbx-del."
-
-_MARK = re.compile(r"(.+)\.([0-9a-f]{16})", re.DOTALL)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WITHIN = syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_BENEATH
 # Directories that are open at once. Above that the outermost is closed, and opened again through ".." on the way back.
@@ -38,20 +34,6 @@ _OPEN_AT_ONCE = 64
 _BATCH = 512
 # Times that a directory which was read to its end is found not empty; in a tree that nobody writes to it never happens.
 _ROUNDS = 64
-
-
-def tombstone_name(object_id: str, prefix: str = TOMBSTONE_PREFIX) -> str:
-    """A new hidden name for the delete of an object: prefix, id, dot, 16 hex digits (safety.md D1).
-
-    For containerd prefix is ".".
-    """
-    return f"{prefix}{object_id}.{os.urandom(8).hex()}"
-
-
-def parse_tombstone(name: str, prefix: str = TOMBSTONE_PREFIX) -> str | None:
-    """The object's id if name is a tombstone of that prefix, else None. The id is not checked further."""
-    match = _MARK.fullmatch(name[len(prefix) :]) if name.startswith(prefix) else None
-    return match.group(1) if match else None
 
 
 def hide(parent_fd: int, name: str, tombstone: str, where: str, tombstone_fd: int | None = None) -> bool:

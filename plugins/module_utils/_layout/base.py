@@ -12,19 +12,20 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import REMOTE
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
     Directory,
     open_below,
     open_given,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
 
 
 class RootRule(NamedTuple):
@@ -213,6 +214,8 @@ class Roots:
             raise
 
     def _may_hang(self, path: str, root: str) -> bool:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import REMOTE, MountTable
+
         if self._mounts is None:
             self._mounts = MountTable.read()
         holder = self._mounts.holding(os.path.normpath(root.rstrip("/") + path))

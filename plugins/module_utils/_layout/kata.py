@@ -10,12 +10,10 @@ the same for all.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json, kata_processes
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
     Claim,
     DocumentRule,
@@ -25,6 +23,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import PlaceRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.kata_processes import OwnPlaces
 
 # A sandbox's own VM directory; "template" is the factory's (safety.md D5).
 VM = PlaceRule("vm", "run_root", "vm", inside=".", reserved=frozenset({"template"}))
@@ -45,13 +47,17 @@ class Kata(TreeLayout):
     runtime_waits = True
 
     def claim(self, process: Process, pids: tuple[int, ...] | None, roots: Roots, reading: Reading) -> Claim | None:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout import kata_processes
+
         return kata_processes.claim(process, pids, roots, reading, self._places_of(roots, reading.sandbox_id))
 
-    def _places_of(self, roots: Roots, sandbox_id: str) -> kata_processes.OwnPlaces:
+    def _places_of(self, roots: Roots, sandbox_id: str) -> OwnPlaces:
         """The directories in which a path component that is the sandbox's name means this sandbox."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout.kata_processes import OwnPlaces
+
         paths = {place: roots.path_beside(place.option, place.relative) for place in self.places}
         listed = [roots[tree.option].path for tree in self.trees]
-        return kata_processes.OwnPlaces(
+        return OwnPlaces(
             frozenset([*listed, *(path for place, path in paths.items() if not place.length)]),
             all(roots.is_default(tree.option) for tree in self.trees),
             self.cut_name(sandbox_id),
@@ -89,6 +95,8 @@ class Kata(TreeLayout):
         return [path for path in sorted(paths) if path.startswith("/") and any(sign in path for sign in _ENGINES)]
 
     def encode(self, rule: DocumentRule, content: Any, container_id: str) -> bytes:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
+
         return go_json.encode(content, f"documents.{rule.name}") + (b"\n" if rule.newline else b"")
 
     def check_document(self, name: str, content: Any, sandbox_id: str, container_id: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout import rust_json
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
     Document,
     DocumentRule,
@@ -61,6 +60,8 @@ class KataRs(Kata):
         return frozenset()
 
     def encode(self, rule: DocumentRule, content: Any, container_id: str) -> bytes:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout import rust_json
+
         return rust_json.encode(content, f"documents.{rule.name}")
 
     def check_content(self, where: str, content: Any, sandbox_id: str, container_id: str) -> None:

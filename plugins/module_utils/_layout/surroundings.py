@@ -68,36 +68,47 @@ class Beside(NamedTuple):
 NOTHING_BESIDE = Beside()
 
 
-class Surroundings(NamedTuple):
-    """All places of one host. bundles: id to paths. problems: about places that could not be looked at."""
+class Surroundings:
+    """All places of one host. problems: about places that could not be looked at."""
 
-    places: tuple[Place, ...]
-    bundles: dict[str, list[str]]
-    problems: tuple[str, ...]
+    def __init__(self, places: tuple[Place, ...], problems: tuple[str, ...], roots: Roots) -> None:
+        self.places = places
+        self._problems = problems
+        self._roots = roots
+        self._bundles: dict[str, list[str]] | None = None
 
-    def of(self, sandbox_id: str, aliases: frozenset[str]) -> Beside:
-        """What surrounds one sandbox. aliases: names that its documents have for it."""
+    def of(self, sandbox_id: str, aliases: frozenset[str], exists: bool = True) -> Beside:
+        """What surrounds one sandbox. aliases: names that its documents have for it. exists: it has a state."""
         found = [
             (place, name)
             for place in self.places
             if (name := sandbox_id[: place.rule.length or None]) in place.names and name not in place.rule.reserved
         ]
-        bundles = self.bundles.get(sandbox_id)
+        bundles = self.bundles.get(sandbox_id, []) if found or exists else []
         if not found and not bundles and not aliases:
-            return Beside(problems=self.problems) if self.problems else NOTHING_BESIDE
-        looker = _Looker(self, sandbox_id)
+            return Beside(problems=self._problems) if self._problems else NOTHING_BESIDE
+        looker = _Looker(self, sandbox_id, self._problems)
         for place, name in found:
             looker.add(place, name)
-        return looker.finish(aliases, bundles or [])
+        return looker.finish(aliases, bundles)
+
+    @property
+    def bundles(self) -> dict[str, list[str]]:
+        """By which engines may know sandboxes: id to paths, listed when it is first asked for."""
+        if self._bundles is None:
+            problems = list(self._problems)
+            self._bundles = _bundles(self._roots, problems)
+            self._problems = tuple(problems)
+        return self._bundles
 
 
 class _Looker:
     """Looks at the entries of one sandbox."""
 
-    def __init__(self, surroundings: Surroundings, sandbox_id: str) -> None:
+    def __init__(self, surroundings: Surroundings, sandbox_id: str, problems: tuple[str, ...]) -> None:
         self.surroundings = surroundings
         self.parts: list[Part] = []
-        self.problems = list(surroundings.problems)
+        self.problems = list(problems)
         self.signs: list[Signs] = []
         self.aliases: set[str] = set()
         self.sandbox_id = sandbox_id
@@ -188,7 +199,7 @@ def find_surroundings(rules: tuple[PlaceRule, ...], roots: Roots) -> Surrounding
             problems.append(f"whether a {rule.role} of it is left cannot be told: {error.where}: {error.why}")
         except OSError as error:
             problems.append(f"whether a {rule.role} of it is left cannot be told: {os_reason(error)}")
-    return Surroundings(tuple(places), _bundles(roots, problems), tuple(problems))
+    return Surroundings(tuple(places), tuple(problems), roots)
 
 
 def _bundles(roots: Roots, problems: list[str]) -> dict[str, list[str]]:

@@ -21,7 +21,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import FILE_NAME_BYTES
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import parse_tombstone, tombstone_name
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import (
+    parse_tombstone,
+    tombstone_name,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
     Document,
     DocumentRule,
@@ -32,7 +35,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     Roots,
     Watched,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.documents import read_document
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import (
     NOTHING_BESIDE,
     SOCKETS,
@@ -144,7 +146,7 @@ class TreeLayout(Layout):
         """
         if known is None or not known.watched or not all(_holds(one) for one in known.watched):
             known = _TreeReader(self, roots, sandbox_id, whole).read()
-        beside = index.surroundings.of(sandbox_id, known.aliases)
+        beside = index.surroundings.of(sandbox_id, known.aliases, bool(known.parts))
         tombstones = index.tombstones.get(sandbox_id, ())
         if beside == NOTHING_BESIDE and not tombstones and not any(part.role in BESIDE for part in known.parts):
             doubts = tuple(self.doubts(known))
@@ -346,6 +348,8 @@ class _TreeReader:
 
     def _read_elsewhere(self, tree: TreeRule, rule: DocumentRule, name: str) -> bool:
         """A document that is in another place than its own; whether there is one."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout.documents import read_document
+
         for place in self.layout.other_places:
             directory = self.roots[tree.option]
             for part in place:
@@ -363,6 +367,8 @@ class _TreeReader:
     def _read_document(
         self, tree: TreeRule, rule: DocumentRule, directory: Directory, name: str, container_id: str
     ) -> None:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout.documents import read_document
+
         inside = f"{self.sandbox_id}/{container_id}" if container_id else self.sandbox_id
         facts = self._watch(self.roots[tree.option], f"{inside}/{name}")
         self.documents.append(read_document(rule.name, directory, name, container_id, facts, rule.is_list))

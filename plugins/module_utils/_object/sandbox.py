@@ -8,30 +8,25 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, InvalidInput, NotProved
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import check_new_name
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
     Document,
     DocumentRule,
     Part,
     Reading,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount, Write
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import (
-    Hints,
-    Owners,
-    hints_in,
-    owners_of,
-)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, Verdict, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import Hints, Owners
 
 _STOP_FIRST = "Stop the container first. Nothing was changed."
 _STOP_FIRST_OR_HERE = "Stop the container first, or set stop_processes=true to stop it here."
@@ -126,6 +121,8 @@ class SandboxState(Item):
         self, rule: DocumentRule, old: Document | None, directory: Directory, name: str, container_id: str
     ) -> Write | None:
         """The change that brings one document to what is wished; None where it already means the same."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
+
         wanted = self.wish.documents[rule.name]
         self.tree.layout.check_document(rule.name, wanted, self.wish.sandbox_id, container_id)
         before = old.content if old is not None else None
@@ -150,6 +147,8 @@ class SandboxState(Item):
 
         Something new needs less than a change: where nothing is on disk, only signs of an owner stand in the way.
         """
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+
         self.owners = self.look_for_owners(view)
         evidence = self.owners.evidence
         if creating:
@@ -170,6 +169,11 @@ class SandboxState(Item):
 
     def look_for_owners(self, view: HostView) -> Owners:
         """Who owns it, by what was read last and what this view shows."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import (
+            hints_in,
+            owners_of,
+        )
+
         layout, roots = self.tree.layout, self.tree.roots
         self._hints = hints_in(layout, roots, self.reading, self._hints)
         return owners_of(layout, roots, self.reading, view, self._hints)
@@ -196,6 +200,8 @@ class SandboxState(Item):
             )
 
     def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+
         stops = [change for change in plan.changes if isinstance(change, Stop)]
         if not stops or self.owners is None:
             return

@@ -19,10 +19,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState, Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_sandbox import TreeSandbox
 
 # The documents of all layouts; a test compares the two, since importing all layouts for it would cost every task.
 _MAPPINGS = ("config", "state", "network", "hypervisor", "agent", "process", "persist")
@@ -124,8 +122,13 @@ def items_of(params: dict[str, Any], layout: Layout) -> Sequence[SandboxState]:
     """The items of a task. Raises StateError for what cannot be used."""
     wishes = wishes_of(params, layout)
     tree = Tree(layout, params["host_root"], roots_of(params, layout))
-    kind = FlatSandbox if isinstance(layout, FlatLayout) else TreeSandbox
-    return [kind(wish, tree) for wish in wishes]
+    if isinstance(layout, FlatLayout):
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox
+
+        return [FlatSandbox(wish, tree) for wish in wishes]
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_sandbox import TreeSandbox
+
+    return [TreeSandbox(wish, tree) for wish in wishes]
 
 
 def _flat(params: dict[str, Any], common: Wish, layout: Layout) -> list[Wish]:

@@ -13,10 +13,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import sync_directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     ChangedMeanwhile,
     InUse,
@@ -30,9 +28,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lockin
     acquire,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.removal import lasting_users
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _MOST_LOCKS = 256  # safety.md C1
 UNCHANGED = "unchanged"
@@ -351,6 +351,8 @@ def _apply_all(ready: list[Held], how: Run) -> list[Outcome]:
 
 def _refuse_used(ready: list[Held]) -> Callable[[Held], None]:
     """A check that raises for an item of which somebody else has something open, by one look for all of them."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.removal import lasting_users
+
     inodes = {id(one.item): one.item.guarded(one.plan) for one in ready}
     trees = {id(one.item): one.item.guarded_trees(one.plan) for one in ready}
     problem: StateError | None = None
@@ -372,6 +374,8 @@ def _refuse_used(ready: list[Held]) -> Callable[[Held], None]:
 
 def _synced(done: list[Outcome]) -> list[Outcome]:
     """fsync each changed directory once for the whole batch."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import sync_directory
+
     failures: dict[Directory, StateError] = {}
     for directory in set().union(*(outcome.item.touched for outcome in done)):
         try:

@@ -19,11 +19,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_tr
     make_entry,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import (
-    hide,
-    remove_tree,
-    tombstone_name,
-)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import tombstone_name
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Write, gone_meanwhile
 
 
@@ -91,6 +87,8 @@ class RemoveTree(NamedTuple):
 
     def remove(self) -> bool:
         """Where it is, entry by entry: for what no runtime lists. False: it was gone."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import remove_tree
+
         try:
             with self.directory.opened() as directory:
                 facts = look(directory, self.name)
@@ -102,6 +100,8 @@ class RemoveTree(NamedTuple):
 
     def hide(self, hidden: Directory, subject: str) -> Hidden | None:
         """Rename it to a tombstone in the open directory `hidden`; None when it was gone."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import hide
+
         tombstone = tombstone_name(subject)
         try:
             with self.directory.opened() as directory:
@@ -126,6 +126,8 @@ class Hidden(NamedTuple):
 
     def bring_back(self) -> None:
         """Give it its name again, because an owner appeared (safety.md C2). One that is there by now is the owner's."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import hide
+
         try:
             with self.change.directory.opened() as place:
                 hide(self.directory.fd, self.tombstone, self.change.name, self.directory.path, place.fd)
@@ -136,4 +138,6 @@ class Hidden(NamedTuple):
 
     def remove(self) -> None:
         """Remove all that is in it. Raises StateError; the next run goes on then."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import remove_tree
+
         remove_tree(self.directory.fd, self.tombstone, self.directory.path, is_directory=True)

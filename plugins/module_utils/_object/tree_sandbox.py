@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import stat
+from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     ChangedMeanwhile,
     InUse,
@@ -17,13 +17,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     StateError,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import BuiltTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TREES
-from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Unmount, Write
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
@@ -37,6 +34,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_creation import TreeCreation
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
 
 # Mounts and what a machine leaves first; the trees that tell of them last (kata-store.md K12).
 _REMOVAL = ("tombstone", *BESIDE, *TREES)
@@ -80,6 +80,8 @@ class TreeSandbox(TreeCreation):
         return plan._replace(action="updated" if plan.idle else plan.action, changes=(*removes, *plan.changes))
 
     def _is_free(self, part: Part, view: HostView) -> bool:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+
         try:
             return not removal.mounts_in_the_way([part], view.mounts, False, view.asserted)
         except StateError:
@@ -91,6 +93,8 @@ class TreeSandbox(TreeCreation):
         parts = sorted(self.parts, key=lambda part: _REMOVAL.index(part.role))
         if not parts:
             return Plan()
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+
         stops = []
         if any(part.role != "tombstone" for part in parts):  # a tombstone has no owner (safety.md D2)
             stops = self.refuse_unless_dead(view, creating=False)
@@ -195,6 +199,8 @@ class TreeSandbox(TreeCreation):
 
     def begin(self, plan: Plan) -> bool:
         """Unmount and remove what lies around the trees, then hide these; whether owners are to be looked for again."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
+
         self._refuse_unlocked(plan)
         for change in plan.changes:
             if isinstance(change, Unmount):
@@ -228,6 +234,8 @@ class TreeSandbox(TreeCreation):
 
     def _refuse_mounted_elsewhere(self, path: str) -> None:
         """An unmount spreads to peers; where a copy has stayed, a delete would detach it there (safety.md D3)."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
+
         left = MountSurvey.read().in_the_way(path)
         if left:
             raise Mounted(

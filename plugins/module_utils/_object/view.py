@@ -5,21 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import locked_inodes
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, os_reason
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import sight
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import (
-    MountSurvey,
-    in_initial_mount_namespace,
-)
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
-    ProcessTable,
-    describe,
-    namespace_pids,
-)
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import Listeners, listeners
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import ProcessTable
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import Listeners
 
 _Fact = TypeVar("_Fact")
 
@@ -49,28 +42,42 @@ class HostView:
 
     @property
     def processes(self) -> ProcessTable:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import ProcessTable
+
         return self.once("processes", ProcessTable.scan)
 
     def namespace_pids(self, pid: int) -> tuple[int, ...] | None:
         """The numbers that a process has in each pid namespace, from ours inwards; None when they cannot be read."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import namespace_pids
+
         return self.once(("namespace pids", pid), lambda: namespace_pids(pid))
 
     @property
     def mounts(self) -> MountSurvey:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
+
         return self.once("mounts", MountSurvey.read)
 
     @property
     def in_initial_mount_namespace(self) -> bool:
         """Whether this task runs in pid 1's mount namespace, as far as that can be told (safety.md D3)."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import (
+            in_initial_mount_namespace,
+        )
+
         return self.once("mount namespace", in_initial_mount_namespace) is True
 
     @property
     def locked(self) -> frozenset[int]:
         """Inode numbers on which somebody holds a lock, for a closer look."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import locked_inodes
+
         return self.once("locked", locked_inodes)
 
     @property
     def sockets(self) -> Listeners:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import listeners
+
         return self.once("sockets", listeners)
 
     @property
@@ -88,6 +95,9 @@ class HostView:
         return self.once("blind", self._hidden_processes)
 
     def _hidden_processes(self) -> str:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import sight
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe
+
         seen = sight()
         if not seen.all:
             return f"not all processes are visible here: {seen.why_not}"

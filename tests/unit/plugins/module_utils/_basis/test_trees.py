@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls, trees
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls, tombstones, trees
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
     ChangedMeanwhile,
@@ -384,11 +384,11 @@ def test_a_directory_replaced_by_a_link_is_not_followed(
     assert (tmp_path / "aside" / "file").read_text() == "data"
 
 
-@pytest.mark.parametrize("prefix", [trees.TOMBSTONE_PREFIX, "."])
+@pytest.mark.parametrize("prefix", [tombstones.TOMBSTONE_PREFIX, "."])
 def test_D2_tombstones_are_recognised(prefix: str) -> None:
-    name = trees.tombstone_name("web.1-a", prefix)
-    assert trees.parse_tombstone(name, prefix) == "web.1-a"
-    assert trees.tombstone_name("web.1-a", prefix) != name
+    name = tombstones.tombstone_name("web.1-a", prefix)
+    assert tombstones.parse_tombstone(name, prefix) == "web.1-a"
+    assert tombstones.tombstone_name("web.1-a", prefix) != name
 
 
 @pytest.mark.parametrize(
@@ -407,14 +407,14 @@ def test_D2_tombstones_are_recognised(prefix: str) -> None:
     ],
 )
 def test_D2_other_hidden_names_are_no_tombstones(name: str) -> None:
-    assert trees.parse_tombstone(name) is None
+    assert tombstones.parse_tombstone(name) is None
 
 
 def test_D1_hide_renames_once_and_never_replaces(folder: str) -> None:
     populate(f"{folder}/tree")
     fd = os.open(folder, os.O_RDONLY)
     try:
-        name = trees.tombstone_name("tree")
+        name = tombstones.tombstone_name("tree")
         assert trees.hide(fd, "tree", name, folder) is True
         assert os.listdir(folder) == [name]
         assert trees.hide(fd, "tree", name, folder) is False

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import FILE_NAME_BYTES
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import tombstone_name
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import tombstone_name
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Reading
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._layout.support_kata import (
     CONFIG,

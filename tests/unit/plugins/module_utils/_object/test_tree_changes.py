@@ -20,7 +20,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import NewFile, NewTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import parse_tombstone
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import parse_tombstone
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Write, diff_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import (
     Hidden,
