@@ -72,7 +72,7 @@ def test_D1_something_new_is_whole_before_it_is_listed(
     """Kata lists the configuration: that tree is made last, each of them in one step."""
     if container_id:
         make(layout, tmp_path)
-    wish = {"container_id": container_id, "documents": documents(layout, container_id)}
+    wish: dict[str, Any] = {"container_id": container_id, "documents": documents(layout, container_id)}
     plan = planned(item_of(layout, tmp_path, **wish), tmp_path)
     assert (plan.action, plan.note, lines(plan.changes, tmp_path)) == ("created", "", wanted)
     trees = [change for change in plan.changes if isinstance(change, MakeTree)]
@@ -95,7 +95,8 @@ def test_promise_1_what_is_there_and_means_the_same_needs_nothing(tmp_path: Path
     make(layout, tmp_path)
     for document in (tmp_path / STATE[layout]).rglob("*.json"):
         document.write_text(json.dumps(json.loads(document.read_bytes()), indent=1, sort_keys=True) + "\n")
-    for wish in ({"documents": SANDBOX[layout]}, {}):
+    wishes: list[dict[str, Any]] = [{"documents": SANDBOX[layout]}, {}]
+    for wish in wishes:
         plan = planned(item_of(layout, tmp_path, **wish), tmp_path)
         assert (plan.action, plan.changes, plan.note) == ("unchanged", (), "")
 
@@ -137,7 +138,9 @@ PARTIAL: list[tuple[str, Callable[[Path], None], list[str], list[str], str]] = [
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["documents", "none"])
-@pytest.mark.parametrize(("harm", "always", "with_documents", "lacking"), [row[1:] for row in PARTIAL], ids=[row[0] for row in PARTIAL])
+@pytest.mark.parametrize(
+    ("harm", "always", "with_documents", "lacking"), [row[1:] for row in PARTIAL], ids=[row[0] for row in PARTIAL]
+)
 def test_K1_K12_a_partial_store_is_completed(
     tmp_path: Path,
     harm: Callable[[Path], None],
@@ -149,21 +152,27 @@ def test_K1_K12_a_partial_store_is_completed(
     make("kata_store", tmp_path)
     whole = listing(tmp_path)
     harm(tmp_path)
-    wish = {"documents": SANDBOX["kata_store"]} if given else {}
+    wish: dict[str, Any] = {"documents": SANDBOX["kata_store"]} if given else {}
     plan = planned(item_of("kata_store", tmp_path, **wish), tmp_path)
     assert lines(plan.changes, tmp_path) == [*always, *(with_documents if given else [])]
     assert plan.action == ("updated" if plan.changes else "unchanged")
-    assert plan.note == (f"{tmp_path}/{lacking} is missing. Give documents.{Path(lacking).stem} to write it." if lacking and not given else "")
+    assert plan.note == (
+        f"{tmp_path}/{lacking} is missing. Give documents.{Path(lacking).stem} to write it."
+        if lacking and not given
+        else ""
+    )
     outcome = take("kata_store", tmp_path, **wish)
     assert outcome.error is None and outcome.plan.note == plan.note
     if given or not lacking:
-        assert {name: data for name, (_mode, data) in listing(tmp_path).items()}.keys() == whole.keys()
+        assert listing(tmp_path).keys() == whole.keys()
     again = planned(item_of("kata_store", tmp_path, **wish), tmp_path)
     assert again.changes == () and again.note == plan.note
 
 
 @pytest.mark.parametrize("layout", KATA)
-@pytest.mark.parametrize("data", [b"", b'{"cut":', b"[]", b"\xff", b"null"], ids=["empty", "cut", "list", "bytes", "null"])
+@pytest.mark.parametrize(
+    "data", [b"", b'{"cut":', b"[]", b"\xff", b"null"], ids=["empty", "cut", "list", "bytes", "null"]
+)
 def test_P2_K3_a_torn_document_is_told_and_written_again_when_it_is_given(
     tmp_path: Path, layout: str, data: bytes
 ) -> None:
@@ -189,7 +198,7 @@ def test_RS5_a_jailed_state_is_written_where_it_is_read(tmp_path: Path) -> None:
 
 
 def test_raw_items_go_into_the_state_tree_and_get_a_url(tmp_path: Path) -> None:
-    wish = {"documents": SANDBOX["kata_store"], "raw_items": {"a": "text", "": "other"}}
+    wish: dict[str, Any] = {"documents": SANDBOX["kata_store"], "raw_items": {"a": "text", "": "other"}}
     item = item_of("kata_store", tmp_path, **wish)
     planned(item, tmp_path)
     raw = f"{tmp_path}/{RUN}/raw"
@@ -239,7 +248,7 @@ def test_R8_a_new_name_must_suit_every_runtime(tmp_path: Path, layout: str, name
 
 @pytest.mark.parametrize("layout", WITH_CONTAINERS)
 def test_a_container_needs_its_sandbox(tmp_path: Path, layout: str) -> None:
-    wish = {"container_id": "app-1", "documents": CONTAINER[layout]}
+    wish: dict[str, Any] = {"container_id": "app-1", "documents": CONTAINER[layout]}
     text = refused(tmp_path, InvalidInput, layout, **wish)
     assert text == f"sandbox '{NAME}' does not exist. Make it first; one task with sandboxes can do both."
     if layout == "kata_store":  # the configuration alone is no sandbox that something could be put into
@@ -250,7 +259,7 @@ def test_a_container_needs_its_sandbox(tmp_path: Path, layout: str) -> None:
 
 @pytest.mark.parametrize("layout", KATA)
 def test_fail_if_exists(tmp_path: Path, layout: str) -> None:
-    wish = {"documents": SANDBOX[layout], "fail_if_exists": True}
+    wish: dict[str, Any] = {"documents": SANDBOX[layout], "fail_if_exists": True}
     assert take(layout, tmp_path, **wish).action == "created"
     text = refused(tmp_path, AlreadyExists, layout, **wish)
     assert text == "it exists already. Nothing was changed. Remove it, or leave fail_if_exists out."
@@ -259,7 +268,7 @@ def test_fail_if_exists(tmp_path: Path, layout: str) -> None:
 def test_fail_if_exists_counts_half_a_sandbox_and_no_tombstone(tmp_path: Path) -> None:
     (tmp_path / "run/vc/sbs").mkdir(parents=True)
     (tmp_path / f"run/vc/.sbx-del.{NAME}.0123456789abcdef").mkdir()
-    wish = {"documents": SANDBOX["kata_store"], "fail_if_exists": True}
+    wish: dict[str, Any] = {"documents": SANDBOX["kata_store"], "fail_if_exists": True}
     assert planned(item_of("kata_store", tmp_path, **wish), tmp_path).action == "created"
     (tmp_path / CONF).mkdir(parents=True)
     refused(tmp_path, AlreadyExists, "kata_store", **wish)
@@ -326,7 +335,7 @@ def test_promise_5_what_is_no_directory_is_not_written_into(tmp_path: Path, layo
     place.parent.mkdir(parents=True)
     place.touch() if kind == "file" else place.symlink_to(tmp_path / "else")
     before = listing(tmp_path)
-    wish = {"documents": SANDBOX[layout]}
+    wish: dict[str, Any] = {"documents": SANDBOX[layout]}
     assert "is no directory" in error_of(take(layout, tmp_path, **wish), NotProved)
     assert "it is no directory" in error_of(take(layout, tmp_path, force=True, **wish), Unreadable)
     assert listing(tmp_path) == before

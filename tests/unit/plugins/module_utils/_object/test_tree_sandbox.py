@@ -273,7 +273,7 @@ def test_R1_what_is_locked_in_each_state(tmp_path: Path, layout: str, harm: Any,
     """The runtime's own object, or ours where that is not to be had; never one that had to be made for it."""
     harm(make(layout, tmp_path))
     before = listing(tmp_path)
-    wish = {"documents": SANDBOX[layout], "force": True} if present else {"force": True}
+    wish: dict[str, Any] = {"documents": SANDBOX[layout], "force": True} if present else {"force": True}
     assert lock_paths(item_of(layout, tmp_path, present=present, **wish), tmp_path) == [lock]
     after = {name: entry for name, entry in listing(tmp_path).items() if name in before}
     assert after == before
@@ -537,7 +537,7 @@ def test_several_items_share_their_looks(tmp_path: Path) -> None:
 
 
 def test_roots_that_were_made_for_nothing_are_taken_back(tmp_path: Path) -> None:
-    wish = {"documents": SANDBOX["kata_store"]}
+    wish: dict[str, Any] = {"documents": SANDBOX["kata_store"]}
     item = item_of("kata_store", tmp_path, **wish)
     item.apply = lambda *_arguments: (_ for _ in ()).throw(Mounted("x", "so"))  # type: ignore[method-assign]
     error_of(take_all([item], tmp_path)[0], Mounted)
