@@ -161,7 +161,7 @@ def test_K3_P1_every_error_leaves_nothing(
 
     opened = len(os.listdir("/proc/self/fd"))
     with monkeypatch.context() as patched:
-        patched.setattr(new_trees.os, FAILING[step], failing)
+        patched.setattr(os, FAILING[step], failing)
         if step == "its mode":
             calls = 1  # there is one directory inside
         with pytest.raises(WriteFailed) as caught:
@@ -188,7 +188,7 @@ def test_K4_a_full_file_system_is_told_and_left_as_it_was(tmp_path: Path) -> Non
 def test_a_short_write_is_continued(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.write
     with monkeypatch.context() as patched:
-        patched.setattr(new_trees.os, "write", lambda fd, data: real(fd, data[:1000]))
+        patched.setattr(os, "write", lambda fd, data: real(fd, data[:1000]))
         places.make()
     assert (places.folder / "sbs/web-1/raw/item").read_bytes() == b"x" * 70000
 

@@ -95,7 +95,7 @@ def state_of(layout: str, host: Path, name: str = NAME) -> Path:
 
 
 def make(layout: str, host: Path, name: str = NAME, containers: tuple[str, ...] = (), **documents: Any) -> Path:
-    """A sandbox as its runtime leaves it. documents: contents other than the usual ones. Returns its state directory."""
+    """A sandbox as its runtime leaves it; its state directory. documents: contents other than the usual ones."""
     wanted = json.loads(json.dumps({**SANDBOX[layout], **documents}).replace(NAME, name))
     _make_object(layout, host, name, wanted)
     for container_id in containers:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
@@ -36,20 +37,19 @@ CREATE = f"/usr/bin/kata-runtime --log {BUNDLE}/log.json create --bundle {BUNDLE
 PROVED: dict[str, tuple[str, str, str, int]] = {
     "qemu 1.x": (
         "kata_store",
-        f"{QEMU} -qmp unix:{VM}/qmp.sock,server,nowait -chardev socket,id=c0,path={VM}/console.sock,server -pidfile {VM}/pid",
+        f"{QEMU} -qmp unix:{VM}/qmp.sock,server,nowait -chardev socket,path={VM}/console.sock,server -pidfile {VM}/pid",
         "runs its machine",
         2,
     ),
     "qemu 3.x": (
         "kata_persist",
-        f"{QEMU} -qmp unix:fd=3,server=on,wait=off -chardev socket,id=char-6b2a,path={VM}/vhost-fs.sock -pidfile {VM}/pid",
+        f"{QEMU} -qmp unix:fd=3,server=on,wait=off -chardev socket,id=c,path={VM}/vhost-fs.sock -pidfile {VM}/pid",
         "runs its machine",
         2,
     ),
     "qemu rs": (
         "kata_rs",
-        f"/opt/kata/bin/qemu-system-x86_64 -name sandbox-{SID} -qmp unix:fd=3,server=on,wait=off "
-        f"-chardev socket,id=virtiofsd-sock,path={RS}/root/virtiofsd.sock",
+        f"{QEMU} -qmp unix:fd=3,server=on,wait=off -chardev socket,id=virtiofsd-sock,path={RS}/root/virtiofsd.sock",
         "runs its machine",
         2,
     ),
@@ -123,14 +123,13 @@ PROVED: dict[str, tuple[str, str, str, int]] = {
     ),
     "virtiofsd 2.2 to 3.1": (
         "kata_persist",
-        f"/opt/kata/libexec/kata-qemu/virtiofsd --syslog -o cache=auto -o no_posix_lock -o source={SHARE}/shared --fd=3 -f "
-        "--thread-pool-size=1 -o announce_submounts",
+        f"/opt/kata/bin/virtiofsd --syslog -o cache=auto -o no_posix_lock -o source={SHARE}/shared --fd=3 -f -o xattr",
         "serves its files",
         3,
     ),
     "virtiofsd 3.2 to 4.1": (
         "kata_persist",
-        f"/opt/kata/libexec/virtiofsd --syslog --cache=auto --shared-dir={SHARE}/shared --fd=3 --announce-submounts --xattr",
+        f"/opt/kata/bin/virtiofsd --syslog --cache=auto --shared-dir={SHARE}/shared --fd=3 --announce-submounts",
         "serves its files",
         3,
     ),
@@ -154,8 +153,7 @@ PROVED: dict[str, tuple[str, str, str, int]] = {
     ),
     "proxy": (
         "kata_store",
-        f"/usr/libexec/kata-containers/kata-proxy -listen-socket unix://{STORE}/proxy.sock -mux-socket {VM}/kata.sock "
-        f"-sandbox {SID}",
+        f"/usr/bin/kata-proxy -listen-socket unix://{STORE}/proxy.sock -mux-socket {VM}/kata.sock -sandbox {SID}",
         "is its proxy",
         1,
     ),
@@ -179,7 +177,7 @@ def hosts() -> Iterator[dict[str, Roots]]:
 READING = Reading(SID, containers=(CID,))
 
 
-def process(argv: str | tuple[str, ...], exe: str | None = "", **more: object) -> Process:
+def process(argv: str | tuple[str, ...], exe: str | None = "", **more: Any) -> Process:
     """A process by its command line. exe: empty for that of the command line."""
     words = tuple(argv.split()) if isinstance(argv, str) else argv
     program = words[0].rsplit("/", 1)[-1] if words else "exe"
@@ -395,7 +393,7 @@ def test_R6_the_machine_of_a_factory_is_found_by_its_own_name(hosts: dict[str, R
     ],
     ids=["cwd", "root", "overhead", "overhead rs", "container", "old", "other cwd", "other cgroup"],
 )
-def test_A7_where_a_process_is_may_name_it(hosts: dict[str, Roots], place: dict[str, object], why: str) -> None:
+def test_A7_where_a_process_is_may_name_it(hosts: dict[str, Roots], place: dict[str, Any], why: str) -> None:
     found = claim(hosts, "kata_persist", process("/usr/bin/payload", **place))
     assert (found.why if found is not None else "") == why
     assert found is None or (found.proved, found.stop_order) == (False, None)

@@ -125,8 +125,8 @@ def test_RS5_the_directory_of_all_jails_is_no_sandbox(tmp_path: Path) -> None:
 
 def test_RS9_letters_of_other_alphabets_can_be_removed(tmp_path: Path) -> None:
     """Its own check of ids takes them; no new sandbox gets such a name (R8)."""
-    make("kata_rs", tmp_path, "bücher-١")
+    make("kata_rs", tmp_path, "bücher-äß")
     with roots_of("kata_rs", tmp_path) as roots:
-        assert list(RS.sandboxes_of(roots)) == ["bücher-١"]
-    assert check_known_name("bücher-١", "sandbox_id", RS.names) == "bücher-١"
-    assert read("kata_rs", tmp_path, "bücher-١").parts
+        assert list(RS.sandboxes_of(roots)) == ["bücher-äß"]
+    assert check_known_name("bücher-äß", "sandbox_id", RS.names) == "bücher-äß"
+    assert read("kata_rs", tmp_path, "bücher-äß").parts

@@ -106,7 +106,7 @@ def test_a_name_that_could_not_be_hidden_is_refused(layout: str, letter: str) ->
     room = FILE_NAME_BYTES - len(tombstone_name(""))
     longest = letter * (room // len(letter.encode()))
     kata.check_length(longest, longest)
-    with pytest.raises(InvalidInput, match="while it is removed its name would have .* A file name has at most 255"):
+    with pytest.raises(InvalidInput, match=r"while it is removed its name would have .* A file name has at most 255"):
         kata.check_length(longest + letter, longest + letter)
     kata.check_length("s1", "c" * FILE_NAME_BYTES)  # what is left of a container has the sandbox's name
 

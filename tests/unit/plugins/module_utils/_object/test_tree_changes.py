@@ -261,12 +261,10 @@ def test_D1_trees_on_a_file_system_of_their_own_cannot_be_renamed_out_of_it(tmp_
         support.tmpfs(f"{tmp_path}/vc/sbs")
         support.make(f"{tmp_path}/vc/sbs/web-1")
         with open_given(f"{tmp_path}/vc") as above:
-            for way in (
-                lambda: removal(above).hide(above, "web-1"),
-                lambda: making(sbs(above), "web-2").make(above, "web-2", durable=False),
-            ):
-                with pytest.raises(WriteFailed, match="another file system.*Mount the directory above"):
-                    way()
+            with pytest.raises(WriteFailed, match=r"another file system.*Mount the directory above"):
+                removal(above).hide(above, "web-1")
+            with pytest.raises(WriteFailed, match=r"another file system.*Mount the directory above"):
+                making(sbs(above), "web-2").make(above, "web-2", durable=False)
             assert os.listdir(above.path) == ["sbs"] and os.listdir(f"{tmp_path}/vc/sbs") == ["web-1"]
 
     support.in_private_namespace(inside)
