@@ -47,14 +47,18 @@ class NewTree(NamedTuple):
 
 
 class BuiltTree:
-    """A tree that is complete under its hidden name, and locked. It ends with put(), or else with discard()."""
+    """A tree that is complete under its hidden name, and locked until close(). It ends with put(), or with discard().
 
-    def __init__(self, place: Directory, name: str, hidden: Directory, hidden_name: str) -> None:
+    lock_file: a file in it that is locked with it, empty for none.
+    """
+
+    def __init__(self, place: Directory, name: str, hidden: Directory, hidden_name: str, lock_file: str = "") -> None:
         self._place = place
         self._name = name
         self._hidden = hidden
         self._hidden_name = hidden_name
-        self._descriptor = -1
+        self._lock_file = lock_file
+        self._locked: list[int] = []
         self._is_put = False
 
     def build(self, tree: NewTree, durable: bool) -> None:
@@ -65,8 +69,11 @@ class BuiltTree:
             raise self._failed(error) from error
         try:
             with self._place.opened() as place:
-                self._descriptor = os.open(self._hidden_name, _DIRECTORY, dir_fd=self._hidden.fd)
-                _fill(tree, place, self._descriptor, durable)
+                directory = os.open(self._hidden_name, _DIRECTORY, dir_fd=self._hidden.fd)
+                self._lock(directory)
+                _fill(tree, place, directory, durable)
+                if self._lock_file:
+                    self._lock(os.open(self._lock_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory))
         except OSError as error:
             self.discard()
             raise self._failed(error) from error
@@ -88,7 +95,6 @@ class BuiltTree:
         except FileNotFoundError as error:
             raise self._failed(error) from error
         self._is_put = True
-        self.close()
 
     def discard(self) -> None:
         """Remove it, also when it has its name already: what belongs to it could not be made."""
@@ -100,10 +106,15 @@ class BuiltTree:
         remove_tree(self._hidden.fd, self._hidden_name, self._hidden.path)
         self.close()
 
+    def _lock(self, descriptor: int) -> None:
+        self._locked.append(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
     def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Release its locks: what belongs to it is there as well."""
+        for descriptor in self._locked:
+            os.close(descriptor)
+        self._locked = []
 
     def _failed(self, error: OSError) -> WriteFailed:
         where = self._place.join(self._name)
@@ -111,7 +122,6 @@ class BuiltTree:
 
 
 def _fill(tree: NewTree, place: Directory, descriptor: int, durable: bool) -> None:
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     for inner, mode in tree.directories:
         os.mkdir(inner, dir_fd=descriptor)
         os.chmod(inner, mode, dir_fd=descriptor)

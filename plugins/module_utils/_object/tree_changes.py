@@ -24,13 +24,15 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.chang
 
 
 class MakeTree(NamedTuple):
-    """Make a directory with all that belongs into it. documents: those among its files, for the diff."""
+    """Make a directory with all that belongs into it. documents: those among its files, for the diff. lock_file: that
+    a runtime locks, and that is therefore locked until all of the object is there."""
 
     role: str
     directory: Directory
     name: str
     tree: NewTree
     documents: tuple[Write, ...]
+    lock_file: str = ""
     sign: str = "+"
 
     @property
@@ -39,7 +41,7 @@ class MakeTree(NamedTuple):
 
     def built(self, hidden: Directory, subject: str, durable: bool) -> BuiltTree:
         """The tree under a hidden name. hidden: the open directory for that. subject: the object's name in it."""
-        tree = BuiltTree(self.directory, self.name, hidden, tombstone_name(subject))
+        tree = BuiltTree(self.directory, self.name, hidden, tombstone_name(subject), self.lock_file)
         try:
             tree.build(self.tree, durable)
         except FileNotFoundError as error:

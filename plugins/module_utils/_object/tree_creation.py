@@ -121,7 +121,8 @@ class TreeCreation(SandboxState):
         made = NewTree(tree.mode, tuple(files), tree.directories, self.layout.inherits_owner)
         place = directory.above or directory
         name = self.wish.container_id or self.wish.sandbox_id
-        return [MakeTree(tree.role, place, name, made, tuple(writes))]
+        own_lock = tree is self.layout.state_tree and self.layout.lock_file in [name for name, _mode in tree.files]
+        return [MakeTree(tree.role, place, name, made, tuple(writes), self.layout.lock_file if own_lock else "")]
 
     def _missing_entries(self, tree: TreeRule, directory: Directory) -> list[Change]:
         missing = set(self.reading.missing)

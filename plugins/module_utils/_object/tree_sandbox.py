@@ -164,7 +164,7 @@ class TreeSandbox(TreeCreation):
         place = self.layout.lock_place(self.tree.roots, self.wish.sandbox_id) if has_lock else None
         if place is not None and self._is_lock(place):
             places = [place]
-        elif self.wish.present or any(part.role != "tombstone" for part in self.parts):
+        elif self.wish.present or self.parts:
             places = [self.tree.own_lock()]
         else:
             places = []
@@ -287,6 +287,9 @@ class TreeSandbox(TreeCreation):
             for _change, _above, tree in reversed(built):
                 tree.discard()
             raise
+        finally:
+            for _change, _above, tree in built:
+                tree.close()
         for change, above, _tree in built:
             self.did(change.directory)
             self.did(above)

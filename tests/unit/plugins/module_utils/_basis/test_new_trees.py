@@ -20,10 +20,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     WriteFailed,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import (
+    BuiltTree,
     NewFile,
     NewTree,
     make_entry,
-    make_tree,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
@@ -34,6 +34,19 @@ TREE = NewTree(
     (("raw", 0o710),),
 )
 HIDDEN = ".sbx-del.web-1.0123456789abcdef"
+
+
+def make_tree(tree: NewTree, place: Directory, name: str, hidden: Directory, hidden_name: str, durable: bool) -> None:
+    """One tree from its beginning to its end, as an object that has only one is made."""
+    built = BuiltTree(place, name, hidden, hidden_name)
+    built.build(tree, durable)
+    try:
+        built.put()
+    except StateError:
+        built.discard()
+        raise
+    finally:
+        built.close()
 
 
 class Places:

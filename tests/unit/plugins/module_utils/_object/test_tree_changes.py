@@ -15,6 +15,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     ChangedMeanwhile,
     InUse,
     Mounted,
+    StateError,
     Unreadable,
     WriteFailed,
 )
@@ -66,6 +67,18 @@ WHOLE = ["sbs", "sbs/web-1", "sbs/web-1/app-1", "sbs/web-1/app-1/state.json", "s
 TREE = NewTree(0o700, (NewFile("persist.json", b"{}\n", 0o600),))
 
 
+def make(change: MakeTree, above: Directory, subject: str) -> None:
+    """All at once, as TreeSandbox does for the trees of one object."""
+    tree = change.built(above, subject, durable=False)
+    try:
+        tree.put()
+    except StateError:
+        tree.discard()
+        raise
+    finally:
+        tree.close()
+
+
 def making(place: Directory, name: str) -> MakeTree:
     write = Write("persist", place.child(name), "persist.json", b"{}\n", 0o600, False, None, {"a": 1})
     return MakeTree("state", place, name, TREE, (write,))
@@ -75,31 +88,31 @@ def making(place: Directory, name: str) -> MakeTree:
 
 
 def test_a_tree_is_made_under_its_own_name(above: Directory) -> None:
-    making(sbs(above), "web-2").make(above, "web-2", durable=False)
+    make(making(sbs(above), "web-2"), above, "web-2")
     assert left(above) == [*WHOLE, "sbs/web-2", "sbs/web-2/persist.json"]
 
 
 def test_a_containers_tree_is_made_inside_its_sandbox(above: Directory) -> None:
-    making(sbs(above).child("web-1"), "app-2").make(above, "web-1", durable=False)
+    make(making(sbs(above).child("web-1"), "app-2"), above, "web-1")
     assert path_of(above, "web-1/app-2/persist.json").read_bytes() == b"{}\n"
 
 
 def test_U2_a_place_that_went_away_is_an_error_in_words(above: Directory) -> None:
     shutil.rmtree(path_of(above))
     inside = sbs(above).child("web-1")
-    for make in (
-        lambda: making(inside, "app-2").make(above, "web-1", durable=False),
+    for attempt in (
+        lambda: make(making(inside, "app-2"), above, "web-1"),
         lambda: MakeEntry("lock", inside, "lock", 0o644, False).make(),
         lambda: Write("state", inside, "state.json", b"{}", 0o644, False, None, {}).make(durable=False),
     ):
         with pytest.raises(ChangedMeanwhile, match=r"sbs/web-1: it was removed meanwhile\. Run again\."):
-            make()
+            attempt()
     assert left(above) == ["sbs"]
 
 
 def test_K1_a_tree_of_somebody_else_is_not_taken_over(above: Directory) -> None:
     with pytest.raises(AlreadyExists):
-        making(sbs(above), "web-1").make(above, "web-1", durable=False)
+        make(making(sbs(above), "web-1"), above, "web-1")
     assert left(above) == WHOLE
 
 
@@ -116,7 +129,7 @@ def test_promise_5_nothing_is_made_through_a_link(above: Directory, tmp_path: Pa
     with pytest.raises(Unreadable, match="it is no directory"):
         MakeEntry("lock", sbs(above).child("web-2"), "lock", 0o644, False).make()
     with pytest.raises(Unreadable, match="it is no directory"):
-        making(sbs(above).child("web-2"), "app-1").make(above, "web-2", durable=False)
+        make(making(sbs(above).child("web-2"), "app-1"), above, "web-2")
     assert os.listdir(tmp_path / "else") == []
 
 
@@ -264,7 +277,7 @@ def test_D1_trees_on_a_file_system_of_their_own_cannot_be_renamed_out_of_it(tmp_
             with pytest.raises(WriteFailed, match=r"another file system.*Mount the directory above"):
                 removal(above).hide(above, "web-1")
             with pytest.raises(WriteFailed, match=r"another file system.*Mount the directory above"):
-                making(sbs(above), "web-2").make(above, "web-2", durable=False)
+                make(making(sbs(above), "web-2"), above, "web-2")
             assert os.listdir(above.path) == ["sbs"] and os.listdir(f"{tmp_path}/vc/sbs") == ["web-1"]
 
     support.in_private_namespace(inside)
