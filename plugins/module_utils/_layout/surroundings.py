@@ -78,7 +78,8 @@ class Surroundings:
         self._bundles: dict[str, list[str]] | None = None
 
     def of(self, sandbox_id: str, aliases: frozenset[str], exists: bool = True) -> Beside:
-        """What surrounds one sandbox. aliases: names that its documents have for it. exists: it has a state."""
+        """What surrounds one sandbox. aliases: names that its documents have for it. exists: it has a state,
+        or is to have one, so that engines are asked."""
         found = [
             (place, name)
             for place in self.places

@@ -146,7 +146,7 @@ class TreeLayout(Layout):
         """
         if known is None or not known.watched or not all(_holds(one) for one in known.watched):
             known = _TreeReader(self, roots, sandbox_id, whole).read()
-        beside = index.surroundings.of(sandbox_id, known.aliases, bool(known.parts))
+        beside = index.surroundings.of(sandbox_id, known.aliases, whole or bool(known.parts))
         tombstones = index.tombstones.get(sandbox_id, ())
         if beside == NOTHING_BESIDE and not tombstones and not any(part.role in BESIDE for part in known.parts):
             doubts = tuple(self.doubts(known))
