@@ -62,7 +62,8 @@ class BuiltTree:
         self._is_put = False
 
     def build(self, tree: NewTree, durable: bool) -> None:
-        """Make it under the hidden name. Raises WriteFailed, and then leaves nothing."""
+        """Make it under the hidden name. Raises WriteFailed, and FileNotFoundError when there is no place for it; then
+        it leaves nothing."""
         try:
             os.mkdir(self._hidden_name, 0o700, dir_fd=self._hidden.fd)
         except OSError as error:
@@ -74,6 +75,9 @@ class BuiltTree:
                 _fill(tree, place, directory, durable)
                 if self._lock_file:
                     self._lock(os.open(self._lock_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory))
+        except FileNotFoundError:  # the place
+            self.discard()
+            raise
         except OSError as error:
             self.discard()
             raise self._failed(error) from error

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import new_trees
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import new_trees, trees
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
     StateError,
@@ -223,7 +223,7 @@ def test_D2_what_is_being_made_is_locked_so_that_nobody_finishes_it_as_a_tombsto
 
 
 def test_what_is_taken_away_while_it_is_made_is_an_error(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(new_trees, "hide", lambda *_arguments: False)
+    monkeypatch.setattr(trees, "hide", lambda *_arguments: False)
     with pytest.raises(WriteFailed, match="it was taken away while it was made"):
         places.make()
     assert places.left == ["sbs"]
@@ -233,7 +233,7 @@ def test_an_error_of_the_rename_leaves_nothing(places: Places, monkeypatch: pyte
     def failing(*_arguments: Any) -> bool:
         raise StateError("there", "so")
 
-    monkeypatch.setattr(new_trees, "hide", failing)
+    monkeypatch.setattr(trees, "hide", failing)
     with pytest.raises(StateError, match="there: so"):
         places.make()
     assert places.left == ["sbs"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import atomic_files
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import sync_directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     ChangedMeanwhile,
@@ -25,7 +26,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget, LockPlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
-from ansible_collections.sandboxed.containers.plugins.module_utils._object import steps
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Remove
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Outcome, Plan, Run, run
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
@@ -297,7 +297,7 @@ def test_C4_each_directory_is_synced_once_a_batch(
         synced.append(one.path)
         sync_directory(one)
 
-    monkeypatch.setattr(steps, "sync_directory", counting)
+    monkeypatch.setattr(atomic_files, "sync_directory", counting)
     calls: Calls = []
     items = things(directory, calls, 20)
     run(list(items), Run(lambda: HostView(sees_all_processes=True), LockBudget(1), False, durable))
@@ -308,7 +308,7 @@ def test_a_change_that_may_not_last_is_a_failure(directory: Directory, monkeypat
     def failing(one: Directory) -> None:
         raise WriteFailed(one.path, "the change is made but may not be durable")
 
-    monkeypatch.setattr(steps, "sync_directory", failing)
+    monkeypatch.setattr(atomic_files, "sync_directory", failing)
     calls: Calls = []
     outcomes = take(things(directory, calls, 2))
     assert [(outcome.action, outcome.item.acted) for outcome in outcomes] == [("failed", True)] * 2

@@ -209,12 +209,28 @@ def test_D2_one_that_somebody_is_making_is_left_to_them(tmp_path: Path) -> None:
     assert removed("kata_persist", tmp_path).action == "deleted"
 
 
-def test_D2_present_leaves_tombstones_alone(tmp_path: Path) -> None:
+def test_D2_present_finishes_what_a_killed_run_left(tmp_path: Path) -> None:
     (tmp_path / "run/vc/sbs").mkdir(parents=True)
     tombstone = tmp_path / f"run/vc/.sbx-del.{NAME}.{MARK}"
     tombstone.mkdir()
     assert take("kata_persist", tmp_path, documents=SANDBOX["kata_persist"]).action == "created"
-    assert tombstone.exists()
+    assert not tombstone.exists()
+    tombstone.mkdir()
+    assert take("kata_persist", tmp_path, documents=SANDBOX["kata_persist"]).action == "updated"
+    assert not tombstone.exists()
+
+
+def test_D2_present_leaves_what_another_run_is_making(tmp_path: Path) -> None:
+    make("kata_persist", tmp_path)
+    tombstone = tmp_path / f"run/vc/.sbx-del.{NAME}.{MARK}"
+    tombstone.mkdir()
+    descriptor = os.open(tombstone, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        assert take("kata_persist", tmp_path, documents=SANDBOX["kata_persist"]).error is None
+        assert tombstone.exists()
+    finally:
+        os.close(descriptor)
 
 
 # locks
@@ -299,7 +315,7 @@ def test_D2_tombstones_are_locked_after_the_sandbox(tmp_path: Path) -> None:
     wanted = [RUN["kata_persist"], f"run/vc/.sbx-del.{NAME}.{MARK}"]
     assert lock_paths(item_of("kata_persist", tmp_path, present=False), tmp_path) == wanted
     shutil.rmtree(state_of("kata_persist", tmp_path))
-    assert lock_paths(item_of("kata_persist", tmp_path, present=False), tmp_path) == wanted[1:]
+    assert lock_paths(item_of("kata_persist", tmp_path, present=False), tmp_path) == ["own", wanted[1]]
 
 
 @pytest.mark.parametrize(("layout", "name"), [("kata_store", "lock"), ("kata_persist", ".")])
