@@ -59,7 +59,8 @@ class BuiltTree:
         self._is_put = False
 
     def build(self, tree: NewTree, durable: bool) -> None:
-        """Make it under the hidden name. Raises WriteFailed, and then leaves nothing."""
+        """Make it under the hidden name. Raises WriteFailed, and FileNotFoundError where its place is gone; both leave
+        nothing."""
         try:
             os.mkdir(self._hidden_name, 0o700, dir_fd=self._hidden.fd)
         except OSError as error:
@@ -68,12 +69,12 @@ class BuiltTree:
             with self._place.opened() as place:
                 self._descriptor = os.open(self._hidden_name, _DIRECTORY, dir_fd=self._hidden.fd)
                 _fill(tree, place, self._descriptor, durable)
+        except (FileNotFoundError, StateError):
+            self.discard()
+            raise
         except OSError as error:
             self.discard()
             raise self._failed(error) from error
-        except StateError:
-            self.discard()
-            raise
 
     def put(self) -> None:
         """Give it its name. Raises AlreadyExists when that is taken, and WriteFailed."""

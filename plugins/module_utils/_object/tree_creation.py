@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import stat
 from typing import Any, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
     InvalidInput,
     Mounted,
+    Unreadable,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import NewFile, NewTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
@@ -56,6 +58,9 @@ class TreeCreation(SandboxState):
         exists = bool(self.own_trees())
         if exists and self.wish.fail_if_exists:
             raise AlreadyExists("", "it exists already", "Nothing was changed. Remove it, or leave fail_if_exists out.")
+        for part in self.own_trees():
+            if not stat.S_ISDIR(part.facts.mode):
+                raise Unreadable(part.path, "it is no directory", "Nothing was changed. Remove it first.")
         if not exists:
             self.check_creation()
             self._check_sandbox()
