@@ -15,6 +15,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     ChangedMeanwhile,
     InUse,
     Mounted,
+    StateError,
     Unreadable,
     WriteFailed,
 )
@@ -71,16 +72,26 @@ def making(place: Directory, name: str) -> MakeTree:
     return MakeTree("state", place, name, TREE, (write,))
 
 
+def made(change: MakeTree, above: Directory) -> None:
+    """Built under its hidden name, and put into its place."""
+    tree = change.built(above, "web-1", durable=False)
+    try:
+        tree.put()
+    except StateError:
+        tree.discard()
+        raise
+
+
 # making
 
 
 def test_a_tree_is_made_under_its_own_name(above: Directory) -> None:
-    making(sbs(above), "web-2").make(above, "web-2", durable=False)
+    made(making(sbs(above), "web-2"), above)
     assert left(above) == [*WHOLE, "sbs/web-2", "sbs/web-2/persist.json"]
 
 
 def test_a_containers_tree_is_made_inside_its_sandbox(above: Directory) -> None:
-    making(sbs(above).child("web-1"), "app-2").make(above, "web-1", durable=False)
+    made(making(sbs(above).child("web-1"), "app-2"), above)
     assert path_of(above, "web-1/app-2/persist.json").read_bytes() == b"{}\n"
 
 
@@ -88,7 +99,7 @@ def test_U2_a_place_that_went_away_is_an_error_in_words(above: Directory) -> Non
     shutil.rmtree(path_of(above))
     inside = sbs(above).child("web-1")
     for make in (
-        lambda: making(inside, "app-2").make(above, "web-1", durable=False),
+        lambda: made(making(inside, "app-2"), above),
         lambda: MakeEntry("lock", inside, "lock", 0o644, False).make(),
         lambda: Write("state", inside, "state.json", b"{}", 0o644, False, None, {}).make(durable=False),
     ):
@@ -99,7 +110,7 @@ def test_U2_a_place_that_went_away_is_an_error_in_words(above: Directory) -> Non
 
 def test_K1_a_tree_of_somebody_else_is_not_taken_over(above: Directory) -> None:
     with pytest.raises(AlreadyExists):
-        making(sbs(above), "web-1").make(above, "web-1", durable=False)
+        made(making(sbs(above), "web-1"), above)
     assert left(above) == WHOLE
 
 
@@ -116,7 +127,7 @@ def test_promise_5_nothing_is_made_through_a_link(above: Directory, tmp_path: Pa
     with pytest.raises(Unreadable, match="it is no directory"):
         MakeEntry("lock", sbs(above).child("web-2"), "lock", 0o644, False).make()
     with pytest.raises(Unreadable, match="it is no directory"):
-        making(sbs(above).child("web-2"), "app-1").make(above, "web-2", durable=False)
+        made(making(sbs(above).child("web-2"), "app-1"), above)
     assert os.listdir(tmp_path / "else") == []
 
 
@@ -264,7 +275,7 @@ def test_D1_trees_on_a_file_system_of_their_own_cannot_be_renamed_out_of_it(tmp_
             with pytest.raises(WriteFailed, match=r"another file system.*Mount the directory above"):
                 removal(above).hide(above, "web-1")
             with pytest.raises(WriteFailed, match=r"another file system.*Mount the directory above"):
-                making(sbs(above), "web-2").make(above, "web-2", durable=False)
+                made(making(sbs(above), "web-2"), above)
             assert os.listdir(above.path) == ["sbs"] and os.listdir(f"{tmp_path}/vc/sbs") == ["web-1"]
 
     support.in_private_namespace(inside)
