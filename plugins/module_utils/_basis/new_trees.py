@@ -75,15 +75,12 @@ class BuiltTree:
                 _fill(tree, place, directory, durable)
                 if self._lock_file:
                     self._lock(os.open(self._lock_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory))
-        except FileNotFoundError:  # the place
+        except (FileNotFoundError, StateError):
             self.discard()
             raise
         except OSError as error:
             self.discard()
             raise self._failed(error) from error
-        except StateError:
-            self.discard()
-            raise
 
     def put(self) -> None:
         """Give it its name. Raises AlreadyExists when that is taken, and WriteFailed."""

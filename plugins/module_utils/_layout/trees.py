@@ -95,6 +95,11 @@ class TreeLayout(Layout):
         self._rules: dict[tuple[str, bool], list[tuple[DocumentRule, str]]] = {}
 
     @property
+    def has_containers(self) -> bool:
+        """Whether it keeps anything for single containers."""
+        return any(rule.container for rule in self.documents)
+
+    @property
     def state_tree(self) -> TreeRule:
         """The tree that the lock is in, and whose removal makes a sandbox be gone."""
         return self.trees[-1]
@@ -324,7 +329,7 @@ class _TreeReader:
             return []
 
     def _is_container(self, name: str, is_directory: bool) -> bool:
-        return is_directory and name not in self.layout.not_containers
+        return is_directory and self.layout.has_containers and name not in self.layout.not_containers
 
     def _read_inside(self, directory: Directory, entries: dict[str, bool]) -> None:
         """Sockets and pid files that a hypervisor keeps inside the sandbox's directory."""

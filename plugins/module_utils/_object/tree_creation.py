@@ -58,6 +58,9 @@ class TreeCreation(SandboxState):
         exists = bool(self.own_trees())
         if exists and self.wish.fail_if_exists:
             raise AlreadyExists("", "it exists already", "Nothing was changed. Remove it, or leave fail_if_exists out.")
+        for part in self.own_trees():
+            if not stat.S_ISDIR(part.facts.mode):
+                raise Unreadable(part.path, "it is no directory", "Nothing was changed. Remove it first.")
         if not exists:
             self.check_creation()
             self._check_sandbox()

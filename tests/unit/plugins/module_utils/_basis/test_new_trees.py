@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import new_trees, trees
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import new_trees
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
     StateError,
@@ -36,19 +36,6 @@ TREE = NewTree(
 HIDDEN = ".sbx-del.web-1.0123456789abcdef"
 
 
-def make_tree(tree: NewTree, place: Directory, name: str, hidden: Directory, hidden_name: str, durable: bool) -> None:
-    """One tree from its beginning to its end, as an object that has only one is made."""
-    built = BuiltTree(place, name, hidden, hidden_name)
-    built.build(tree, durable)
-    try:
-        built.put()
-    except StateError:
-        built.discard()
-        raise
-    finally:
-        built.close()
-
-
 class Places:
     """A directory for the tree, and the one above it for its hidden name."""
 
@@ -58,8 +45,20 @@ class Places:
         self.above = open_given(str(folder))
         self.place = open_given(str(folder / "sbs"))
 
+    def build(self, tree: NewTree = TREE, durable: bool = False) -> BuiltTree:
+        built = BuiltTree(self.place, "web-1", self.above, HIDDEN)
+        built.build(tree, durable)
+        return built
+
     def make(self, tree: NewTree = TREE, durable: bool = False) -> None:
-        make_tree(tree, self.place, "web-1", self.above, HIDDEN, durable)
+        built = self.build(tree, durable)
+        try:
+            built.put()
+        except StateError:
+            built.discard()
+            raise
+        finally:
+            built.close()
 
     @property
     def left(self) -> list[str]:
@@ -206,37 +205,67 @@ def test_a_short_write_is_continued(places: Places, monkeypatch: pytest.MonkeyPa
     assert (places.folder / "sbs/web-1/raw/item").read_bytes() == b"x" * 70000
 
 
-def test_D2_what_is_being_made_is_locked_so_that_nobody_finishes_it_as_a_tombstone(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real_file = new_trees._make_file
+def is_locked(path: Path) -> bool:
+    with open_given(str(path)) as directory:
+        try:
+            fcntl.flock(directory.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_D2_what_is_being_made_is_locked_until_it_has_its_name(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hidden name is that of an unfinished delete: whoever finishes those locks them first."""
+    real, seen = new_trees._make_file, []
 
     def making(*arguments: Any) -> None:
-        with open_given(str(places.folder / HIDDEN)) as hidden, pytest.raises(BlockingIOError):
-            fcntl.flock(hidden.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        real_file(*arguments)
+        seen.append(is_locked(places.folder / HIDDEN))
+        real(*arguments)
 
     monkeypatch.setattr(new_trees, "_make_file", making)
-    places.make()
-    with open_given(str(places.folder / "sbs/web-1")) as made:
-        fcntl.flock(made.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    built = places.build()
+    assert seen == [True] * 3 and is_locked(places.folder / HIDDEN)
+    assert places.left[0] == HIDDEN and os.listdir(places.folder / "sbs") == []
+    built.put()
+    assert os.listdir(places.folder / "sbs") == ["web-1"] and is_locked(places.folder / "sbs/web-1")
+    built.close()
+    assert not is_locked(places.folder / "sbs/web-1")
 
 
-def test_what_is_taken_away_while_it_is_made_is_an_error(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trees, "hide", lambda *_arguments: False)
-    with pytest.raises(WriteFailed, match="it was taken away while it was made"):
-        places.make()
-    assert places.left == ["sbs"]
+@pytest.mark.parametrize("put", [False, True], ids=["built", "put"])
+def test_D1_what_belongs_to_something_that_could_not_be_made_is_taken_back(places: Places, put: bool) -> None:
+    """Two trees are made together or not at all."""
+    opened = len(os.listdir("/proc/self/fd"))
+    built = places.build()
+    if put:
+        built.put()
+    built.discard()
+    assert places.left == ["sbs"] and len(os.listdir("/proc/self/fd")) == opened
 
 
-def test_an_error_of_the_rename_leaves_nothing(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*_arguments: Any) -> bool:
-        raise StateError("there", "so")
+def test_what_is_taken_away_while_it_is_made_is_an_error(places: Places) -> None:
+    built = places.build()
+    (places.folder / HIDDEN).rename(places.folder / "finished-by-another-run")
+    with pytest.raises(WriteFailed, match=r"sbs/web-1: it was taken away while it was made\. Run again\."):
+        built.put()
+    built.discard()
+    assert sorted(os.listdir(places.folder)) == ["finished-by-another-run", "sbs"]
 
-    monkeypatch.setattr(trees, "hide", failing)
-    with pytest.raises(StateError, match="there: so"):
-        places.make()
-    assert places.left == ["sbs"]
+
+def test_a_place_that_went_away_leaves_nothing(places: Places) -> None:
+    """A container's sandbox may be removed by its runtime meanwhile."""
+    inside = places.place.child("web-9")
+    opened = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(FileNotFoundError):
+        BuiltTree(inside, "app-1", places.above, HIDDEN).build(TREE, durable=False)
+    (places.folder / "sbs/web-9").mkdir()
+    built = BuiltTree(inside, "app-1", places.above, HIDDEN)
+    built.build(TREE, durable=False)
+    (places.folder / "sbs/web-9").rmdir()
+    with pytest.raises(WriteFailed, match="web-9/app-1: it could not be made"):
+        built.put()
+    built.discard()
+    assert places.left == ["sbs"] and len(os.listdir("/proc/self/fd")) == opened
 
 
 def test_a_file_of_the_tree_is_new_or_nothing_is_made(places: Places) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import OutsideRoot, Unreadable
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
@@ -106,3 +107,131 @@ def test_A1_a_look_that_fails_is_told_and_not_taken_for_nothing() -> None:
 
     with pytest.raises(Unreadable, match="/proc/x: Permission denied"):
         HostView().once("fact", fail)
+
+
+# layouts of several trees
+
+
+def kata(layout: str, root: Path, **given: Path) -> Tree:
+    options = {rule.option: None for rule in LAYOUTS[layout].root_rules}
+    return Tree(LAYOUTS[layout], str(root), {**options, **{name: str(path) for name, path in given.items()}})
+
+
+def modes(root: Path, *places: str) -> list[int]:
+    return [stat.S_IMODE((root / place).stat().st_mode) for place in places]
+
+
+def test_the_roots_of_kata_1_are_made_with_its_modes_whatever_the_umask(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    before = os.umask(0o777)
+    try:
+        tree = kata("kata_store", tmp_path)
+        before_it = tree.exists
+        tree.create()
+    finally:
+        os.umask(before)
+    made = ("var", "var/lib", "var/lib/vc", "var/lib/vc/sbs", "run/vc", "run/vc/sbs")
+    assert (before_it, tree.exists) == (False, True) and modes(tmp_path, *made) == [0o750] * 6
+    assert tree.root_of("config").path == f"{tmp_path}/var/lib/vc/sbs"
+    assert tree.root_of("state").path == f"{tmp_path}/run/vc/sbs"
+
+
+@pytest.mark.parametrize(
+    ("layout", "places", "wanted"),
+    [
+        ("kata_persist", ("run", "run/vc", "run/vc/sbs"), [0o755, 0o755, 0o700]),
+        ("kata_rs", ("run", "run/kata"), [0o755, 0o750]),
+    ],
+)
+def test_the_roots_of_the_later_runtimes(
+    tmp_path: Path, layout: str, places: tuple[str, ...], wanted: list[int]
+) -> None:
+    kata(layout, tmp_path).create()
+    assert modes(tmp_path, *places) == wanted
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(("layout", "owner"), [("kata_persist", 4242), ("kata_rs", 0), ("kata_store", 0)])
+def test_new_directories_inherit_their_owner_where_the_runtime_does_so(tmp_path: Path, layout: str, owner: int) -> None:
+    """MkdirAllWithInheritedOwner of Kata 2.3: below a rootless /run/user/1000 nothing is root's."""
+    (tmp_path / "run").mkdir()
+    os.chown(tmp_path / "run", 4242, 4343)
+    tree = kata(layout, tmp_path)
+    tree.create()
+    for path in tree.root_of("state").made:
+        status = os.stat(path)
+        assert (status.st_uid, status.st_gid) == (owner, 4343 if owner else 0)
+    assert tree.root_of("state").made
+
+
+def test_a_given_root_is_the_runtimes_own_and_its_sandboxes_are_inside(tmp_path: Path) -> None:
+    (tmp_path / "image").mkdir()
+    tree = kata("kata_store", tmp_path / "image", run_root=tmp_path / "1000/run/vc")
+    assert tree.root_of("state").path == f"{tmp_path}/1000/run/vc/sbs"
+    assert tree.root_of("config").path == f"{tmp_path}/image/var/lib/vc/sbs"
+    assert not tree.roots.is_default("run_root") and not tree.roots.is_default("config_root")
+
+
+def test_what_was_made_for_nothing_is_taken_back(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    tree = kata("kata_store", tmp_path)
+    tree.create()
+    (tmp_path / "run/vc/sbs/web-1").mkdir()
+    tree.remove_empty_roots()
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "run",
+        "run/vc",
+        "run/vc/sbs",
+        "run/vc/sbs/web-1",
+    ]
+
+
+def test_the_directory_for_hidden_names_is_opened_once_and_found_by_its_path(tmp_path: Path) -> None:
+    tree = kata("kata_store", tmp_path)
+    tree.create()
+    state, config = tree.root_of("state"), tree.root_of("config")
+    assert tree.above(state) is tree.above(state) and tree.above(config) is not tree.above(state)
+    assert tree.above(state).path == f"{tmp_path}/run/vc"
+    for root in (state, config):
+        above = tree.above(root)
+        assert tree.above_at(Directory(-1, above.path)) is above
+        assert os.fstat(above.fd).st_ino == os.stat(above.path).st_ino
+
+
+def test_C2_our_own_lock_is_one_for_each_state_tree(tmp_path: Path) -> None:
+    """By its real path, so that two runs that name it differently exclude each other."""
+    (tmp_path / "one/run/vc").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("one")
+    same = [kata("kata_persist", tmp_path / "one"), kata("kata_persist", tmp_path / "one")]
+    same.append(kata("kata_persist", tmp_path, run_root=tmp_path / "link/run/vc"))
+    for tree in same:
+        assert tree.own_lock_path == ""
+        tree.create()
+    assert len({tree.own_lock().path for tree in same}) == 1
+    assert same[0].own_lock() is same[0].own_lock() and same[0].own_lock_path == same[0].own_lock().path
+    (tmp_path / "two").mkdir()
+    other = kata("kata_persist", tmp_path / "two")
+    assert other.own_lock().path != same[0].own_lock().path, "asked for before its root is there, too"
+
+
+def test_promise_6_asking_for_names_makes_nothing(tmp_path: Path) -> None:
+    for layout in ("kata_store", "kata_persist", "kata_rs"):
+        tree = kata(layout, tmp_path)
+        view = HostView(str(tmp_path), True)
+        assert tree.names(view) == {} and tree.read(view, "web-1").parts == ()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_places_around_are_listed_once_in_a_view(tmp_path: Path) -> None:
+    share = tmp_path / "run/kata-containers/shared/sandboxes"
+    for name in ("web-1", "web-2"):
+        (tmp_path / "run/kata" / name).mkdir(parents=True)
+        (share / name).mkdir(parents=True)
+    tree, view = kata("kata_rs", tmp_path), HostView(str(tmp_path), True)
+    assert [part.role for part in tree.read(view, "web-1").parts] == ["share", "state"]
+    (share / "web-2").rmdir()
+    assert [part.role for part in tree.read(view, "web-2").parts] == ["state"], "what is gone by then is no part"
+    (share / "web-2").mkdir()
+    (share / "web-3").mkdir()
+    assert tree.read(view, "web-3").parts == ()
+    assert [part.role for part in tree.read(HostView(str(tmp_path), True), "web-3").parts] == ["share"]

@@ -67,52 +67,50 @@ WHOLE = ["sbs", "sbs/web-1", "sbs/web-1/app-1", "sbs/web-1/app-1/state.json", "s
 TREE = NewTree(0o700, (NewFile("persist.json", b"{}\n", 0o600),))
 
 
-def make(change: MakeTree, above: Directory, subject: str) -> None:
-    """All at once, as TreeSandbox does for the trees of one object."""
-    tree = change.built(above, subject, durable=False)
+def making(place: Directory, name: str) -> MakeTree:
+    write = Write("persist", place.child(name), "persist.json", b"{}\n", 0o600, False, None, {"a": 1})
+    return MakeTree("state", place, name, TREE, (write,))
+
+
+def made(change: MakeTree, above: Directory) -> None:
+    """Built under its hidden name, and put into its place."""
+    tree = change.built(above, "web-1", durable=False)
     try:
         tree.put()
     except StateError:
         tree.discard()
         raise
-    finally:
-        tree.close()
-
-
-def making(place: Directory, name: str) -> MakeTree:
-    write = Write("persist", place.child(name), "persist.json", b"{}\n", 0o600, False, None, {"a": 1})
-    return MakeTree("state", place, name, TREE, (write,))
 
 
 # making
 
 
 def test_a_tree_is_made_under_its_own_name(above: Directory) -> None:
-    make(making(sbs(above), "web-2"), above, "web-2")
+    made(making(sbs(above), "web-2"), above)
     assert left(above) == [*WHOLE, "sbs/web-2", "sbs/web-2/persist.json"]
 
 
 def test_a_containers_tree_is_made_inside_its_sandbox(above: Directory) -> None:
-    make(making(sbs(above).child("web-1"), "app-2"), above, "web-1")
+    made(making(sbs(above).child("web-1"), "app-2"), above)
     assert path_of(above, "web-1/app-2/persist.json").read_bytes() == b"{}\n"
 
 
 def test_U2_a_place_that_went_away_is_an_error_in_words(above: Directory) -> None:
     shutil.rmtree(path_of(above))
     inside = sbs(above).child("web-1")
-    for attempt in (
-        lambda: make(making(inside, "app-2"), above, "web-1"),
+    for make in (
+        lambda: made(making(inside, "app-2"), above),
         lambda: MakeEntry("lock", inside, "lock", 0o644, False).make(),
         lambda: Write("state", inside, "state.json", b"{}", 0o644, False, None, {}).make(durable=False),
     ):
         with pytest.raises(ChangedMeanwhile, match=r"sbs/web-1: it was removed meanwhile\. Run again\."):
-            attempt()
+            make()
     assert left(above) == ["sbs"]
 
 
 def test_K1_a_tree_of_somebody_else_is_not_taken_over(above: Directory) -> None:
     with pytest.raises(AlreadyExists):
-        make(making(sbs(above), "web-1"), above, "web-1")
+        made(making(sbs(above), "web-1"), above)
     assert left(above) == WHOLE
 
 
@@ -129,7 +127,7 @@ def test_promise_5_nothing_is_made_through_a_link(above: Directory, tmp_path: Pa
     with pytest.raises(Unreadable, match="it is no directory"):
         MakeEntry("lock", sbs(above).child("web-2"), "lock", 0o644, False).make()
     with pytest.raises(Unreadable, match="it is no directory"):
-        make(making(sbs(above).child("web-2"), "app-1"), above, "web-2")
+        made(making(sbs(above).child("web-2"), "app-1"), above)
     assert os.listdir(tmp_path / "else") == []
 
 
@@ -277,7 +275,7 @@ def test_D1_trees_on_a_file_system_of_their_own_cannot_be_renamed_out_of_it(tmp_
             with pytest.raises(WriteFailed, match=r"another file system.*Mount the directory above"):
                 removal(above).hide(above, "web-1")
             with pytest.raises(WriteFailed, match=r"another file system.*Mount the directory above"):
-                make(making(sbs(above), "web-2"), above, "web-2")
+                made(making(sbs(above), "web-2"), above)
             assert os.listdir(above.path) == ["sbs"] and os.listdir(f"{tmp_path}/vc/sbs") == ["web-1"]
 
     support.in_private_namespace(inside)

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    AlreadyExists,
     ChangedMeanwhile,
     InUse,
     LockTimeout,
@@ -28,6 +29,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import tree_sandbox
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Outcome
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import MakeTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_sandbox import TreeSandbox
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
@@ -209,35 +211,58 @@ def test_D2_one_that_somebody_is_making_is_left_to_them(tmp_path: Path) -> None:
     assert removed("kata_persist", tmp_path).action == "deleted"
 
 
-def test_D2_present_finishes_what_a_killed_run_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("there", [True, False], ids=["there", "new"])
+def test_D2_present_finishes_what_a_killed_run_left(tmp_path: Path, there: bool) -> None:
     (tmp_path / "run/vc/sbs").mkdir(parents=True)
+    if there:
+        make("kata_persist", tmp_path)
     tombstone = tmp_path / f"run/vc/.sbx-del.{NAME}.{MARK}"
-    tombstone.mkdir()
-    assert take("kata_persist", tmp_path, documents=SANDBOX["kata_persist"]).action == "created"
-    assert not tombstone.exists()
-    tombstone.mkdir()
-    assert take("kata_persist", tmp_path, documents=SANDBOX["kata_persist"]).action == "updated"
-    assert not tombstone.exists()
+    put(tombstone / "persist.json")
+    wish: dict[str, Any] = {"documents": SANDBOX["kata_persist"]}
+    plan = planned(item_of("kata_persist", tmp_path, **wish), tmp_path)
+    wanted = [f"-tombstone run/vc/.sbx-del.{NAME}.{MARK}", *([] if there else [f"+state {RUN['kata_persist']}"])]
+    assert lines(plan.changes, tmp_path) == wanted
+    assert take("kata_persist", tmp_path, **wish).action == ("updated" if there else "created")
+    assert not tombstone.exists() and take("kata_persist", tmp_path, **wish).action == "unchanged"
 
 
-def test_D2_present_leaves_what_another_run_is_making(tmp_path: Path) -> None:
-    make("kata_persist", tmp_path)
+def test_D2_present_leaves_what_another_run_is_at_work_on(tmp_path: Path) -> None:
+    (tmp_path / "run/vc/sbs").mkdir(parents=True)
     tombstone = tmp_path / f"run/vc/.sbx-del.{NAME}.{MARK}"
     tombstone.mkdir()
     descriptor = os.open(tombstone, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        assert take("kata_persist", tmp_path, documents=SANDBOX["kata_persist"]).error is None
-        assert tombstone.exists()
+        outcome = take("kata_persist", tmp_path, documents=SANDBOX["kata_persist"])
     finally:
         os.close(descriptor)
+    assert (outcome.action, outcome.error) == ("created", None) and tombstone.exists()
+
+
+def test_D1_two_trees_are_made_together_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one cannot get its name, since a runtime has just made it: the first is taken back."""
+    item = item_of("kata_store", tmp_path, documents=SANDBOX["kata_store"])
+    original = MakeTree.built
+
+    def late(change: MakeTree, *arguments: Any) -> Any:
+        tree = original(change, *arguments)
+        if change.role == "config":
+            put(tmp_path / CONF / "theirs")
+        return tree
+
+    monkeypatch.setattr(MakeTree, "built", late)
+    (outcome,) = take_all([item], tmp_path)
+    assert "somebody else has made it meanwhile" in error_of(outcome, AlreadyExists)
+    assert files(tmp_path) == [f"{CONF}/theirs"] and not state_of("kata_store", tmp_path).exists()
+    assert outcome.item.acted is False
+    assert list(tmp_path.rglob(".sbx-del.*")) == []
 
 
 # locks
 
 
 def lock_paths(item: TreeSandbox, host: Path) -> list[str]:
-    planned(item, host)
+    item.read(view_of(host))
     paths = [place.path for place in item.lock_places()]
     own = item.tree.own_lock_path
     return ["own" if path == own else path[len(str(host)) + 1 :] for path in paths]
@@ -366,7 +391,7 @@ def test_C3_a_runtime_that_waits_for_the_lock_keeps_the_sandbox(
 @pytest.mark.parametrize("place", ["state", "share", "inside"])
 def test_D8_whoever_stands_in_it_keeps_it(tmp_path: Path, layout: str, place: str) -> None:
     state = make(layout, tmp_path)
-    folder = {"state": state, "share": tmp_path / SHARE / NAME, "inside": state / "raw" / "deep"}[place]
+    folder = {"state": state, "share": tmp_path / SHARE / NAME, "inside": state / f"{NAME}-inside" / "deep"}[place]
     folder.mkdir(parents=True, exist_ok=True)
     link = tmp_path / "cwd"
     link.symlink_to(folder)
