@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import atomic_files
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import sync_directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     ChangedMeanwhile,
@@ -25,7 +26,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget, LockPlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
-from ansible_collections.sandboxed.containers.plugins.module_utils._object import steps
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Remove
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Outcome, Plan, Run, run
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
@@ -234,7 +234,7 @@ def test_C1_only_the_first_lock_waits_and_a_locked_item_comes_last(directory: Di
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         begun = time.monotonic()
         outcomes = take(items, seconds=0.3)
-        assert 0.3 <= time.monotonic() - begun < 5
+        assert 0.3 <= time.monotonic() - begun < 60
     finally:
         os.close(descriptor)
     assert [outcome.action for outcome in outcomes] == ["deleted", "failed", "deleted"]
@@ -250,8 +250,8 @@ def test_C1_a_second_lock_is_never_waited_for_while_the_first_is_held(directory:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         begun = time.monotonic()
-        (outcome,) = take([item], seconds=30)
-        assert time.monotonic() - begun < 5
+        (outcome,) = take([item], seconds=600)
+        assert time.monotonic() - begun < 60
     finally:
         os.close(descriptor)
     assert isinstance(outcome.error, LockTimeout) and not is_locked(directory.join("t0.lock0"))
@@ -297,18 +297,33 @@ def test_C4_each_directory_is_synced_once_a_batch(
         synced.append(one.path)
         sync_directory(one)
 
-    monkeypatch.setattr(steps, "sync_directory", counting)
+    monkeypatch.setattr(atomic_files, "sync_directory", counting)
     calls: Calls = []
     items = things(directory, calls, 20)
     run(list(items), Run(lambda: HostView(sees_all_processes=True), LockBudget(1), False, durable))
     assert synced == ([directory.path] if durable else [])
 
 
+def test_directories_are_synced_in_the_order_of_their_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of a set would be another one in each run, and a crash could not be made again at the same call."""
+    synced: list[str] = []
+    monkeypatch.setattr(atomic_files, "sync_directory", lambda one: synced.append(one.path))
+    names = [f"d{number:02}" for number in range(20)]
+    items = []
+    for name in reversed(names):
+        (tmp_path / name).mkdir()
+        items += things(open_given(str(tmp_path / name)), [], 1)
+    take(items)
+    assert synced == [str(tmp_path / name) for name in names]
+    for item in items:
+        item.directory.close()
+
+
 def test_a_change_that_may_not_last_is_a_failure(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(one: Directory) -> None:
         raise WriteFailed(one.path, "the change is made but may not be durable")
 
-    monkeypatch.setattr(steps, "sync_directory", failing)
+    monkeypatch.setattr(atomic_files, "sync_directory", failing)
     calls: Calls = []
     outcomes = take(things(directory, calls, 2))
     assert [(outcome.action, outcome.item.acted) for outcome in outcomes] == [("failed", True)] * 2
