@@ -19,6 +19,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers; not in pyproject.toml, because ansible-test does not read that."""
     config.addinivalue_line("markers", "real: drives real software as root; a skip is a failure with CI=true")
     config.addinivalue_line("markers", "long: runs in `make test-all` only")
+    # ansible-test runs each test in a fork of its own, which takes longer than most tests do. These here leave nothing
+    # behind in their process: `make test-all` and `make pytest` run them all in one.
+    forked = config.pluginmanager.get_plugin("ansible_forked")
+    if forked is not None:
+        config.pluginmanager.unregister(forked)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from ansible_collections.sandboxed.containers.tests.faults import snapshot
 from ansible_collections.sandboxed.containers.tests.faults.gvisor import document
-from ansible_collections.sandboxed.containers.tests.lab.ansible import Result, bare
+from ansible_collections.sandboxed.containers.tests.lab.ansible import Result
+from ansible_collections.sandboxed.containers.tests.lab.forked import forked
 
 pytestmark = pytest.mark.real
 _SIZE = 2 << 20
@@ -61,7 +62,7 @@ def about(folder: Path) -> dict[str, Any]:
 
 
 def present(folder: Path, wanted: dict[str, Any]) -> Result:
-    return bare("sandbox_state", **about(folder), documents={"state": wanted})
+    return forked("sandbox_state", **about(folder), documents={"state": wanted})
 
 
 def test_an_update_leaves_the_old_state(disk: Path) -> None:
@@ -97,7 +98,7 @@ def test_a_create_leaves_nothing(disk: Path) -> None:
 def test_a_full_disk_can_be_cleaned(disk: Path) -> None:
     assert present(disk, document(disk, "fault-1")).changed
     fill(disk)
-    removed = bare("sandbox_state", **about(disk), state="absent")
+    removed = forked("sandbox_state", **about(disk), state="absent")
     assert removed.changed
     assert not removed.failed, removed.message
     assert list((disk / "run").iterdir()) == []

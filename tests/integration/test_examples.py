@@ -5,7 +5,8 @@
 """Every example of the documentation is run as it stands there, and each README playbook too.
 
 They name real places such as /run, so each runs in a mount namespace of its own with an empty /run and /mnt, where
-sandboxes of these names were laid out as runsc would.
+sandboxes of these names were laid out as runsc would. The short tests give an example's options to the module; the long
+ones, which take ten times as long, and those of playbooks give the example to ansible-playbook.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.sandboxed.containers.plugins.modules import sandbox_state, sandbox_state_info
+from ansible_collections.sandboxed.containers.tests.lab.forked import forked
 
 COLLECTION = Path(__file__).resolve().parents[2]
 KUBERNETES = [
@@ -67,17 +69,33 @@ def run(tasks: list[dict[str, Any]], folder: Path) -> dict[str, int]:
     playbook = folder / "playbook.yml"
     plays = [play(tasks, check_mode=True, diff=True), play(tasks), play(tasks, ignore_errors=True)]
     playbook.write_text(yaml.safe_dump(plays), encoding="utf-8")
-    words = ["unshare", "--mount", "--propagation", "private", sys.executable, __file__, str(playbook)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+    recap = on_a_laid_out_host("ansible-playbook", str(playbook)).rpartition("PLAY RECAP")[2]
+    return {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", recap)}
+
+
+def on_a_laid_out_host(*words: str) -> str:
+    """What `main` prints there."""
+    command = ["unshare", "--mount", "--propagation", "private", sys.executable, __file__, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     with contextlib.suppress(OSError):
         os.rmdir("/var/lib/vc")  # made to be mounted on; it is left where it is somebody's
     assert done.returncode == 0, done.stdout + done.stderr
-    stats = dict(re.findall(r"(\w+)=(\d+)", done.stdout.rpartition("PLAY RECAP")[2]))
-    return {name: int(count) for name, count in stats.items()}
+    return done.stdout
 
 
 @pytest.mark.parametrize("task", examples(sandbox_state))
-def test_example_of_sandbox_state(task: dict[str, Any], tmp_path: Path) -> None:
+def test_example_of_sandbox_state(task: dict[str, Any]) -> None:
+    options = task["sandboxed.containers.sandbox_state"]
+    checked, done, again = json.loads(on_a_laid_out_host("sandbox_state", json.dumps(options)))
+    assert (checked["changed"], done["changed"], again["changed"]) == (True, True, False), (checked, done, again)
+    assert checked["diff"] == done["diff"]
+    failed = [bool(answer.get("failed")) for answer in (checked, done, again)]
+    assert failed == [False, False, "fail_if_exists" in options], again
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("task", examples(sandbox_state))
+def test_example_of_sandbox_state_in_a_play(task: dict[str, Any], tmp_path: Path) -> None:
     once = "fail_if_exists" in task["sandboxed.containers.sandbox_state"]
     stats = run([task], tmp_path)
     assert stats["changed"] == 2, "an example changes something, check mode says so, and the second run does not"
@@ -119,13 +137,18 @@ def lay_out() -> None:
     subprocess.run(["mount", "--bind", f"{SHARE}/mounts", f"{SHARE}/shared"], check=True)
 
 
-def main(playbook: str) -> None:
-    """What runs in the mount namespace."""
+def main(what: str, details: str) -> None:
+    """What runs in the mount namespace: ansible-playbook, or a module in check mode, for real, and again."""
     lay_out()
+    if what != "ansible-playbook":
+        options = {"sees_all_processes": True, **json.loads(details), "_ansible_diff": True}
+        answers = [forked(what, **options, _ansible_check_mode=checks).answer for checks in (True, False, False)]
+        print(json.dumps(answers))
+        return
     ansible = str(Path(sys.executable).with_name("ansible-playbook"))
     os.environ.update(ANSIBLE_NOCOLOR="1", ANSIBLE_STDOUT_CALLBACK="default")
-    os.execv(ansible, [ansible, "-i", "localhost,", "-c", "local", playbook])
+    os.execv(ansible, [ansible, "-i", "localhost,", "-c", "local", details])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

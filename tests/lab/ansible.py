@@ -13,8 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.tests.lab.packages import lab_dir
-
 COLLECTION = "sandboxed.containers"
 _BARE = """
 import json, runpy, sys
@@ -82,7 +80,6 @@ class Bare:
         name = f"ansible_collections.{COLLECTION}.plugins.modules.{module}"
         self.popen = subprocess.Popen(
             [sys.executable, "-c", _BARE, name],
-            env=_keeping_bytecode(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -94,7 +91,7 @@ class Bare:
         self.popen.stdin.close()
         self.popen.stdin = None
 
-    def result(self, timeout: float = 60.0) -> Result:
+    def result(self, timeout: float = 180.0) -> Result:
         """Wait and read the answer. Raises RuntimeError for a traceback."""
         output, errors = self.popen.communicate(timeout=timeout)
         try:
@@ -102,12 +99,6 @@ class Bare:
         except (IndexError, ValueError) as exc:
             raise RuntimeError(f"the module ended with {self.popen.returncode}: {output}{errors}") from exc
         return Result(bool(answer.get("failed")), answer)
-
-
-def _keeping_bytecode() -> dict[str, str]:
-    """The environment with compiled code kept in the lab: hundreds of short processes import the same modules."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "PYTHONPYCACHEPREFIX": str(lab_dir() / "bytecode")}
 
 
 def bare(module: str, /, **options: Any) -> Result:

@@ -22,12 +22,21 @@ def argv(pid: int) -> list[str]:
         return []
 
 
-def lives(pid: int) -> bool:
-    """Whether a process runs. PID 1 of a test host may be slow to reap, so a zombie with one thread counts as gone."""
+def state(pid: int) -> str:
+    """The letter of a process's state in /proc/PID/stat, of its leader; empty when it is gone."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as handle:
-            state = handle.read().rpartition(")")[2].split()[0]
-        return state not in ("Z", "X") or len(os.listdir(f"/proc/{pid}/task")) > 1
+            return handle.read().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs. PID 1 of a test host may be slow to reap, so a zombie with one thread counts as gone."""
+    if state(pid) not in ("", "Z", "X"):
+        return True
+    try:
+        return len(os.listdir(f"/proc/{pid}/task")) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -49,13 +58,13 @@ def kill(*pids: int) -> None:
         wait_until(lambda pid=pid: not lives(pid), f"pid {pid} to end")  # type: ignore[misc]
 
 
-def wait_until(holds: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
-    """Wait for a condition. Raises TimeoutError naming what did not happen."""
+def wait_until(holds: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    """Wait for a condition, on a busy machine too. Raises TimeoutError naming what did not happen."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds:g} s for {what}")
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 def waits_for_lock(inode: int) -> list[int]:

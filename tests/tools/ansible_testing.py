@@ -10,6 +10,7 @@ would download that script from one fixed address; a few lines around pip's own 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
@@ -85,12 +86,14 @@ def environment() -> dict[str, str]:
 def main(command: str, arguments: list[str]) -> None:
     """Replace this process by ansible-test."""
     copy = tree.sync()
-    seed_pip()
+    with open(tree.TREE / "ansible-test.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two may begin at once
+        seed_pip()
+        known = environment()
     defaults = {"sanity": [], "units": ["--venv", "--num-workers", "2", "tests/unit/plugins/"]}
     if command == "units":
         for old in (copy / "tests" / "output" / "junit").glob("python*-units.xml"):
             old.unlink()
-    known = environment()
     os.chdir(copy)
     os.execvpe("ansible-test", ["ansible-test", command, *defaults[command], *arguments], known)
 

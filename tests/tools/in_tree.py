@@ -28,8 +28,9 @@ def private_home() -> Path:
 def environment() -> dict[str, str]:
     """The environment for everything that runs from the tree."""
     home = private_home()
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {
-        **os.environ,
+        **kept,
         "ANSIBLE_COLLECTIONS_PATH": str(tree.TREE),
         "ANSIBLE_HOME": str(home / ".ansible"),
         "ANSIBLE_REMOTE_TMP": str(home / ".ansible" / "tmp"),  # a local connection looks up the real home otherwise
@@ -37,6 +38,7 @@ def environment() -> dict[str, str]:
         "HOME": str(home),
         "PATH": f"{tree.ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONPATH": str(tree.TREE),
+        "PYTHONPYCACHEPREFIX": str(tree.ROOT / ".cache" / "bytecode"),  # many short processes import the same modules
         "PYTHONUNBUFFERED": "1",
     }
 

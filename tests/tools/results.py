@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
-from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -20,12 +21,13 @@ JUNIT = tree.COPY / "tests" / "output" / "junit"
 
 
 class Result(NamedTuple):
-    """One step's outcome. A step that failed has at least one failure."""
+    """One step's outcome. A step that failed has at least one failure. note: what is worth a line of its own."""
 
     passed: int
     failed: int
     skips: tuple[str, ...] = ()
     problem: str = ""
+    note: str = ""
 
 
 def of_check(status: int, _output: str) -> Result:
@@ -45,11 +47,36 @@ def of_sanity(status: int, output: str) -> Result:
     return Result(ran - failed, failed, skips)
 
 
-def read_junit(path: Path) -> tuple[int, int, Counter[str]]:
-    """Passed, failed, and the reasons of the skipped."""
+def done_so_far(output: str) -> int:
+    """How many tests a run has behind it, while it runs: pytest's dots, ansible-test's lines."""
+    dots = re.findall(r"^([.FEsxX]+)(?: +\[ *\d+%\])?$", output, re.MULTILINE)
+    return sum(map(len, dots)) + len(re.findall(r"^Running sanity test", output, re.MULTILINE))
+
+
+class Report(NamedTuple):
+    """What a JUnit file tells. reasons: of the skipped. tests: (file as a module, function) of all that were tried."""
+
+    passed: int
+    failed: int
+    reasons: Counter[str]
+    tests: frozenset[tuple[str, str]]
+
+    def and_also(self, other: Report) -> Report:
+        """Both together."""
+        passed, failed = self.passed + other.passed, self.failed + other.failed
+        return Report(passed, failed, self.reasons + other.reasons, self.tests | other.tests)
+
+
+NOTHING = Report(0, 0, Counter(), frozenset())
+
+
+def read_junit(path: Path) -> Report:
+    """Read one file."""
     passed = failed = 0
     reasons: Counter[str] = Counter()
+    tests = set()
     for case in ElementTree.parse(path).getroot().iter("testcase"):
+        tests.add((case.get("classname", ""), case.get("name", "").partition("[")[0]))
         skipped = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
             failed += 1
@@ -57,7 +84,20 @@ def read_junit(path: Path) -> tuple[int, int, Counter[str]]:
             reasons[skipped.get("message", "no reason")] += 1
         else:
             passed += 1
-    return passed, failed, reasons
+    return Report(passed, failed, reasons, frozenset(tests))
+
+
+def written_tests(checkout: Path, folder: str) -> frozenset[tuple[str, str]]:
+    """The test functions that stand in the files of a folder, without the long ones; told as in `Report.tests`."""
+    found = set()
+    for path in sorted((checkout / folder).rglob("test_*.py")):
+        module = ".".join(path.relative_to(checkout).with_suffix("").parts)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
+                continue
+            if "pytest.mark.long" not in map(ast.unparse, node.decorator_list):
+                found.add((module, node.name))
+    return frozenset(found)
 
 
 def _named(reasons: Counter[str], where: str) -> tuple[str, ...]:
@@ -69,37 +109,37 @@ def of_pytest(name: str) -> Result:
     path = JUNIT / f"{name}.xml"
     if not path.exists():
         return Result(0, 1, (), "pytest wrote no report")
-    passed, failed, reasons = read_junit(path)
-    skips = _named(reasons, f"tests of {name}")
-    if not passed + failed + sum(reasons.values()):
+    report = read_junit(path)
+    if not report.tests:
         return Result(0, 1, (), "no test ran")
-    return Result(passed, failed, skips)
+    return Result(report.passed, report.failed, _named(report.reasons, f"tests of {name}"))
 
 
 def of_units(status: int, _output: str) -> Result:
-    """Unit tests on each interpreter: all that exist must have run, and the same number on each."""
-    by_python = {
-        version: [read_junit(path) for path in sorted(JUNIT.glob(f"python{version}-*-units.xml"))]
+    """Unit tests on each interpreter that this machine has."""
+    reports = {
+        version: reduce(Report.and_also, map(read_junit, sorted(JUNIT.glob(f"python{version}-*-units.xml"))), NOTHING)
         for version in ansible_testing.PYTHONS
         if (tree.ROOT / ".cache" / "python" / f"python{version}").exists()
     }
-    totals = {version: _add(reports) for version, reports in by_python.items()}
-    passed = sum(total[0] for total in totals.values())
-    failed = sum(total[1] for total in totals.values())
+    passed = sum(report.passed for report in reports.values())
+    failed = sum(report.failed for report in reports.values())
     skips = [
         f"unit tests on Python {version}: not on this machine" for version in ansible_testing.missing_interpreters()
     ]
-    for version, total in totals.items():
-        skips += _named(total[2], f"unit tests on Python {version}")
-    counts = {version: total[0] for version, total in totals.items()}
-    listing = ", ".join(f"{version}: {count}" for version, count in counts.items())
-    wrong = not counts or min(counts.values()) == 0 or len(set(counts.values())) > 1
-    problem = f"not the same number passed on each Python, or none: {listing}" if wrong and not failed else ""
-    return Result(passed, max(failed, int(status != 0 or bool(problem))), tuple(skips), problem)
+    for version, report in reports.items():
+        skips += _named(report.reasons, f"unit tests on Python {version}")
+    problem = "" if failed else what_is_missing(reports, written_tests(tree.COPY, "tests/unit/plugins"))
+    note = ", ".join(f"{version}: {report.passed}" for version, report in reports.items())
+    return Result(passed, max(failed, int(status != 0 or bool(problem))), tuple(skips), problem, note)
 
 
-def _add(reports: Iterable[tuple[int, int, Counter[str]]]) -> tuple[int, int, Counter[str]]:
-    passed, failed, reasons = 0, 0, Counter[str]()
-    for report in reports:
-        passed, failed, reasons = passed + report[0], failed + report[1], reasons + report[2]
-    return passed, failed, reasons
+def what_is_missing(reports: dict[str, Report], written: frozenset[tuple[str, str]]) -> str:
+    """Why these reports do not prove that every test that is written ran on each Python; empty when they do."""
+    if not reports or not written:
+        return "no Python, or no test"
+    for version, report in reports.items():
+        for module, function in sorted(written - report.tests):
+            return f"{module}::{function} did not run on Python {version}"
+    counts = {version: report.passed for version, report in reports.items()}
+    return f"not the same number passed on each Python: {counts}" if len(set(counts.values())) > 1 else ""

@@ -4,7 +4,8 @@
 
 """The steps of the checks and tests, run two at a time: ``python steps.py test``, ``python steps.py lint sanity``.
 
-One line a step; the whole output of those that failed, or of all with V=1. The last line is "N passed, N failed".
+One line a step, with the time and the processor time that it took; every 20 seconds one that tells what is at work. The
+whole output of the steps that failed, or of all with V=1. The last line is "N passed, N failed".
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,7 @@ import tree
 
 TOOLS = Path(__file__).resolve().parent
 LOGS = tree.ROOT / ".cache" / "log"
+HEARTBEAT = 20.0  # seconds
 
 
 class Step(NamedTuple):
@@ -34,6 +36,11 @@ class Step(NamedTuple):
     command: list[str]
     read: Callable[[int, str], results.Result] = results.of_check
     folder: Path = tree.COPY
+
+    @property
+    def log(self) -> Path:
+        """Where its output goes."""
+        return LOGS / f"{self.name.replace(' ', '-')}.log"
 
 
 def pytest(name: str, *arguments: str) -> Step:
@@ -87,41 +94,44 @@ ALL = [
     pytest("bench", "tests/bench", "-m", ""),
 ]
 
-# A target's lanes run side by side, the steps of a lane one after the other: one lane computes, the other mostly waits.
-TARGETS: dict[str, list[list[Step]]] = {
-    "lint": [LINT[:4], LINT[4:]],
-    "docs-check": [DOCS],
-    "sanity": [SANITY],
-    "units": [[*UNITS, *COLLECTION]],
-    "integration": [INTEGRATION],
-    "faults": [FAULTS],
-    "test": [[*LINT, *SANITY, *UNITS], [*COLLECTION, *INTEGRATION, *FAULTS]],
-    "test-all": [ALL],
+# The steps of a target in the order in which they are begun, two at a time: the longest one first, so that none is left
+# to run alone at the end.
+TARGETS: dict[str, list[Step]] = {
+    "lint": LINT,
+    "docs-check": DOCS,
+    "sanity": SANITY,
+    "units": [*UNITS, *COLLECTION],
+    "integration": INTEGRATION,
+    "faults": FAULTS,
+    "test": [*UNITS, *LINT, *SANITY, *INTEGRATION, *FAULTS, *COLLECTION],
+    "test-all": ALL,
 }
+AT_ONCE = {"test-all": 1}  # races and crashes by the thousand: each has the machine for itself
 
 
 class Outcome(NamedTuple):
-    """A finished step."""
+    """A finished step. computed: the seconds of processor time, which do not grow when others use the machine."""
 
     step: Step
     result: results.Result
     seconds: float
-    log: Path
+    computed: float
 
 
 def run(step: Step) -> Outcome:
     """Run one step with its output in a log file and nothing to read from."""
-    log = LOGS / f"{step.name.replace(' ', '-')}.log"
     started = time.monotonic()
-    for old in results.JUNIT.glob(f"{log.stem}.xml"):
+    for old in results.JUNIT.glob(f"{step.log.stem}.xml"):
         old.unlink()
-    with open(log, "wb") as output:
-        done = subprocess.run(
+    with open(step.log, "wb") as output:
+        process = subprocess.Popen(
             step.command, cwd=step.folder, env=in_tree.environment(), stdin=subprocess.DEVNULL, stdout=output,
-            stderr=subprocess.STDOUT, check=False,
+            stderr=subprocess.STDOUT,
         )  # fmt: skip
-    result = step.read(done.returncode, log.read_text(encoding="utf-8", errors="replace"))
-    return Outcome(step, result, time.monotonic() - started, log)
+        _pid, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    result = step.read(process.returncode, step.log.read_text(encoding="utf-8", errors="replace"))
+    return Outcome(step, result, time.monotonic() - started, used.ru_utime + used.ru_stime)
 
 
 def show(outcome: Outcome, verbose: bool) -> None:
@@ -131,25 +141,48 @@ def show(outcome: Outcome, verbose: bool) -> None:
     if result.skips:
         counts += ", skips below"
     word = "FAILED" if result.failed else "ok"
-    print(f"{word:<7}{outcome.seconds:7.1f} s  {outcome.step.name:<18} {counts}", flush=True)
-    if result.problem:
-        print(f"       {result.problem}", flush=True)
+    times = f"{outcome.seconds:7.1f} s {outcome.computed:7.1f} s cpu"
+    print(f"{word:<7}{times}  {outcome.step.name:<14}  {counts}", flush=True)
+    for line in filter(None, (result.note, result.problem)):
+        print(f"{'':32}{line}", flush=True)
     if result.failed or verbose:
-        text = outcome.log.read_text(encoding="utf-8", errors="replace").rstrip()
+        text = outcome.step.log.read_text(encoding="utf-8", errors="replace").rstrip()
         print(f"--- {' '.join(outcome.step.command)}\n{text}\n--- end of {outcome.step.name}", flush=True)
 
 
-def run_lanes(lanes: list[list[Step]], verbose: bool) -> list[Outcome]:
-    """Run all steps, the lanes side by side; show each when it is done."""
+def at_work(steps: list[Step]) -> str:
+    """What is being done: "units (2312 done), real runtimes (31 done)"."""
+    parts = []
+    for step in steps:
+        done = results.done_so_far(step.log.read_text(encoding="utf-8", errors="replace")) if step.log.exists() else 0
+        parts.append(f"{step.name} ({done} done)" if done else step.name)
+    return ", ".join(parts)
+
+
+def run_all(steps: list[Step], at_once: int, verbose: bool) -> list[Outcome]:
+    """Run all steps, some of them side by side; show each when it is done, and that there is life until then."""
+    started = time.monotonic()
+    running: list[Step] = []
     outcomes = []
 
-    def run_lane(steps: list[Step]) -> None:
-        for step in steps:
+    def run_one(step: Step) -> None:
+        running.append(step)
+        try:
             outcomes.append(run(step))
-            show(outcomes[-1], verbose)
+        finally:
+            running.remove(step)
+        show(outcomes[-1], verbose)
 
-    with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
-        list(pool.map(run_lane, lanes))  # a list, so that an error in a lane is raised here
+    with ThreadPoolExecutor(at_once) as pool:
+        futures = [pool.submit(run_one, step) for step in steps]
+        try:
+            while wait(futures, HEARTBEAT).not_done:
+                print(f"{'...':<7}{time.monotonic() - started:5.0f}   s {'':15}{at_work(list(running))}", flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    for future in futures:
+        future.result()  # raises the error of a step that could not be run
     return outcomes
 
 
@@ -160,15 +193,17 @@ def main(targets: list[str]) -> int:
         raise SystemExit(f"unknown: {unknown}; one or more of {', '.join(TARGETS)}")
     LOGS.mkdir(parents=True, exist_ok=True)
     tree.sync()
+    in_tree.private_home()  # once, before many look for it
     started = time.monotonic()
-    outcomes = [one for target in targets for one in run_lanes(TARGETS[target], os.environ.get("V") == "1")]
+    verbose = os.environ.get("V") == "1"
+    outcomes = [one for name in targets for one in run_all(TARGETS[name], AT_ONCE.get(name, 2), verbose)]
     skips = list(dict.fromkeys(skip for one in outcomes for skip in one.result.skips))
     failed = [one for one in outcomes if one.result.failed]
     print(f"\n{len(outcomes)} steps in {time.monotonic() - started:.0f} s")
     for skip in skips:
         print(f"skipped: {skip}")
     for one in failed:
-        print(f"failed:  {one.step.name}, see {one.log.relative_to(tree.ROOT)}")
+        print(f"failed:  {one.step.name}, see {one.step.log.relative_to(tree.ROOT)}")
     passes, failures = (sum(counts) for counts in zip(*((one.result.passed, one.result.failed) for one in outcomes)))
     print(f"{passes} passed, {failures} failed")
     return 1 if failed else 0

@@ -241,11 +241,12 @@ def _info(path: str) -> tuple[dict[bytes, bytes], tuple[str, ...]]:
 def lock_holders(inode: Inode, proc: str = "/proc") -> list[Process]:
     """The other processes that hold an flock on this inode (st_dev, st_ino), for messages (safety.md B5).
 
-    Empty means that no holder is visible from here. Costs one pass over /proc.
+    Empty means that no holder is visible from here; one that has ended since the look holds nothing, reaped or not.
+    Costs one pass over /proc.
     """
     holders = open_by_others([inode], proc).lock_holders(inode)
     found = (read(pid, proc) for pid in dict.fromkeys(holder.pid for holder in holders))
-    return [process for process in found if process is not None]
+    return [process for process in found if process is not None and not process.dead]
 
 
 def locked_inodes(proc: str = "/proc") -> frozenset[int]:

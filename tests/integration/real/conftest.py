@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.tests.lab import processes
-from ansible_collections.sandboxed.containers.tests.lab.ansible import Bare, Result, bare
+from ansible_collections.sandboxed.containers.tests.lab.ansible import Bare, Result
+from ansible_collections.sandboxed.containers.tests.lab.forked import Forked, forked
 from ansible_collections.sandboxed.containers.tests.lab.runsc import VERSIONS, Lab, Runsc, available
 from ansible_collections.sandboxed.containers.tests.lab.workspace import Running
 
@@ -33,7 +34,7 @@ class Collection:
 
     def info(self, *ids: str, **options: Any) -> Result:
         """sandbox_state_info, of all sandboxes or of some."""
-        return bare("sandbox_state_info", **self.options, **({"sandbox_id": list(ids)} if ids else {}), **options)
+        return forked("sandbox_state_info", **self.options, **({"sandbox_id": list(ids)} if ids else {}), **options)
 
     def verdict(self, sandbox_id: str) -> str:
         """What the collection thinks of one sandbox."""
@@ -47,8 +48,12 @@ class Collection:
         """sandbox_state state=present with a state document."""
         return self.start("present", sandbox_id, documents={"state": document}, **options).result()
 
-    def start(self, state: str, sandbox_id: str, **options: Any) -> Bare:
+    def start(self, state: str, sandbox_id: str, **options: Any) -> Forked:
         """sandbox_state as a process that is not waited for."""
+        return Forked("sandbox_state", {**self.options, "state": state, "sandbox_id": sandbox_id, **options})
+
+    def bare(self, state: str, sandbox_id: str, **options: Any) -> Bare:
+        """The same as a new Python: slower, and also for a test that has threads."""
         return Bare("sandbox_state", {**self.options, "state": state, "sandbox_id": sandbox_id, **options})
 
 

@@ -129,5 +129,5 @@ def test_by_the_ansible_command(lab: Lab, runsc: Runsc, collection: Collection) 
     removed = adhoc("sandbox_state", options, "--diff")
     assert removed.changed
     assert removed.shown == checked.shown
-    assert not adhoc("sandbox_state", options).changed
-    assert adhoc("sandbox_state_info", collection.options).sandboxes == []
+    assert files(runsc) == []
+    assert not collection.absent("live-1").changed

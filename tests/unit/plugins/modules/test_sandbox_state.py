@@ -29,7 +29,7 @@ def call(root: Path, check_mode: bool = False, **options: Any) -> Result:
     return run("sandbox_state", {**BASE, "run_root": str(root), **options}, check_mode)
 
 
-def document(name: str = "web-1", **more: Any) -> dict[str, Any]:
+def document(name: str = "unit-1", **more: Any) -> dict[str, Any]:
     return {"id": name, "status": "stopped", "bundleDir": "/srv/b", "sandbox": {"id": name, "pid": 0}, **more}
 
 
@@ -37,16 +37,16 @@ def snapshot(root: Path) -> dict[str, tuple[int, bytes]]:
     return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in root.iterdir() if path.is_file()}
 
 
-def make(root: Path, name: str = "web-1", content: bytes | None = None, lock: bool = True) -> None:
+def make(root: Path, name: str = "unit-1", content: bytes | None = None, lock: bool = True) -> None:
     data = json.dumps(document(name), separators=(",", ":")).encode() if content is None else content
     (root / f"{name}_sandbox:{name}.state").write_bytes(data)
     if lock:
         (root / f"{name}_sandbox:{name}.lock").touch(mode=0o600)
 
 
-CREATE: dict[str, Any] = {"sandbox_id": "web-1", "documents": {"state": document()}}
-UPDATE: dict[str, Any] = {"sandbox_id": "web-1", "documents": {"state": document(status="created")}}
-ABSENT: dict[str, Any] = {"sandbox_id": "web-1", "state": "absent"}
+CREATE: dict[str, Any] = {"sandbox_id": "unit-1", "documents": {"state": document()}}
+UPDATE: dict[str, Any] = {"sandbox_id": "unit-1", "documents": {"state": document(status="created")}}
+ABSENT: dict[str, Any] = {"sandbox_id": "unit-1", "state": "absent"}
 
 
 def nothing(root: Path) -> None:
@@ -54,30 +54,30 @@ def nothing(root: Path) -> None:
 
 
 def two(root: Path) -> None:
-    make(root, "web-1")
-    make(root, "web-2")
+    make(root, "unit-1")
+    make(root, "unit-2")
 
 
 CASES: dict[str, Any] = {
     "create": (nothing, CREATE, ["created"]),
-    "create where a stray lock is": (lambda root: (root / "web-1_sandbox:web-1.lock").touch(), CREATE, ["created"]),
+    "create where a stray lock is": (lambda root: (root / "unit-1_sandbox:unit-1.lock").touch(), CREATE, ["created"]),
     "update": (make, UPDATE, ["updated"]),
     "repair": (lambda root: make(root, content=b'{"id":"we'), CREATE, ["updated"]),
     "add a missing lock": (lambda root: make(root, lock=False), CREATE, ["updated"]),
     "unchanged": (make, CREATE, ["unchanged"]),
-    "unchanged without documents": (make, {"sandbox_id": "web-1"}, ["unchanged"]),
+    "unchanged without documents": (make, {"sandbox_id": "unit-1"}, ["unchanged"]),
     "delete": (make, ABSENT, ["deleted"]),
     "delete a corrupt state": (lambda root: make(root, content=b""), ABSENT, ["deleted"]),
     "delete a state without a lock": (lambda root: make(root, lock=False), ABSENT, ["deleted"]),
-    "delete a lock alone": (lambda root: (root / "web-1_sandbox:web-1.lock").touch(), ABSENT, ["deleted"]),
-    "delete a temporary": (lambda root: (root / ".web-1_sandbox:web-1.state.sbx-tmp").touch(), ABSENT, ["deleted"]),
+    "delete a lock alone": (lambda root: (root / "unit-1_sandbox:unit-1.lock").touch(), ABSENT, ["deleted"]),
+    "delete a temporary": (lambda root: (root / ".unit-1_sandbox:unit-1.state.sbx-tmp").touch(), ABSENT, ["deleted"]),
     "absent of nothing": (nothing, ABSENT, ["unchanged"]),
-    "a list": (make, {**ABSENT, "sandbox_id": ["web-1", "web-2"]}, ["deleted", "unchanged"]),
-    "a text with commas": (two, {**ABSENT, "sandbox_id": "web-2, web-1"}, ["deleted", "deleted"]),
+    "a list": (make, {**ABSENT, "sandbox_id": ["unit-1", "unit-2"]}, ["deleted", "unchanged"]),
+    "a text with commas": (two, {**ABSENT, "sandbox_id": "unit-2, unit-1"}, ["deleted", "deleted"]),
     "an empty list": (two, {**ABSENT, "sandbox_id": []}, []),
     "entries": (
         make,
-        {"sandboxes": [CREATE, {"sandbox_id": "web-2", "documents": {"state": document("web-2")}}]},
+        {"sandboxes": [CREATE, {"sandbox_id": "unit-2", "documents": {"state": document("unit-2")}}]},
         ["unchanged", "created"],
     ),
     "no entries": (two, {"sandboxes": []}, []),
@@ -85,9 +85,9 @@ CASES: dict[str, Any] = {
     "a new container in a pod": (
         make,
         {
-            "sandbox_id": "web-1",
+            "sandbox_id": "unit-1",
             "container_id": "ctr-1",
-            "documents": {"state": document("ctr-1", sandbox={"id": "web-1"})},
+            "documents": {"state": document("ctr-1", sandbox={"id": "unit-1"})},
         },
         ["created"],
     ),
@@ -121,12 +121,12 @@ def test_a_created_sandbox_is_what_runsc_writes(root: Path) -> None:
         result = call(root, **CREATE, durable=False)
     finally:
         os.umask(before)
-    state, lock = root / "web-1_sandbox:web-1.state", root / "web-1_sandbox:web-1.lock"
+    state, lock = root / "unit-1_sandbox:unit-1.state", root / "unit-1_sandbox:unit-1.lock"
     assert state.read_bytes() == json.dumps(document(), separators=(",", ":")).encode()
     assert [stat.S_IMODE(path.stat().st_mode) for path in (state, lock)] == [0o640, 0o600]
     assert lock.stat().st_size == 0 and len(os.listdir(root)) == 2
     entry = result.value["sandboxes"][0]
-    assert (entry["sandbox_id"], entry["layout"], "container_id" in entry) == ("web-1", "gvisor", False)
+    assert (entry["sandbox_id"], entry["layout"], "container_id" in entry) == ("unit-1", "gvisor", False)
     assert str(state) in entry["paths"]
     assert "results" not in result.value and "path" not in result.value
 
@@ -144,14 +144,14 @@ def test_the_diff_shows_the_document_before_and_after(root: Path) -> None:
     make(root)
     (diff,) = call(root, True, **UPDATE).value["diff"]
     assert '"status": "stopped"' in diff["before"] and '"status": "created"' in diff["after"]
-    assert diff["before_header"] == diff["after_header"] == str(root / "web-1_sandbox:web-1.state")
+    assert diff["before_header"] == diff["after_header"] == str(root / "unit-1_sandbox:unit-1.state")
 
 
 def test_a_document_that_means_the_same_is_not_rewritten(root: Path) -> None:
     text = json.dumps(document(), indent=2, sort_keys=True).encode() + b"\n"
     make(root, content=text)
     assert call(root, **CREATE).value["changed"] is False
-    assert (root / "web-1_sandbox:web-1.state").read_bytes() == text
+    assert (root / "unit-1_sandbox:unit-1.state").read_bytes() == text
 
 
 @pytest.mark.parametrize("check_mode", [True, False], ids=["check mode", "run"])
@@ -159,9 +159,9 @@ def test_fail_if_exists(root: Path, check_mode: bool) -> None:
     make(root)
     before = snapshot(root)
     result = call(root, check_mode, **CREATE, fail_if_exists=True)
-    assert result.failed and "Sandbox 'web-1' (gvisor): it exists already" in result.msg
+    assert result.failed and "Sandbox 'unit-1' (gvisor): it exists already" in result.msg
     assert result.value["changed"] is False and snapshot(root) == before
-    (root / "web-1_sandbox:web-1.state").unlink()
+    (root / "unit-1_sandbox:unit-1.state").unlink()
     assert call(root, check_mode, **CREATE, fail_if_exists=True).actions == ["created"]
 
 
@@ -169,14 +169,14 @@ def test_fail_if_exists(root: Path, check_mode: bool) -> None:
     ("options", "why"),
     [
         (
-            {"sandbox_id": "web-1", "documents": {"state": document("web-2")}},
-            "its id is 'web-2', and it is for 'web-1'",
+            {"sandbox_id": "unit-1", "documents": {"state": document("unit-2")}},
+            "its id is 'unit-2', and it is for 'unit-1'",
         ),
         (
-            {"sandbox_id": "web-1", "documents": {"state": {"id": "web-1", "sandbox": {"id": "x"}}}},
-            "its sandbox.id is 'x', and it is for 'web-1'",
+            {"sandbox_id": "unit-1", "documents": {"state": {"id": "unit-1", "sandbox": {"id": "x"}}}},
+            "its sandbox.id is 'x', and it is for 'unit-1'",
         ),
-        ({"sandbox_id": "web-1"}, "it does not exist, and there is nothing to make it from. Give documents.state."),
+        ({"sandbox_id": "unit-1"}, "it does not exist, and there is nothing to make it from. Give documents.state."),
         ({"sandbox_id": "web_", "documents": {"state": {}}}, "cannot be the name of something new"),
         ({"sandbox_id": "a" * 77, "documents": {"state": {}}}, "(77 bytes)"),
     ],
@@ -226,7 +226,7 @@ def test_options_that_cannot_be_used(root: Path, options: dict[str, Any], why: s
     assert "sandboxes" not in result.value and snapshot(root) == before
 
 
-def with_secrets(name: str = "web-1") -> dict[str, Any]:
+def with_secrets(name: str = "unit-1") -> dict[str, Any]:
     process = {"env": [f"DB={SECRET}"], "args": ["run", f"--password={SECRET}", "--token", SECRET]}
     return document(name, spec={"process": process, "annotations": {"api_key": SECRET}})
 
@@ -234,15 +234,15 @@ def with_secrets(name: str = "web-1") -> dict[str, Any]:
 @pytest.mark.parametrize(
     "options",
     [
-        {"sandbox_id": "web-1", "documents": {"state": with_secrets()}},
-        {"sandboxes": [{"sandbox_id": "web-1", "documents": {"state": with_secrets()}}]},
-        {"sandbox_id": "web-1", "documents": {"state": with_secrets("other")}},
+        {"sandbox_id": "unit-1", "documents": {"state": with_secrets()}},
+        {"sandboxes": [{"sandbox_id": "unit-1", "documents": {"state": with_secrets()}}]},
+        {"sandbox_id": "unit-1", "documents": {"state": with_secrets("other")}},
         {"sandbox_id": 12, "documents": {"state": with_secrets()}},
-        {"sandbox_id": "web-1", "documents": {"state": with_secrets()}, "unknown_option": 1},
-        {"sandbox_id": "web-1", "documents": {"state": with_secrets()}, "layout": "none"},
-        {"sandbox_id": "web-1", "documents": {"state": with_secrets()}, "sandboxes": []},
-        {"sandbox_id": "web-1", "documents": {"state": with_secrets(), "other": with_secrets()}},
-        {"sandbox_id": "web-1", "documents": {"state": with_secrets()}, "host_root": "/none/at/all", "run_root": None},
+        {"sandbox_id": "unit-1", "documents": {"state": with_secrets()}, "unknown_option": 1},
+        {"sandbox_id": "unit-1", "documents": {"state": with_secrets()}, "layout": "none"},
+        {"sandbox_id": "unit-1", "documents": {"state": with_secrets()}, "sandboxes": []},
+        {"sandbox_id": "unit-1", "documents": {"state": with_secrets(), "other": with_secrets()}},
+        {"sandbox_id": "unit-1", "documents": {"state": with_secrets()}, "host_root": "/none/at/all", "run_root": None},
     ],
     ids=[
         "flat",
@@ -264,18 +264,18 @@ def test_promise_8_secrets_never_leave(root: Path, options: dict[str, Any], chec
     assert SECRET not in result.logged
     assert "module_args" in result.value["invocation"]
     if not result.failed:
-        assert "web-1" in result.logged, "there is a log line to look at"
+        assert "unit-1" in result.logged, "there is a log line to look at"
         assert "********" in json.dumps(result.value["diff"])
 
 
 def test_promise_8_a_change_of_a_secret_is_told_without_it(root: Path) -> None:
     make(root, content=json.dumps(with_secrets()).encode())
     wanted = json.loads(json.dumps(with_secrets()).replace(f"DB={SECRET}", "DB=changed-value"))
-    result = call(root, sandbox_id="web-1", documents={"state": wanted})
+    result = call(root, sandbox_id="unit-1", documents={"state": wanted})
     (diff,) = result.value["diff"]
     assert diff["before"] != diff["after"] and "(changed)" in diff["after"]
     assert SECRET not in result.text and "changed-value" not in result.text
-    assert "changed-value" in (root / "web-1_sandbox:web-1.state").read_text()
+    assert "changed-value" in (root / "unit-1_sandbox:unit-1.state").read_text()
 
 
 def test_promise_8_what_is_removed_is_not_shown(root: Path) -> None:
@@ -286,7 +286,7 @@ def test_promise_8_what_is_removed_is_not_shown(root: Path) -> None:
 
 @pytest.mark.parametrize(("count", "diffs"), [(100, 100), (101, 1)])
 def test_above_100_items_the_diff_is_one_listing(root: Path, count: int, diffs: int) -> None:
-    names = [f"web-{number}" for number in range(count)]
+    names = [f"unit-{number}" for number in range(count)]
     for name in names:
         make(root, name)
     told = call(root, True, sandbox_id=names, state="absent", durable=False)
@@ -298,15 +298,15 @@ def test_above_100_items_the_diff_is_one_listing(root: Path, count: int, diffs: 
 
 def test_failures_are_counted_the_first_five_named_and_the_others_are_done(root: Path) -> None:
     for number in range(10):
-        make(root, f"web-{number}")
-    stuck = [f"web-{number}" for number in range(2, 9)]
+        make(root, f"unit-{number}")
+    stuck = [f"unit-{number}" for number in range(2, 9)]
     for name in stuck:
         (root / f"{name}_sandbox:{name}.lock").unlink()
         (root / f"{name}_sandbox:{name}.lock").mkdir()
-    result = call(root, sandbox_id=[f"web-{number}" for number in range(10)], state="absent")
+    result = call(root, sandbox_id=[f"unit-{number}" for number in range(10)], state="absent")
     assert result.failed and result.value["changed"] is True
     assert result.msg.startswith("7 of 10 sandboxes failed, 3 changed. ")
-    assert [f"Sandbox 'web-{number}' (gvisor): " in result.msg for number in range(10)] == [False] * 2 + [True] * 5 + [
+    assert [f"Sandbox 'unit-{number}' (gvisor): " in result.msg for number in range(10)] == [False] * 2 + [True] * 5 + [
         False
     ] * 3
     assert result.msg.endswith("And 2 more: see sandboxes in the result.")
@@ -317,14 +317,14 @@ def test_failures_are_counted_the_first_five_named_and_the_others_are_done(root:
 
 def test_a_locked_sandbox_does_not_stop_the_others(root: Path) -> None:
     two(root)
-    descriptor = os.open(root / "web-1_sandbox:web-1.lock", os.O_RDONLY)
+    descriptor = os.open(root / "unit-1_sandbox:unit-1.lock", os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        result = call(root, sandbox_id=["web-1", "web-2"], state="absent")
+        result = call(root, sandbox_id=["unit-1", "unit-2"], state="absent")
     finally:
         os.close(descriptor)
     assert result.actions == ["failed", "deleted"] and "is held" in result.msg
-    assert sorted(os.listdir(root)) == ["web-1_sandbox:web-1.lock", "web-1_sandbox:web-1.state"]
+    assert sorted(os.listdir(root)) == ["unit-1_sandbox:unit-1.lock", "unit-1_sandbox:unit-1.state"]
 
 
 @pytest.mark.parametrize("layout", ["gvisor", "gvisor_legacy"])
@@ -401,11 +401,11 @@ def test_A2_another_hosts_tree_is_unknown_unless_asserted(tmp_path: Path) -> Non
 
 
 def test_an_unreadable_state_is_unknown_and_force_cannot_make_it_a_file(root: Path) -> None:
-    (root / "web-1_sandbox:web-1.state").mkdir()
+    (root / "unit-1_sandbox:unit-1.state").mkdir()
     for options in (ABSENT, {**ABSENT, "force": True}, CREATE, {**CREATE, "force": True}):
         result = call(root, **options)
-        assert result.failed and "web-1" in result.msg
-        assert (root / "web-1_sandbox:web-1.state").is_dir()
+        assert result.failed and "unit-1" in result.msg
+        assert (root / "unit-1_sandbox:unit-1.state").is_dir()
     assert "is not a plain file" in call(root, **ABSENT).msg
 
 
@@ -414,7 +414,7 @@ def test_a_refused_change_leaves_no_lock_behind(root: Path) -> None:
     make(root, lock=False)
     for options in ({**ABSENT, "sees_all_processes": False}, {**CREATE, "fail_if_exists": True}):
         assert call(root, **options).failed
-        assert os.listdir(root) == ["web-1_sandbox:web-1.state"]
+        assert os.listdir(root) == ["unit-1_sandbox:unit-1.state"]
 
 
 def image_with(tmp_path: Path, live: Path) -> Path:
@@ -426,7 +426,7 @@ def image_with(tmp_path: Path, live: Path) -> Path:
     (Path(f"{image}{live}") / "rootfs").mkdir(parents=True)
     (live / "rootfs").mkdir(parents=True)
     for bundle in (live, Path(f"{image}{live}")):
-        (bundle / "rootfs" / ".gvisor.filestore.web-1").write_text(str(bundle))
+        (bundle / "rootfs" / ".gvisor.filestore.unit-1").write_text(str(bundle))
     content = document(bundleDir=str(live), spec={"root": {"path": f"{live}/rootfs"}})
     make(image / "run" / "runsc", content=json.dumps(content).encode())
     return image
@@ -437,8 +437,8 @@ def test_promise_5_an_image_is_cleaned_and_the_live_host_is_left_alone(tmp_path:
     image = image_with(tmp_path, live)
     result = run("sandbox_state", {**BASE, **ABSENT, "host_root": str(image)})
     assert result.actions == ["deleted"], result.msg
-    assert (live / "rootfs" / ".gvisor.filestore.web-1").read_text() == str(live)
-    assert not Path(f"{image}{live}/rootfs/.gvisor.filestore.web-1").exists()
+    assert (live / "rootfs" / ".gvisor.filestore.unit-1").read_text() == str(live)
+    assert not Path(f"{image}{live}/rootfs/.gvisor.filestore.unit-1").exists()
     assert os.listdir(image / "run" / "runsc") == []
 
 
@@ -463,10 +463,10 @@ def test_a_listener_on_its_socket_keeps_a_sandbox(root: Path, monkeypatch: pytes
     make(root)
     monkeypatch.chdir(root)
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind("runsc-web-1.sock")
+        listener.bind("runsc-unit-1.sock")
         listener.listen()
         result = call(root, **ABSENT)
-        assert result.failed and "runsc-web-1.sock" in result.msg
+        assert result.failed and "runsc-unit-1.sock" in result.msg
         assert len(os.listdir(root)) == 3
 
 
@@ -476,14 +476,20 @@ def test_a_stale_socket_goes_with_its_sandbox(root: Path, monkeypatch: pytest.Mo
     make(root)
     monkeypatch.chdir(root)
     with socket.socket(socket.AF_UNIX) as stale:
-        stale.bind("runsc-web-1.sock")
+        stale.bind("runsc-unit-1.sock")
     assert call(root, **ABSENT).actions == ["deleted"]
     assert os.listdir(root) == []
 
 
 def test_nothing_else_in_the_root_directory_is_touched(root: Path) -> None:
     make(root)
-    others = ["runsc-web-11.sock", "web-1.state", "web-1_sandbox:web-2.state", "web-1_sandbox:web-1.state.bak", "x.log"]
+    others = [
+        "runsc-unit-11.sock",
+        "unit-1.state",
+        "unit-1_sandbox:unit-2.state",
+        "unit-1_sandbox:unit-1.state.bak",
+        "x.log",
+    ]
     for name in others:
         (root / name).write_text("keep")
     assert call(root, **ABSENT).actions == ["deleted"]

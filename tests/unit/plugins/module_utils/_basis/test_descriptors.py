@@ -9,16 +9,16 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import descriptors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode, User
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
+from ansible_collections.sandboxed.containers.tests.lab.processes import lives, state, wait_until
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -94,15 +94,34 @@ def test_a_directory_an_unlinked_file_and_a_fifo_are_matched(tmp_path: Path) -> 
 
 def test_B5_holder_is_who_has_the_lock_line(target: Path) -> None:
     # The taker hands its descriptor down and ends: /proc/locks still names it, and it is dead.
-    code = LOCK + "if os.fork(): os._exit(0)\nprint(os.getpid(), flush=True)\ntime.sleep(3)\n"
+    code = LOCK + "if os.fork(): os._exit(0)\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n"
     with python(code, str(target)) as taker:
         heir = int(taker.first_line)
-        taker.process.wait()
-        with python(OPEN + WAIT, str(target)):  # open without the lock
-            (process,) = descriptors.lock_holders(inode_of(target))
-        assert process.pid == heir
-        os.kill(heir, 9)
+        try:
+            taker.process.wait()
+            with python(OPEN + WAIT, str(target)):  # open without the lock
+                (process,) = descriptors.lock_holders(inode_of(target))
+            assert process.pid == heir
+        finally:
+            os.kill(heir, 9)
+    wait_until(lambda: not lives(heir), "the heir to end")
     assert descriptors.lock_holders(inode_of(target)) == []
+
+
+def test_B5_who_ends_during_the_look_holds_nothing(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its descriptor was seen. Nobody may have reaped it yet, and a pid 1 may take long."""
+    with python(LOCK + WAIT, str(target)) as child:
+        look = descriptors.open_by_others
+
+        def look_and_kill(*arguments: Any) -> descriptors.Descriptors:
+            found = look(*arguments)
+            child.process.kill()
+            wait_until(lambda: not lives(child.pid), "the holder to end")
+            return found
+
+        monkeypatch.setattr(descriptors, "open_by_others", look_and_kill)
+        assert descriptors.lock_holders(inode_of(target)) == []
+        assert Path(f"/proc/{child.pid}").exists(), "not yet reaped"
 
 
 def test_B5_a_directory_lock_and_its_kind(tmp_path: Path) -> None:
@@ -127,7 +146,7 @@ def test_A9_the_lock_of_an_ended_leader_with_a_running_thread(target: Path) -> N
         "ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[platform.machine()], 0)\n"
     )
     with python(code, str(target)) as child:
-        time.sleep(0.1)
+        wait_until(lambda: state(child.pid) == "Z", "the leader to end")
         assert [process.pid for process in descriptors.lock_holders(inode_of(target))] == [child.pid]
         users = descriptors.users_below([str(target)]).users
         assert users == (User(child.pid, "descriptor", str(target)),)
@@ -139,10 +158,7 @@ def test_C3_waiters(target: Path, tmp_path: Path) -> None:
         assert descriptors.lock_waiters(inode_of(target)) == ()
         code = OPEN + "print(held, flush=True)\nfcntl.flock(held, fcntl.LOCK_SH)\n"
         with python(code, str(target)) as waiter:
-            for _turn in range(200):
-                if descriptors.lock_waiters(inode_of(target)):
-                    break
-                time.sleep(0.01)
+            wait_until(lambda: bool(descriptors.lock_waiters(inode_of(target))), "somebody to wait")
             assert descriptors.lock_waiters(inode_of(target)) == (waiter.pid,)
             assert descriptors.lock_waiters(inode_of(tmp_path)) == ()
             assert [holder.locks for holder in descriptors.open_by_others([inode_of(target)]).of(inode_of(target))]
@@ -209,7 +225,7 @@ def test_B5_btrfs_compares_the_superblock(tmp_path: Path) -> None:
         with python(LOCK + WAIT, str(lock)) as child:
             assert [process.pid for process in descriptors.lock_holders(inode_of(lock))] == [child.pid]
             with python(OPEN + "print(held, flush=True)\nfcntl.flock(held, fcntl.LOCK_EX)\n", str(lock)) as waiter:
-                time.sleep(0.2)
+                wait_until(lambda: bool(descriptors.lock_waiters(inode_of(lock))), "somebody to wait")
                 assert descriptors.lock_waiters(inode_of(lock)) == (waiter.pid,)
     finally:
         subprocess.run(["umount", str(place)], check=True)
@@ -250,8 +266,7 @@ def test_D8_users_by_cwd_descriptor_and_program(tmp_path: Path) -> None:
     program.chmod(0o755)
     tool = subprocess.Popen([str(program), "60"])
     try:
-        while os.readlink(f"/proc/{tool.pid}/exe") != str(program):
-            time.sleep(0.01)
+        wait_until(lambda: os.readlink(f"/proc/{tool.pid}/exe") == str(program), "the program to run")
         with python("held = 'x'\n" + WAIT, cwd=tree / "rootfs") as inside:
             with python("held = 'x'\n" + WAIT, cwd=tmp_path / "web-10"):
                 with python(OPEN + WAIT, str(tree / "log")) as opener:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import processes
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, ProcessTable
+from ansible_collections.sandboxed.containers.tests.lab.processes import state, wait_until
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -49,12 +50,10 @@ def titled(*argv: str, **options: object) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def wait_for_state(pid: int, states: str) -> Process:
-    for _turn in range(500):
-        process = processes.read(pid)
-        if process and process.state in states:
-            return process
-        time.sleep(0.01)
-    raise AssertionError(f"{pid} never reached {states}")
+    wait_until(lambda: state(pid) in states, f"pid {pid} to be in one of the states {states}")
+    process = processes.read(pid)
+    assert process
+    return process
 
 
 def mentions(table: ProcessTable, token: str, pid: int) -> set[str]:
@@ -71,7 +70,7 @@ def test_facts_of_a_real_process(tmp_path: Path) -> None:
         assert process.exe == os.path.realpath(sys.executable)
         assert (process.cwd, process.root) == (str(tmp_path), "/")
         assert process.cgroups and process.complete and not process.dead
-        assert abs(processes.started_at(process) - time.time()) < 5
+        assert abs(processes.started_at(process) - time.time()) < 60
     assert processes.read(child.pid) is None
 
 
@@ -165,9 +164,9 @@ def test_A8_argument_tokens(text: str, token: str, found: bool) -> None:
 
 @pytest.mark.parametrize("separator", list("=,:/"))
 def test_argument_tokens_of_a_hostile_argument_stay_linear(separator: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()  # a square of that would be minutes
     processes.argument_tokens(f"a{separator}" * 100_000)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     StateError,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
+from ansible_collections.sandboxed.containers.tests.lab.processes import wait_until
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
 MEEK = "import time; print(flush=True); time.sleep(60)"
@@ -45,20 +46,20 @@ def running(code: str) -> Iterator[tuple[subprocess.Popen[bytes], Process]]:
 def test_E1_terminates_and_does_not_wait_for_the_reaper() -> None:
     with running(MEEK) as (child, process):
         began = time.monotonic()
-        assert signalling.stop(process, timeout=10) is True
-        assert time.monotonic() - began < 5
+        assert signalling.stop(process, timeout=120) is True
+        assert time.monotonic() - began < 60
         now = processes.read(child.pid)  # nobody has reaped it
         assert now and now.dead
-        assert signalling.stop(process, timeout=10) is False
+        assert signalling.stop(process, timeout=60) is False
         assert child.wait() == -signal.SIGTERM
-    assert signalling.stop(process, timeout=10) is False
+    assert signalling.stop(process, timeout=60) is False
 
 
 def test_E1_kills_only_after_the_time_for_an_orderly_end() -> None:
     with running(STUBBORN) as (child, process):
         began = time.monotonic()
-        assert signalling.stop(process, timeout=10, kill_after=0.3) is True
-        assert 0.3 <= time.monotonic() - began < 5
+        assert signalling.stop(process, timeout=120, kill_after=0.3) is True
+        assert 0.3 <= time.monotonic() - began < 60
         assert child.wait() == -signal.SIGKILL
 
 
@@ -72,7 +73,7 @@ def test_E1_without_kill_a_stubborn_process_is_in_use() -> None:
 def test_A1_a_stopped_process_is_killed_at_last() -> None:
     with running(MEEK) as (child, process):
         os.kill(child.pid, signal.SIGSTOP)
-        assert signalling.stop(process, timeout=10, kill_after=0.2) is True
+        assert signalling.stop(process, timeout=60, kill_after=0.2) is True
         assert child.wait() in (-signal.SIGKILL, -signal.SIGTERM)  # SIGKILL wakes it, the one that waited may win
 
 
@@ -96,8 +97,7 @@ def test_R7_a_program_replaced_by_exec_is_never_signalled() -> None:
         assert process
         child.stdin.write(b"\n")
         child.stdin.flush()
-        while os.readlink(f"/proc/{child.pid}/exe") == process.exe:
-            time.sleep(0.01)
+        wait_until(lambda: os.readlink(f"/proc/{child.pid}/exe") != process.exe, "the other program")
         with pytest.raises(ChangedMeanwhile):
             signalling.stop(process, timeout=1, kill_after=0)
         assert child.poll() is None
@@ -109,7 +109,7 @@ def test_R7_a_program_replaced_by_exec_is_never_signalled() -> None:
 def test_E1_an_identity_that_cannot_be_read_is_never_signalled() -> None:
     with running(MEEK) as (child, process):
         with pytest.raises(NotProved):
-            signalling.stop(process._replace(complete=False), timeout=1)
+            signalling.stop(process._replace(complete=False), timeout=0.1)
         assert child.poll() is None
 
 
@@ -139,7 +139,7 @@ def test_E1_no_permission_is_said() -> None:
                 os.setgroups([])
                 os.setresgid(65534, 65534, 65534)
                 os.setresuid(65534, 65534, 65534)
-                signalling.stop(process, timeout=1)
+                signalling.stop(process, timeout=0.1)
             except StateError:
                 code = 0
             finally:

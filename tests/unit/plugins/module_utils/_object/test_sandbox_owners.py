@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,6 +22,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandb
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+from ansible_collections.sandboxed.containers.tests.lab.processes import state, wait_until
 
 GONE_PID = 2**22 + 12345  # above the kernel's limit: no process has it
 
@@ -206,11 +206,11 @@ def test_a_real_process_is_found_stopped_too_and_forgotten_when_dead(root: Path)
         kind, owners = kinds()
         assert kind == "live" and f"pid {child.pid}" in owners[0]
         os.kill(child.pid, signal.SIGSTOP)
-        time.sleep(0.05)
+        wait_until(lambda: state(child.pid) == "T", "it to stop")
         kind, owners = kinds()
         assert kind == "live" and "stopped" in owners[0]
         child.kill()
-        time.sleep(0.1)
+        wait_until(lambda: state(child.pid) == "Z", "it to end")
         assert kinds()[0] == "leftover", "a zombie with a single thread is dead"
     assert kinds()[0] == "leftover"
 

@@ -49,7 +49,7 @@ def test_verdict(evidence: Evidence, kind: str) -> None:
     assert judge(evidence).kind == kind
 
 
-@pytest.mark.parametrize("parts", itertools.product((False, True), repeat=5))
+@pytest.mark.parametrize("parts", list(itertools.product((False, True), repeat=5)))
 def test_A1_every_combination(parts: tuple[bool, ...]) -> None:
     """Leftover only where there is no owner and no doubt of any kind; live exactly where there is an owner."""
     owner, suspect, unread, dead, blind = parts
