@@ -181,7 +181,7 @@ def _missing(reading: Reading, parts: list[Part], container_id: str) -> list[str
     """Names where files lie side by side, and begin with the names of those that are there; else paths."""
     if not container_id:
         return list(reading.missing)
-    stems = {part.name.rpartition(".")[0] for part in parts}
+    stems = {part.name.rpartition(".")[0] for part in parts} - {""}
     folders = tuple(f"{part.path}/" for part in parts)
     return [name for name in reading.missing if name.rpartition(".")[0] in stems or name.startswith(folders)]
 

@@ -176,3 +176,80 @@ def test_D3_a_mount_that_only_another_namespace_has_is_refused_always(tmp_path: 
         finally:
             child.kill()
     assert (tmp_path / "a").exists()
+
+
+def held_open(tmp_path: Path, name: str) -> tuple[int, int]:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return (path.stat().st_dev, path.stat().st_ino)
+
+
+def test_D8_who_stands_in_a_tree_or_has_something_of_it_open_is_named_by_the_tree(tmp_path: Path) -> None:
+    trees = [str(tmp_path / name) for name in ("web-1", "web-10", "other")]
+    inode = held_open(tmp_path, "web-1/deep/log")
+    held_open(tmp_path, "web-10/x")
+    assert lasting_users([], trees) == lasting_users([inode], trees) == {}
+    with running("os.open(sys.argv[1], os.O_RDONLY)", f"{tmp_path}/web-1/deep/log") as reader:
+        with running("os.chdir(sys.argv[1])", f"{tmp_path}/web-10") as stander:
+            users = lasting_users([inode], trees)
+            assert set(users) == {inode, trees[0], trees[1]}
+            assert f"owner (pid {reader.pid}" in users[inode] and f"owner (pid {reader.pid}" in users[trees[0]]
+            assert f"owner (pid {stander.pid}" in users[trees[1]]
+            assert lasting_users([], trees[2:]) == {}
+
+
+def test_D8_who_passes_through_a_tree_is_none(tmp_path: Path) -> None:
+    """find or du look into everything; a process that stays is seen in two looks that follow each other."""
+    (tmp_path / "web-1").mkdir()
+    code = "import os, sys, time\nprint(flush=True)\nwhile True:\n  "
+    code += "os.close(os.open(sys.argv[1], os.O_RDONLY)); time.sleep(0.03)"
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "web-1")], stdout=subprocess.PIPE) as child:
+        assert child.stdout and child.stdout.readline()
+        assert lasting_users([], [str(tmp_path / "web-1")]) == {}
+        child.kill()
+
+
+@support.needs_root
+def test_D4_a_copy_in_another_namespace_goes_with_ours_where_we_unmount(tmp_path: Path) -> None:
+    """A bind mount below a shared tree has a copy in each pod's namespace. The unmount spreads, and is looked for
+    again; a mount that only the other one has is refused all the same."""
+    (tmp_path / "a" / "mounted").mkdir(parents=True)
+    (tmp_path / "a" / "theirs").mkdir()
+    (tmp_path / "data").mkdir()
+
+    def inside() -> None:
+        support.bind(str(tmp_path / "data"), str(tmp_path / "a" / "mounted"))
+        part = part_of(tmp_path / "a")
+
+        def nothing() -> None:
+            return None
+
+        with support.another_namespace(nothing):
+            survey = MountSurvey.read()
+            assert {item.pid is None for item in survey.in_the_way(part.path)} == {True, False}
+            with pytest.raises(Mounted, match="other mount namespaces"):
+                mounts_in_the_way([part], survey, False, True)
+            assert [one.path for one in mounts_in_the_way([part], survey, True, True)] == [part.path]
+        with support.another_namespace(lambda: support.bind(str(tmp_path / "data"), str(tmp_path / "a" / "theirs"))):
+            with pytest.raises(Mounted, match=r"there is 1 mount of other mount namespaces on it .*/a/theirs"):
+                mounts_in_the_way([part], MountSurvey.read(), True, True)
+
+    support.in_private_namespace(inside)
+
+
+@support.needs_root
+def test_R4_several_mounts_of_one_part_are_one_unmount(tmp_path: Path) -> None:
+    for name in ("a/one", "a/two", "b", "data"):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+
+    def inside() -> None:
+        for name in ("a/one", "a/two"):
+            support.bind(str(tmp_path / "data"), str(tmp_path / name))
+        parts = [part_of(tmp_path / "a"), part_of(tmp_path / "b")]
+        survey = MountSurvey(MountTable.read(), [], [])
+        assert [one.path for one in mounts_in_the_way(parts, survey, True, True)] == [str(tmp_path / "a")]
+        with pytest.raises(Mounted, match="there are 2 mounts on it or below"):
+            mounts_in_the_way(parts, survey, False, True)
+
+    support.in_private_namespace(inside)

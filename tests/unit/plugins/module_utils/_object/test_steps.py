@@ -24,7 +24,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     Unreadable,
     WriteFailed,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget, LockPlace
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import (
+    LockBudget,
+    LockPlace,
+    acquire,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Remove
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Outcome, Plan, Run, run
@@ -344,3 +348,210 @@ def test_release_gives_locks_back_also_when_tidying_fails(directory: Directory) 
 
 def test_no_items_are_no_outcomes() -> None:
     assert take([]) == []
+
+
+# the last looks and the way back
+
+
+class Hiding(Thing):
+    """A thing that is renamed first, then looked after once more, and then removed."""
+
+    def begin(self, plan: Plan) -> bool:
+        self.note("begin")
+        self.path.rename(f"{self.path}.hidden")
+        return True
+
+    def confirm(self, view: HostView) -> None:
+        self.note("confirm")
+
+    def apply(self, plan: Plan, durable: bool) -> None:
+        self.note("apply")
+        Path(f"{self.path}.hidden").unlink()
+        self.acted = True
+
+
+def hiding(directory: Directory, calls: Calls, count: int) -> list[Hiding]:
+    made = [Hiding(f"t{number}", directory, calls) for number in range(count)]
+    for thing in made:
+        thing.path.touch()
+    return made
+
+
+def left(directory: Directory) -> list[str]:
+    return sorted(name for name in os.listdir(directory.path) if ".lock" not in name)
+
+
+def test_C2_all_are_hidden_before_one_new_look_for_all_and_then_removed(directory: Directory) -> None:
+    calls: Calls = []
+    views: list[HostView] = []
+    outcomes = take(list(hiding(directory, calls, 3)), views=views)
+    assert {outcome.action for outcome in outcomes} == {"deleted"} and left(directory) == []
+    wanted = [what for step in ("begin", "confirm", "apply") for what in [step] * 3]
+    assert [what for what, _name in calls if what in ("begin", "confirm", "apply")] == wanted
+    assert len(views) == 3, "one for the plan, one under the locks, one after the renames"
+
+
+def test_without_anything_hidden_there_is_no_third_look(directory: Directory) -> None:
+    calls: Calls = []
+    views: list[HostView] = []
+    take(list(things(directory, calls, 2)), views=views)
+    assert len(views) == 2
+
+
+@pytest.mark.parametrize("step", ["begin", "confirm", "apply"])
+def test_a_failure_in_one_of_the_last_steps_does_not_stop_the_others(directory: Directory, step: str) -> None:
+    calls: Calls = []
+    items = hiding(directory, calls, 3)
+    items[1].on_call[step] = fail(InUse("t1 is in use", "so"))
+    outcomes = take(list(items))
+    assert [outcome.action for outcome in outcomes] == ["deleted", "failed", "deleted"]
+    taken = [name for what, name in calls if what == "apply"]
+    assert taken == (["t0", "t1", "t2"] if step == "apply" else ["t0", "t2"])
+    assert [item.locks for item in items] == [[], [], []]
+
+
+def test_an_error_after_a_part_of_the_change_says_so(directory: Directory) -> None:
+    """A delete that stopped in the middle has changed something, and `changed` must tell."""
+    calls: Calls = []
+    items = hiding(directory, calls, 2)
+    partly = WriteFailed("there", "so")
+    partly.changed = True
+    for item, error in zip(items, (partly, WriteFailed("there", "so"))):
+        item.on_call["apply"] = fail(error)
+    outcomes = take(list(items))
+    assert [(outcome.action, outcome.item.acted) for outcome in outcomes] == [("failed", True), ("failed", False)]
+
+
+class Standing(Thing):
+    """A thing in which nobody may stand: a directory."""
+
+    def guarded(self, plan: Plan) -> set[tuple[int, int]]:
+        return set()
+
+    def guarded_trees(self, plan: Plan) -> set[str]:
+        return {str(self.path.parent / f"{self.name}.d")}
+
+
+def test_D8_whoever_stands_in_one_of_the_trees_keeps_that_item_alone(directory: Directory) -> None:
+    calls: Calls = []
+    items = [Standing(f"t{number}", directory, calls) for number in range(2)]
+    for item in items:
+        item.path.touch()
+        Path(f"{item.path}.d").mkdir()
+    code = "import os, sys; os.chdir(sys.argv[1]); print(flush=True); input()"
+    command = ["some-shell", "-c", code, f"{items[0].path}.d"]
+    with subprocess.Popen(command, executable=sys.executable, stdin=-1, stdout=-1) as child:
+        assert child.stdout and child.stdout.readline()
+        outcomes = take(list(items))
+        child.kill()
+    assert [outcome.action for outcome in outcomes] == ["failed", "deleted"]
+    text = str(outcomes[0].error)
+    assert f"some-shell (pid {child.pid}" in text and f"uses {items[0].path}.d" in text
+
+
+# one lock for many items
+
+
+class Common(Thing):
+    """Things that need one and the same lock, and maybe another one that is only wished for."""
+
+    optional = False
+
+    def lock_places(self) -> list[LockPlace]:
+        self.note("locks")
+        common = LockPlace(self.directory, "common.lock", 0o600, is_common=True)
+        return [common, LockPlace(self.directory, "wished.lock", is_optional=True)] if self.optional else [common]
+
+
+def common(directory: Directory, calls: Calls, count: int) -> list[Common]:
+    made = [Common(f"t{number}", directory, calls) for number in range(count)]
+    for thing in made:
+        thing.path.touch()
+    return made
+
+
+def test_C1_a_common_lock_is_taken_once_and_held_until_all_are_done(directory: Directory) -> None:
+    calls: Calls = []
+    items = common(directory, calls, 300)
+    seen: list[bool] = []
+    for item in items:
+        item.on_call["apply"] = lambda: seen.append(is_locked(directory.join("common.lock")))
+    outcomes = take(list(items))
+    assert {outcome.action for outcome in outcomes} == {"deleted"} and seen == [True] * 300
+    assert not is_locked(directory.join("common.lock"))
+
+
+def test_a_common_lock_that_is_held_by_somebody_else_fails_all_and_waits_once(directory: Directory) -> None:
+    calls: Calls = []
+    items = common(directory, calls, 3)
+    Path(directory.join("common.lock")).touch()
+    descriptor = os.open(directory.join("common.lock"), os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        begun = time.monotonic()
+        outcomes = take(list(items), seconds=0.3)
+        assert time.monotonic() - begun < 10
+    finally:
+        os.close(descriptor)
+    assert [type(outcome.error) for outcome in outcomes] == [LockTimeout] * 3
+    assert [item.path.exists() for item in items] == [True] * 3
+
+
+def test_a_lock_that_is_held_already_is_shared_and_stays_held(directory: Directory) -> None:
+    """Workers get it from the process that made them, since only one of them could take it."""
+    calls: Calls = []
+    items = common(directory, calls, 2)
+    lock = acquire(LockPlace(directory, "common.lock", 0o600), None)
+    assert lock is not None
+    how = Run(lambda: HostView(sees_all_processes=True), LockBudget(0.1), False, False, {lock.place.path: lock})
+    outcomes = run(list(items), how)
+    assert {outcome.action for outcome in outcomes} == {"deleted"} and is_locked(directory.join("common.lock"))
+    lock.release()
+    assert not is_locked(directory.join("common.lock"))
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_lock_that_is_only_wished_for_is_done_without(directory: Directory, held: bool) -> None:
+    calls: Calls = []
+    (item,) = common(directory, calls, 1)
+    item.optional = True
+    Path(directory.join("wished.lock")).touch()
+    numbers: list[int] = []
+    item.on_call["apply"] = lambda: numbers.append(len(item.locks))
+    descriptor = os.open(directory.join("wished.lock"), os.O_RDONLY)
+    try:
+        if held:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        (outcome,) = take([item])
+    finally:
+        os.close(descriptor)
+    assert (outcome.action, numbers) == ("deleted", [1 if held else 2])
+
+
+# the order of work
+
+
+def test_items_are_worked_on_by_their_order_and_reported_as_they_were_given(directory: Directory) -> None:
+    calls: Calls = []
+    items = things(directory, calls, 4)
+    for item, order in zip(items, (1, 0, 1, 0)):
+        item.order = order
+    outcomes = take(list(items))
+    assert [outcome.item for outcome in outcomes] == items
+    assert [name for what, name in calls if what == "apply"] == ["t1", "t3", "t0", "t2"]
+
+
+def test_nobody_who_waits_for_it_is_the_end(directory: Directory) -> None:
+    """A worker whose parent was killed begins nothing new."""
+    calls: Calls = []
+    items = things(directory, calls, 300)
+    batches: list[None] = []
+
+    def goes_on() -> bool:
+        batches.append(None)
+        return len(batches) < 2
+
+    how = Run(lambda: HostView(sees_all_processes=True), LockBudget(1), False, False, goes_on=goes_on)
+    run(list(items), how)
+    gone = [item for item in items if not item.path.exists()]
+    assert 0 < len(gone) < 300
