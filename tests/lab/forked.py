@@ -13,17 +13,20 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import runpy
 import select
 import signal
+import subprocess
 import sys
 import tempfile
 import traceback
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils import basic
+from ansible_collections.sandboxed.containers.tests.lab import processes
 from ansible_collections.sandboxed.containers.tests.lab.ansible import COLLECTION, Result
+from ansible_collections.sandboxed.containers.tests.lab.packages import tool
 
 try:
     from ansible.module_utils.testing import patch_module_args
@@ -35,22 +38,47 @@ except ImportError:  # older than ansible-core 2.17
         return nullcontext()
 
 
+_PROFILES = ("_module_legacy_c2m", "_module_legacy_m2c")
+
+
+def prepare(*modules: str) -> None:
+    """Import modules once for all forks, with what they import only when they need it."""
+    package = f"ansible_collections.{COLLECTION}.plugins"
+    for name in modules:
+        importlib.import_module(f"{package}.modules.{name}")
+    utils = Path(__file__).resolve().parents[2] / "plugins/module_utils"
+    for path in utils.rglob("*.py"):
+        words = [word for word in path.relative_to(utils).with_suffix("").parts if word != "__init__"]
+        importlib.import_module(".".join([f"{package}.module_utils", *words]))
+    for name in _PROFILES:
+        with suppress(ImportError):  # older than ansible-core 2.19
+            importlib.import_module(f"ansible.module_utils._internal._json._profiles.{name}")
+
+
 class Forked:
     """A module at work. The interface is that of Bare."""
 
-    def __init__(self, module: str, options: dict[str, Any]) -> None:
+    def __init__(self, module: str, options: dict[str, Any], stopped: bool = False) -> None:
+        """stopped: it stops itself by SIGSTOP before it begins."""
         name = f"ansible_collections.{COLLECTION}.plugins.modules.{module}"
-        importlib.import_module(name)  # once, for all forks
+        importlib.import_module(name)
         sys.stdout.flush()
         sys.stderr.flush()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # closed by result()
         self.pid = os.fork()
         if self.pid == 0:
-            _be(name, options, self._output.fileno())
+            _be(name, options, self._output.fileno(), stopped)
         self._pidfd = os.pidfd_open(self.pid)
 
     def result(self, timeout: float = 180.0) -> Result:
         """Wait and read the answer. Raises RuntimeError for a traceback, and for one that hangs or is killed."""
+        result = self.ended(timeout)
+        if result is None:
+            raise RuntimeError("the module was killed")
+        return result
+
+    def ended(self, timeout: float = 60.0) -> Result | None:
+        """As result(), but None for one that was killed by somebody else."""
         ended = bool(select.select([self._pidfd], [], [], timeout)[0])
         if not ended:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -59,6 +87,8 @@ class Forked:
         with self._output as output:
             output.seek(0)
             said = output.read().decode(errors="replace")
+        if ended and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+            return None
         try:
             answer: dict[str, Any] = json.loads(said.splitlines()[-1])
         except (IndexError, ValueError) as exc:
@@ -72,7 +102,31 @@ def forked(module: str, /, **options: Any) -> Result:
     return Forked(module, options).result()
 
 
-def _be(name: str, options: dict[str, Any], output: int) -> None:
+def killed_at(module: str, options: dict[str, Any], call: str, number: int) -> Result | None:
+    """Run a module with SIGKILL just before the how-manieth system call of a name; None if that came to pass.
+
+    Raises Unavailable where there is no strace.
+    """
+    one = Forked(module, options, stopped=True)
+    words = ["-qq", "-o", "/dev/null", "-e", "signal=none", "-e", f"trace={call}", "-p", str(one.pid)]
+    try:
+        processes.wait_until(lambda: processes.state(one.pid) == "T", "the module to stop")
+        with tempfile.TemporaryFile() as said:
+            inject = f"inject={call}:signal=SIGKILL:when={number}"
+            with subprocess.Popen(
+                [*tool("strace", "strace", "libunwind8"), *words, "-e", inject], stderr=said
+            ) as strace:
+                processes.wait_until(lambda: processes.tracer(one.pid) > 0, "strace to attach")
+                os.kill(one.pid, signal.SIGCONT)
+                strace.wait(60)
+    except BaseException:
+        os.kill(one.pid, signal.SIGKILL)  # not reaped yet
+        os.waitpid(one.pid, 0)
+        raise
+    return one.ended()
+
+
+def _be(name: str, options: dict[str, Any], output: int, stopped: bool) -> None:
     """In the child: be the module, with a standard output of its own. Never returns."""
     status = 1
     try:
@@ -82,9 +136,10 @@ def _be(name: str, options: dict[str, Any], output: int) -> None:
         sys.stdout = os.fdopen(1, "w", closefd=False)
         sys.stderr = os.fdopen(2, "w", closefd=False)
         os.chdir("/")
-        sys.modules.pop(name)  # it is run anew; what it imports stays imported
+        if stopped:
+            os.kill(os.getpid(), signal.SIGSTOP)
         with patch_module_args(json.loads(json.dumps(options))):
-            runpy.run_module(name, run_name="__main__")
+            sys.modules[name].main()  # type: ignore[attr-defined]  # every module of the collection has it
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0

@@ -41,6 +41,18 @@ def lives(pid: int) -> bool:
         return False
 
 
+def state(pid: int) -> str:
+    """The letter of /proc/PID/stat: R, S, T, Z, …"""
+    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return text.rpartition(")")[2].split()[0]
+
+
+def tracer(pid: int) -> int:
+    """The pid of the process that traces it; 0: none."""
+    text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    return int(next(line.split()[1] for line in text.splitlines() if line.startswith("TracerPid:")))
+
+
 def naming(token: str) -> list[int]:
     """The processes that have `token` as a whole argument, this one excepted."""
     pids = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
@@ -65,6 +77,11 @@ def wait_until(holds: Callable[[], bool], what: str, seconds: float = 60.0) -> N
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds:g} s for {what}")
         time.sleep(0.01)
+
+
+def seconds_since_change(path: Path) -> float:
+    """How long ago the newest change at or below a path was made."""
+    return time.time() - max(one.lstat().st_ctime for one in [path, *path.rglob("*")])
 
 
 def waits_for_lock(inode: int) -> list[int]:
