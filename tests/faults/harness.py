@@ -18,10 +18,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
-from zlib import crc32
 
 from ansible_collections.sandboxed.containers.tests.faults import rules, snapshot
 from ansible_collections.sandboxed.containers.tests.faults.rules import Invariant, Observed
@@ -49,7 +50,8 @@ class Case(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What came out. calls: of the undisturbed run. points: the faults that were made. problems: a text each."""
+    """What came out. calls: of the undisturbed run. points: the faults that were really made, in the order in which
+    they were chosen. problems: a text each."""
 
     calls: list[Call]
     points: list[Point]
@@ -93,26 +95,35 @@ def few_points(calls: list[Call]) -> list[Point]:
 
 
 def explore(case: Case, folder: Path, choose: Callable[[list[Call]], list[Point]] = all_points) -> Report:
-    """Make the chosen faults in WORKERS threads, and collect what does not hold."""
-    with ThreadPoolExecutor(WORKERS) as pool:
-        reports = list(pool.map(lambda number: _explore_share(case, folder, choose, number), range(WORKERS)))
-    points = [point for report in reports for point in report.points]
-    return Report(reports[0].calls, points, [problem for report in reports for problem in report.problems])
+    """Make the chosen faults in WORKERS threads, each fault in one of them, and collect what does not hold.
 
-
-def _explore_share(case: Case, folder: Path, choose: Callable[[list[Call]], list[Point]], number: int) -> Report:
-    """One worker's part. Each has its own directory and so its own undisturbed run: what a program keeps in a set may
-    come in another order there. That is why not the place in the list decides who does a point, but the call."""
+    Each worker has its own directory and so its own undisturbed run. They must be the same, call by call: a task that
+    made its calls in another order each time could not be stopped twice at the same one.
+    """
     modules = {case.task.module} | ({case.reader.module} if case.reader else set())
-    with Worker(folder / f"worker-{number}", modules) as worker:
-        known = undisturbed(case, worker)
-        points = [one for one in choose(known.calls) if _worker_of(one) == number]
-        problems = [f"{case.name}: {one}: {text}" for one in points for text in _probe(case, worker, one, known)]
-    return Report(known.calls, points, problems)
+    with ExitStack() as stack, ThreadPoolExecutor(WORKERS) as pool:
+        workers = [stack.enter_context(Worker(folder / f"worker-{number}", modules)) for number in range(WORKERS)]
+        known = _same_for_all(case, workers, pool)
+        points = choose(known.calls)
+        shares = pool.map(
+            lambda number: [_probe(case, workers[number], one, known) for one in points[number::WORKERS]],
+            range(WORKERS),
+        )
+        probes = [probe for share in shares for probe in share]
+    made = {probe.point for probe in probes if probe.made}
+    problems = [f"{case.name}: {probe.point}: {text}" for probe in probes for text in probe.problems]
+    return Report(known.calls, [point for point in points if point in made], problems)
 
 
-def _worker_of(point: Point) -> int:
-    return crc32(f"{point.fault} {point.call.text}".encode()) % WORKERS
+def _same_for_all(case: Case, workers: list[Worker], pool: ThreadPoolExecutor) -> Undisturbed:
+    """The undisturbed run, once the workers agree on it: what other processes do may shift a call now and then."""
+    for _attempt in range(_ATTEMPTS):
+        runs = list(pool.map(lambda worker: undisturbed(case, worker), workers))
+        if all(run.calls == runs[0].calls for run in runs):
+            return runs[0]
+    pairs = zip_longest(*(run.calls for run in runs))
+    where = next(calls for calls in pairs if len(set(calls)) > 1)
+    raise AssertionError(f"{case.name}: the order of calls differs from run to run: {where}")
 
 
 def _fresh(case: Case, worker: Worker) -> snapshot.Tree:
@@ -140,7 +151,15 @@ def _real(paths: list[str], worker: Worker) -> list[Path]:
     return [Path(path.replace(ROOT, str(worker.root))) for path in paths]
 
 
-def _probe(case: Case, worker: Worker, point: Point, known: Undisturbed) -> list[str]:
+class Probe(NamedTuple):
+    """One fault: whether it was made, and what does not hold after it."""
+
+    point: Point
+    made: bool
+    problems: list[str]
+
+
+def _probe(case: Case, worker: Worker, point: Point, known: Undisturbed) -> Probe:
     """Make one fault, and say what does not hold after it."""
     for _attempt in range(_ATTEMPTS):
         before = _fresh(case, worker)
@@ -149,7 +168,7 @@ def _probe(case: Case, worker: Worker, point: Point, known: Undisturbed) -> list
         if _was_made(point, calls):
             break
     else:
-        return [f"the run never came to this call, its last one was {calls[-1:]}"]
+        return Probe(point, False, [f"the run never came to this call, its last one was {calls[-1:]}"])
     observed = Observed(point, known.calls, before, known.wanted, snapshot.take(worker.root), ended, case.passing)
     problems = []
     for name, invariant in {**rules.ALWAYS, **case.invariants}.items():
@@ -157,7 +176,7 @@ def _probe(case: Case, worker: Worker, point: Point, known: Undisturbed) -> list
             invariant(observed)
         except AssertionError as error:
             problems.append(f"{name}: {error}")
-    return problems + _reading(case, worker, observed) + _again(case, worker, known)
+    return Probe(point, True, problems + _reading(case, worker, observed) + _again(case, worker, known))
 
 
 def _was_made(point: Point, calls: list[Call]) -> bool:
