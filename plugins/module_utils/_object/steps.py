@@ -365,9 +365,10 @@ def _refuse_used(ready: list[Held]) -> Callable[[Held], None]:
 
 
 def _synced(done: list[Outcome]) -> list[Outcome]:
-    """fsync each changed directory once for the whole batch."""
+    """fsync each changed directory once for the whole batch, in the order of their paths: a crash can be made again."""
     failures: dict[Directory, StateError] = {}
-    for directory in set().union(*(outcome.item.touched for outcome in done)):
+    touched = set().union(*(outcome.item.touched for outcome in done))
+    for directory in sorted(touched, key=lambda one: one.path):
         try:
             with directory.reopened() as again:
                 sync_directory(again)

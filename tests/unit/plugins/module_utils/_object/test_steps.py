@@ -234,7 +234,7 @@ def test_C1_only_the_first_lock_waits_and_a_locked_item_comes_last(directory: Di
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         begun = time.monotonic()
         outcomes = take(items, seconds=0.3)
-        assert 0.3 <= time.monotonic() - begun < 5
+        assert 0.3 <= time.monotonic() - begun < 60
     finally:
         os.close(descriptor)
     assert [outcome.action for outcome in outcomes] == ["deleted", "failed", "deleted"]
@@ -250,8 +250,8 @@ def test_C1_a_second_lock_is_never_waited_for_while_the_first_is_held(directory:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         begun = time.monotonic()
-        (outcome,) = take([item], seconds=30)
-        assert time.monotonic() - begun < 5
+        (outcome,) = take([item], seconds=600)
+        assert time.monotonic() - begun < 60
     finally:
         os.close(descriptor)
     assert isinstance(outcome.error, LockTimeout) and not is_locked(directory.join("t0.lock0"))
@@ -302,6 +302,21 @@ def test_C4_each_directory_is_synced_once_a_batch(
     items = things(directory, calls, 20)
     run(list(items), Run(lambda: HostView(sees_all_processes=True), LockBudget(1), False, durable))
     assert synced == ([directory.path] if durable else [])
+
+
+def test_directories_are_synced_in_the_order_of_their_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of a set would be another one in each run, and a crash could not be made again at the same call."""
+    synced: list[str] = []
+    monkeypatch.setattr(steps, "sync_directory", lambda one: synced.append(one.path))
+    names = [f"d{number:02}" for number in range(20)]
+    items = []
+    for name in reversed(names):
+        (tmp_path / name).mkdir()
+        items += things(open_given(str(tmp_path / name)), [], 1)
+    take(items)
+    assert synced == [str(tmp_path / name) for name in names]
+    for item in items:
+        item.directory.close()
 
 
 def test_a_change_that_may_not_last_is_a_failure(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
