@@ -171,31 +171,67 @@ _ABSENT: dict[str, tuple[Callable[[Host], None], dict[str, Any]]] = {
     "delete of three": (three, {"sandbox_id": _THREE}),
 }
 
+_MANY = [f"many-{number}" for number in range(101)]  # more than have a diff of their own
+_QUIET: dict[str, tuple[str, Callable[[Host], None], dict[str, Any]]] = {
+    "is as it should be": ("present", whole, {"sandbox_id": "fault-1", "documents": _SAME}),
+    "is there and nothing else is wished": ("present", whole, {"sandbox_id": "fault-1"}),
+    "is torn and nothing is given for it": ("present", torn, {"sandbox_id": "fault-1"}),
+    "is gone": ("absent", nothing, {"sandbox_id": "fault-1"}),
+    "one of three is gone": ("absent", whole, {"sandbox_id": _THREE}),
+    "an empty list": ("absent", whole, {"sandbox_id": []}),
+    "exists already": ("present", whole, {"sandbox_id": "fault-1", "documents": _SAME, "fail_if_exists": True}),
+    "nothing to make it from": ("present", nothing, {"sandbox_id": "fault-1"}),
+    "of another id": ("present", whole, {"sandbox_id": "fault-1", "documents": {"state": document(ROOT, "fault-2")}}),
+    "not proved dead": ("absent", whole, {"sandbox_id": "fault-1", "sees_all_processes": False}),
+    "not proved dead, with force": (
+        "absent",
+        whole,
+        {"sandbox_id": "fault-1", "sees_all_processes": False, "force": True},
+    ),
+    "a hundred and one": (
+        "present",
+        nothing,
+        {"sandboxes": [{"sandbox_id": one, "documents": {"state": document(ROOT, one)}} for one in _MANY]},
+    ),
+}
+
+
+def _common(layout: str) -> dict[str, Any]:
+    # Owners are another test's subject: what runs on this host makes no difference here. So are the names: no other
+    # test has a sandbox that is called so.
+    return {"layout": layout, "run_root": f"{ROOT}/run", "sees_all_processes": True}
+
+
+def _reader(layout: str) -> Task:
+    return Task("sandbox_state_info", {**_common(layout), "with_documents": True})
+
+
+def _case(layout: str, name: str, state: str, start: Callable[[Host], None], options: dict[str, Any]) -> Case:
+    def prepare(root: Path) -> None:
+        host = Host(root, layout)
+        host.bystanders()
+        start(host)
+
+    task = Task("sandbox_state", {**_common(layout), "state": state, **options})
+    # A lock says of which pod it is while its state goes: nothing else would, in this layout (safety.md D1).
+    marks = {f"run/{name}.lock": b"fault-1\n" for name in ("app", "sidecar")} if layout == "gvisor_legacy" else {}
+    return Case(f"{layout} {name}", task, prepare, invariants(layout), _reader(layout), marks)
+
 
 def cases(layout: str) -> Iterator[Case]:
     """All cases of a layout."""
-    # Owners are another test's subject: what runs on this host makes no difference here. So are the names: no other
-    # test has a sandbox that is called so.
-    common = {"layout": layout, "run_root": f"{ROOT}/run", "sees_all_processes": True}
-    reader = Task("sandbox_state_info", {**common, "with_documents": True})
-
-    def case(name: str, state: str, start: Callable[[Host], None], options: dict[str, Any]) -> Case:
-        def prepare(root: Path) -> None:
-            host = Host(root, layout)
-            host.bystanders()
-            start(host)
-
-        task = Task("sandbox_state", {**common, "state": state, **options})
-        # A lock says of which pod it is while its state goes: nothing else would, in this layout (safety.md D1).
-        marks = {f"run/{name}.lock": b"fault-1\n" for name in ("app", "sidecar")} if layout == "gvisor_legacy" else {}
-        return Case(f"{layout} {name}", task, prepare, invariants(layout), reader, marks)
-
     for state, table in (("present", _PRESENT), ("absent", _ABSENT)):
         for name, (start, options) in table.items():
-            yield case(name, state, start, options)
+            yield _case(layout, name, state, start, options)
     options = {**_PRESENT["create"][1], "run_root": f"{ROOT}/var/lib/runsc"}
-    task = Task("sandbox_state", {**common, "state": "present", **options})
-    yield Case(f"{layout} create with its root", task, lambda root: None, invariants(layout), reader)
+    task = Task("sandbox_state", {**_common(layout), "state": "present", **options})
+    yield Case(f"{layout} create with its root", task, lambda root: None, invariants(layout), _reader(layout))
+
+
+def quiet_cases(layout: str) -> Iterator[Case]:
+    """Where nothing is to be done, or something is refused."""
+    for name, (state, start, options) in _QUIET.items():
+        yield _case(layout, name, state, start, options)
 
 
 # What must hold.

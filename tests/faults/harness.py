@@ -84,6 +84,13 @@ def changing_points(calls: list[Call]) -> list[Point]:
     return [point for point in all_points(calls) if point.call.changes]
 
 
+def one_error_each(calls: list[Call]) -> list[Point]:
+    """A kill at each call that can change something, and one error, another one each time."""
+    changes = [call for call in calls if call.changes]
+    errors = [Point(call, call.errors[number % len(call.errors)]) for number, call in enumerate(changes)]
+    return [Point(call, KILL) for call in changes] + errors
+
+
 def few_points(calls: list[Call]) -> list[Point]:
     """The first and the last of each kind of change, with a kill and one error each."""
     chosen: dict[tuple[str, str], Call] = {}
@@ -126,7 +133,8 @@ def _same_for_all(case: Case, workers: list[Worker], pool: ThreadPoolExecutor) -
     raise AssertionError(f"{case.name}: the order of calls differs from run to run: {where}")
 
 
-def _fresh(case: Case, worker: Worker) -> snapshot.Tree:
+def fresh(case: Case, worker: Worker) -> snapshot.Tree:
+    """Make the tree that a case starts from."""
     if worker.root.exists():
         shutil.rmtree(worker.root)
     worker.root.mkdir(parents=True)
@@ -136,11 +144,11 @@ def _fresh(case: Case, worker: Worker) -> snapshot.Tree:
 
 def undisturbed(case: Case, worker: Worker) -> Undisturbed:
     """Run twice: once to learn the paths, once to count the calls on them alone, as strace does with a fault."""
-    _fresh(case, worker)
+    fresh(case, worker)
     ended, everything = worker.trace(case.task, [])
     assert not ended.failed, f"{case.name} fails without a fault: {ended.text}"
     paths = sorted({path for call in everything for path in call.paths()} | {ROOT})
-    _fresh(case, worker)
+    fresh(case, worker)
     ended, calls = worker.trace(case.task, _real(paths, worker))
     assert not ended.failed, f"{case.name} fails without a fault: {ended.text}"
     assert calls, f"{case.name} makes no system call below its directory"
@@ -162,7 +170,7 @@ class Probe(NamedTuple):
 def _probe(case: Case, worker: Worker, point: Point, known: Undisturbed) -> Probe:
     """Make one fault, and say what does not hold after it."""
     for _attempt in range(_ATTEMPTS):
-        before = _fresh(case, worker)
+        before = fresh(case, worker)
         paths = [point.call.place] if point.lasts else known.paths
         ended, calls = worker.trace(case.task, _real(paths, worker), point)
         if _was_made(point, calls):

@@ -5,8 +5,9 @@
 """Run modules in forks of one process that has imported everything. ``python runner.py NAME...`` imports these.
 
 Each line of standard input is a JSON object: ``script`` (a file, run as a program), ``options``, ``output`` and
-``errors`` (files), ``stopped`` (the fork stops itself by SIGSTOP before it begins, so that it can be traced).
-The answers are two lines: the fork's pid, and later its wait status. The end of standard input ends it.
+``errors`` (files), ``stopped`` (the fork stops itself by SIGSTOP before it begins, so that it can be traced, and what is
+random in a hidden name is the same each time).
+The answers are two lines: the first when there is a fork, then its wait status. The end of standard input ends it.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ import json
 import os
 import runpy
 import signal
+import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from itertools import count
 from typing import Any
+from unittest import mock
 
 from ansible.module_utils import basic
 
@@ -36,6 +41,12 @@ except ImportError:  # older than ansible-core 2.17
         return nullcontext()
 
 
+def _counting() -> Callable[[int], bytes]:
+    """In the place of os.urandom: strace counts the calls on paths that it is told before the run."""
+    numbers = count(1)
+    return lambda size: next(numbers).to_bytes(size, "big")
+
+
 def child(request: dict[str, Any]) -> int:
     """Be the module; the exit status."""
     for path, descriptor in ((os.devnull, 0), (request["output"], 1), (request["errors"], 2)):
@@ -45,8 +56,9 @@ def child(request: dict[str, Any]) -> int:
     signal.alarm(_SECONDS)  # ends one that hangs
     if request["stopped"]:
         os.kill(os.getpid(), signal.SIGSTOP)
+    chance = mock.patch.object(os, "urandom", _counting()) if request["stopped"] else nullcontext()
     try:
-        with patch_module_args(request["options"]):
+        with patch_module_args(request["options"]), chance:
             runpy.run_path(request["script"], run_name="__main__")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
@@ -59,6 +71,8 @@ def child(request: dict[str, Any]) -> int:
 def main() -> None:
     for name in sys.argv[1:]:
         importlib.import_module(name)
+    # This host's own, in a mount namespace of our own: the locks of these runs are nobody else's (safety.md C2).
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/lock"], check=True)
     gc.freeze()
     for line in sys.stdin:
         pid = os.fork()
@@ -67,7 +81,7 @@ def main() -> None:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)  # without the interpreter's end, which takes longer than the module
-        print(pid, flush=True)
+        print(0, flush=True)
         print(os.waitpid(pid, 0)[1], flush=True)
 
 

@@ -21,9 +21,14 @@ from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT
 from ansible_collections.sandboxed.containers.tests.faults.tracing import Call, Point
 
 _HERE = Path(__file__).resolve().parent
-_MODULES = _HERE.parents[1] / "plugins" / "modules"
-_PACKAGE = "ansible_collections.sandboxed.containers.plugins.modules"
+_PLUGINS = _HERE.parents[1] / "plugins"
+_MODULES = _PLUGINS / "modules"
+_PACKAGE = "ansible_collections.sandboxed.containers.plugins"
+_LAYOUTS = sorted(path.stem for path in (_PLUGINS / "module_utils" / "_layout").glob("[a-z]*.py"))
 _SECONDS = 60.0  # more than any run takes; one that takes longer hangs
+# A host of its own as far as a task can see, with no process but its own: strace, which names all paths in its
+# arguments, would be taken for an owner. From outside the tasks are seen as ever.
+_HOST = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 
 class Task(NamedTuple):
@@ -62,15 +67,17 @@ class Ended(NamedTuple):
 
 
 class Worker:
-    """A warm process that forks into tasks, and a directory of its own for them. Not for more than one thread."""
+    """A warm process that forks into tasks, on a host of their own, and a directory for them. For one thread."""
 
     def __init__(self, folder: Path, modules: set[str]) -> None:
         self.root = folder / "case"
         self._folder = folder
         folder.mkdir(parents=True)
-        names = [f"{_PACKAGE}.{name}" for name in sorted(modules) if "/" not in name]
+        names = [f"{_PACKAGE}.modules.{name}" for name in sorted(modules) if "/" not in name]
+        # A module imports its layout only when it runs: here once, and not in each fork.
+        names += [f"{_PACKAGE}.module_utils._layout.{name}" for name in _LAYOUTS]
         self._popen = subprocess.Popen(
-            [sys.executable, str(_HERE / "runner.py"), *names],
+            [*_HOST, sys.executable, str(_HERE / "runner.py"), *names],
             env={**os.environ, "PYTHONHASHSEED": "0"},
             cwd="/",
             stdin=subprocess.PIPE,
@@ -120,7 +127,8 @@ class Worker:
         assert self._popen.stdin is not None  # asked for above
         self._popen.stdin.write(json.dumps(request) + "\n")
         self._popen.stdin.flush()
-        pid = self._line()
+        self._line()
+        pid = _only_child(_only_child(self._popen.pid)) if stopped else 0
         if stopped:
             self._await(lambda: _state_of(pid) == "T", f"process {pid} to stop")
         return pid
@@ -147,6 +155,11 @@ class Worker:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"waited {_SECONDS:g} s for {what}")
             time.sleep(0.002)
+
+
+def _only_child(pid: int) -> int:
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return int(child)
 
 
 def _state_of(pid: int) -> str:

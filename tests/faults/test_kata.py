@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Kills and errors at the system calls of sandbox_state on Kata's layouts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.sandboxed.containers.tests.faults.harness import (
+    Case,
+    all_points,
+    explore,
+    few_points,
+    one_error_each,
+)
+from ansible_collections.sandboxed.containers.tests.faults.kata import LAYOUTS, cases
+
+CASES = [pytest.param(case, id=case.name) for layout in LAYOUTS for case in cases(layout)]
+# The cases of the short run, and the kinds of change that each makes.
+_MAKES = {"mkdirat", "openat", "write", "fsync", "fchmod", "renameat2"}
+FEW = {
+    "kata_store create with a container": _MAKES | {"fchmodat"},
+    "kata_store completion after a reboot": _MAKES | {"fchmodat"},
+    "kata_store delete": {"renameat2", "unlinkat", "fsync"},
+    "kata_persist create of a container": _MAKES | {"fchown"},
+    "kata_persist delete with all that belongs to it": {"renameat2", "unlinkat", "fsync"},
+    "kata_rs update": {"openat", "write", "fsync", "fchmod", "fchown", "fsetxattr", "renameat", "unlinkat"},
+    "kata_rs delete after a crash": {"unlinkat", "fsync"},
+}
+# Those that get every fault: the others read with the same code, and their errors take turns.
+_MAIN = {f"{layout} {name}" for layout in LAYOUTS for name in ("create", "update", "delete")}
+pytestmark = pytest.mark.real
+
+
+@pytest.mark.parametrize("case", [one for one in CASES if one.id in FEW])
+def test_some_faults(case: Case, tmp_path: Path) -> None:
+    report = explore(case, tmp_path, few_points)
+    assert report.problems == []
+    assert report.points == few_points(report.calls), "each of them was made once"
+    assert {point.call.name for point in report.points if point.kills} == FEW[case.name]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("case", CASES)
+def test_every_fault(case: Case, tmp_path: Path) -> None:
+    assert explore(case, tmp_path, all_points if case.name in _MAIN else one_error_each).problems == []
