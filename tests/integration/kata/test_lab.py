@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.sandboxed.containers.tests.lab import (
-    kata_cgroups,
     kata,
+    kata_cgroups,
     mounting,
     own_host,
     processes,

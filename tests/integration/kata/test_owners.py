@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.sandboxed.containers.tests.integration.kata.conftest import Modules, gone, some_long
-from ansible_collections.sandboxed.containers.tests.lab import kata_cgroups, kata, processes, trees
+from ansible_collections.sandboxed.containers.tests.lab import kata, kata_cgroups, processes, trees
 from ansible_collections.sandboxed.containers.tests.lab.kata import Sandbox
 from ansible_collections.sandboxed.containers.tests.lab.kata_documents import Facts
 from ansible_collections.sandboxed.containers.tests.lab.kata_programs import OWNERS, STRANGERS
