@@ -120,8 +120,8 @@ def test_K8_no_id_leaves_its_root(modules: Modules, state: str, name: str) -> No
     assert [one for one in trees.listing(*EVERYWHERE) if "/lock/" not in one] == before or name == ""
 
 
-def test_K8_odd_leftovers_can_be_removed(host: None, layout: str) -> None:
-    """RS9 too: runtime-rs accepts any Unicode letter. Nothing like it can be made by us."""
+def test_K8_RS9_odd_leftovers_can_be_removed(host: None, layout: str) -> None:
+    """Kata 1.x checks no name, runtime-rs accepts any Unicode letter. Nothing like it can be made by us."""
     names = [
         "a%2f..",
         "a?b",

@@ -58,8 +58,8 @@ def longer(box: Sandbox) -> list[dict[str, object]]:
     return found
 
 
-def test_K4_a_full_disk_keeps_the_old_documents(small: tuple[Sandbox, Path]) -> None:
-    """Kata 1.x ignores the result of the write; the Go runtime then deletes the whole sandbox (P1)."""
+def test_K4_P1_a_full_disk_keeps_the_old_documents(small: tuple[Sandbox, Path]) -> None:
+    """Kata 1.x ignores the result of the write; the Go runtime then deletes the whole sandbox."""
     box, ballast = small
     before = shapes(box)
     refused = Modules(box).make(longer(box))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ansible_collections.sandboxed.containers.tests.integration.kata.conftest import fetched
 from ansible_collections.sandboxed.containers.tests.lab import (
     kata,
     kata_cgroups,
@@ -181,7 +182,7 @@ def test_a_real_virtiofsd_is_started_as_kata_does(
 ) -> None:
     box = kata.sandbox(layout)
     box.make_share()
-    one = crowd.start_real(*real_programs.as_real(box.program(kind), real()))
+    one = crowd.start_real(*real_programs.as_real(box.program(kind), fetched(real)))
     assert processes.argv(one.pid) == box.program(kind).argv
     assert os.readlink(f"/proc/{one.pid}/exe").endswith("/virtiofsd")
     socket_path = box.program(kind).sockets[0]
@@ -198,7 +199,7 @@ def test_a_real_virtiofsd_is_started_as_kata_does(
 def test_a_real_qemu_is_started_as_kata_does(crowd: Crowd, layout: str) -> None:
     box = kata.sandbox(layout)
     program = box.program("qemu")
-    one = crowd.start_real(*real_programs.as_real(for_real_qemu(program), real_programs.qemu()))
+    one = crowd.start_real(*real_programs.as_real(for_real_qemu(program), fetched(real_programs.qemu)))
     for path in program.sockets:
         processes.wait_until(path.is_socket, f"{path}")
     assert f"sandbox-{box.id}" in ",".join(processes.argv(one.pid)).replace("=", ",").split(",")

@@ -157,8 +157,8 @@ def test_one_container_of_a_dead_sandbox_is_removed(modules: Modules) -> None:
     assert not modules.absent(container_id="app-1").changed
 
 
-def test_many_at_once_and_one_of_them_lives(crowd: Crowd, layout: str) -> None:
-    """RS8: a refusal in the middle does not stop the others, and is told at the end."""
+def test_RS8_many_at_once_and_one_of_them_lives(crowd: Crowd, layout: str) -> None:
+    """A refusal in the middle does not stop the others, and is told at the end."""
     boxes = [kata.sandbox(layout, f"web-{number}") for number in range(30)]
     for box in boxes:
         box.write()

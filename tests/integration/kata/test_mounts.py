@@ -78,8 +78,8 @@ def mounted_everywhere(layout: str) -> list[Sandbox]:
     return boxes
 
 
-def test_R4_mounts_at_any_level_refuse_or_are_unmounted(host: None, layout: str) -> None:
-    """K13, RS1, S2: the runtimes' recursive deletes cross them and empty the host's directories."""
+def test_K13_S2_RS1_mounts_at_any_level_refuse_or_are_unmounted(host: None, layout: str) -> None:
+    """The runtimes' recursive deletes cross them and empty the host's directories (R4)."""
     trees.put_data(PRECIOUS)
     table, data = mounting.table(), mounting.checksum(PRECIOUS)
     boxes = mounted_everywhere(layout)

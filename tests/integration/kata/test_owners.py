@@ -90,6 +90,18 @@ def test_A8_a_stranger_is_no_owner(crowd: Crowd, modules: Modules, kind: str) ->
     assert stranger.lives()
 
 
+@pytest.mark.parametrize("layout", ["kata_rs"])
+def test_A8_a_directory_of_the_machine_is_no_container(crowd: Crowd, modules: Modules) -> None:
+    """Firecracker's `run`, `root` of all: names that half of all processes have in a path."""
+    stranger = crowd.start(Program("/usr/bin/dbus-daemon", ["--address=unix:path=/run/dbus/root/hooks/socket"]))
+    for name in ("run", "root", "hooks"):
+        trees.directory(modules.box.state_dir / name, 0o750)
+    found = modules.look()
+    assert found["verdict"] == "leftover", found["evidence"]
+    assert modules.absent().changed and gone(modules.box) == []
+    assert stranger.lives()
+
+
 @pytest.mark.parametrize(("layout", "kind"), [pair for pair in EACH if pair[1] in ("shim", "qemu")])
 def test_K12_an_owner_without_any_document_is_found(crowd: Crowd, modules: Modules, kind: str) -> None:
     """kata#2198: what a torn delete leaves is a process and an empty directory."""

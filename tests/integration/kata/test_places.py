@@ -51,7 +51,8 @@ def test_A2_on_the_machine_itself_nothing_need_be_asserted(machine: tuple[Module
     assert modules.verdict == "live"
     owner.kill()
     modules.box.engine_cleans_up()
-    assert modules.verdict == "leftover"
+    found = modules.look()
+    assert found["verdict"] == "leftover", found["evidence"]
     done = modules.absent()
     assert done.changed and not done.failed, done.message
     assert gone(modules.box) == []

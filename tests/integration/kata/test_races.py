@@ -67,8 +67,8 @@ def test_many_removers_agree(modules: Modules) -> None:
     assert shared.checksum() == data
 
 
-@pytest.mark.parametrize("layout", some_long("kata_store", "kata_persist", "kata_rs"))
-def test_creators_and_removers_leave_all_or_nothing(empty: Modules) -> None:
+@pytest.mark.parametrize("layout", some_long("kata_rs", "kata_store", "kata_persist"))
+def test_RS6_creators_and_removers_leave_all_or_nothing(empty: Modules) -> None:
     wishes: list[dict[str, Any]] = [
         {"state": "absent"},
         {"state": "present", "documents": outer(empty.box, "mark")},
