@@ -139,7 +139,7 @@ def _be(name: str, options: dict[str, Any], output: int, stopped: bool) -> None:
         if stopped:
             os.kill(os.getpid(), signal.SIGSTOP)
         with patch_module_args(json.loads(json.dumps(options))):
-            sys.modules[name].main()  # type: ignore[attr-defined]  # every module of the collection has it
+            sys.modules[name].main()  # every module of the collection has it
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0

@@ -41,12 +41,6 @@ def lives(pid: int) -> bool:
         return False
 
 
-def state(pid: int) -> str:
-    """The letter of /proc/PID/stat: R, S, T, Z, …"""
-    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    return text.rpartition(")")[2].split()[0]
-
-
 def tracer(pid: int) -> int:
     """The pid of the process that traces it; 0: none."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")

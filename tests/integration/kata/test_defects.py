@@ -30,8 +30,7 @@ def test_K2_looking_and_removing_nothing_make_nothing(host: None, layout: str) -
     """Asking Kata 1.x for the status of what does not exist makes both its trees."""
     modules = Modules(kata.sandbox(layout, "not-there"))
     before = trees.listing(*EVERYWHERE)
-    for run in (lambda: modules.info(), lambda: modules.info("not-there"), modules.absent):
-        result = run()
+    for result in (modules.info(), modules.info("not-there"), modules.absent()):
         assert not result.failed and not result.changed, result.message
     assert [one for one in trees.listing(*EVERYWHERE) if "/lock/" not in one] == before
 

@@ -31,8 +31,8 @@ HYPERVISORS = [
 
 def crashed(crowd: Crowd, layout: str, hypervisor: str = "qemu", vmm: str = "qemu") -> tuple[Sandbox, Shared]:
     """A pod whose shim, machine and file daemon were killed at once; the engine has cleaned up its own."""
-    pids = {"vmm_pid": 4711, "virtiofsd_pid": 4712, "container_pid": 4713}
-    box = kata.sandbox(layout, "web-1", ["web-1", "app-1"], Facts(hypervisor=hypervisor, **pids))
+    facts = Facts(hypervisor=hypervisor, vmm_pid=4711, virtiofsd_pid=4712, container_pid=4713)
+    box = kata.sandbox(layout, "web-1", ["web-1", "app-1"], facts)
     box.write()
     owners = [
         crowd.start(box.program("shim"), pid=4713),

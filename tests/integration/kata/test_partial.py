@@ -15,7 +15,8 @@ import pytest
 from ansible_collections.sandboxed.containers.tests.integration.kata.conftest import Modules, gone
 from ansible_collections.sandboxed.containers.tests.integration.kata.test_leftovers import shapes, wanted
 from ansible_collections.sandboxed.containers.tests.lab import kata, trees
-from ansible_collections.sandboxed.containers.tests.lab.kata import GENERATIONS, Sandbox, StoreSandbox
+from ansible_collections.sandboxed.containers.tests.lab.kata import GENERATIONS, Places, Sandbox, StoreSandbox
+from ansible_collections.sandboxed.containers.tests.lab.kata_documents import Facts
 
 pytestmark = pytest.mark.real
 STORE = pytest.mark.parametrize("layout", ["kata_store"])
@@ -120,7 +121,7 @@ def test_R9_one_of_two_trees(box: Sandbox, tree: int) -> None:
 @STORE
 def test_K2_residue_of_a_status_query_is_removed(host: None, layout: str) -> None:
     """runtime#2921: each pod leaves a lock and an empty directory in /var/lib/vc/sbs."""
-    box = StoreSandbox("web-1", (), kata.Facts(), kata.Places())
+    box = StoreSandbox("web-1", (), Facts(), Places())
     box.write_residue()
     remove_and_check(Harmed(box, []))
 

@@ -16,7 +16,7 @@ from ansible_collections.sandboxed.containers.tests.lab.kata_documents import Fa
 from ansible_collections.sandboxed.containers.tests.lab.stand_ins import Crowd, Program
 
 pytestmark = pytest.mark.real
-PIDS = {"vmm_pid": 4711, "virtiofsd_pid": 4712, "proxy_pid": 4713, "container_pid": 4714}
+PIDS = Facts(vmm_pid=4711, virtiofsd_pid=4712, proxy_pid=4713, container_pid=4714)
 ROLES = [
     ("kata_store", 4713, "proxy"),
     ("kata_store", 4714, "container shim"),
@@ -30,7 +30,7 @@ ROLES = [
 
 def recorded(layout: str, sandbox_id: str = "web-1") -> Sandbox:
     """A sandbox whose documents name all the pids that the generation records."""
-    box = kata.sandbox(layout, sandbox_id, facts=Facts(**PIDS))
+    box = kata.sandbox(layout, sandbox_id, facts=PIDS)
     box.write()
     return box
 
