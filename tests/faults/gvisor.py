@@ -37,6 +37,18 @@ def document(root: Path | str, sandbox_id: str, container_id: str = "", status: 
     }
 
 
+def wish(layout: str, sandbox_id: str = "fault-1", container_id: str = "", **more: Any) -> dict[str, Any]:
+    """An entry of the option sandboxes. more: further options of it."""
+    assert layout in LAYOUTS
+    inside = {"container_id": container_id} if container_id else {}
+    return {
+        "sandbox_id": sandbox_id,
+        **inside,
+        "documents": {"state": document(ROOT, sandbox_id, container_id)},
+        **more,
+    }
+
+
 class Host:
     """The tree that a case starts from: a runtime's root directory, bundles, and things that are nobody's business."""
 
@@ -145,6 +157,7 @@ def three(host: Host) -> None:
 
 _SAME = {"state": document(ROOT, "fault-1")}
 _NEW = {"state": {**document(ROOT, "fault-1"), "status": "running", "owner": "y" * 20_000}}
+PLAIN_UPDATE = "update over a crashed writer"
 _THREE = ["fault-1", "fault-2", "fault-3"]
 _PRESENT: dict[str, tuple[Callable[[Host], None], dict[str, Any]]] = {
     "create": (nothing, {"sandbox_id": "fault-1", "documents": _SAME}),
@@ -152,7 +165,7 @@ _PRESENT: dict[str, tuple[Callable[[Host], None], dict[str, Any]]] = {
     "create over a crashed writer": (crashed_writer, {"sandbox_id": "fault-1", "documents": _SAME}),
     "create three": (
         nothing,
-        {"sandboxes": [{"sandbox_id": one, "documents": {"state": document(ROOT, one)}} for one in _THREE]},
+        {"sandboxes": [wish("gvisor", one) for one in _THREE]},
     ),
     "update": (odd, {"sandbox_id": "fault-1", "documents": _NEW}),
     "update over a crashed writer": (crashed_update, {"sandbox_id": "fault-1", "documents": _NEW}),
@@ -191,19 +204,21 @@ _QUIET: dict[str, tuple[str, Callable[[Host], None], dict[str, Any]]] = {
     "a hundred and one": (
         "present",
         nothing,
-        {"sandboxes": [{"sandbox_id": one, "documents": {"state": document(ROOT, one)}} for one in _MANY]},
+        {"sandboxes": [wish("gvisor", one) for one in _MANY]},
     ),
 }
 
 
-def _common(layout: str) -> dict[str, Any]:
+def common(layout: str) -> dict[str, Any]:
+    """The options of every task."""
     # Owners are another test's subject: what runs on this host makes no difference here. So are the names: no other
     # test has a sandbox that is called so.
     return {"layout": layout, "run_root": f"{ROOT}/run", "sees_all_processes": True}
 
 
-def _reader(layout: str) -> Task:
-    return Task("sandbox_state_info", {**_common(layout), "with_documents": True})
+def reader(layout: str) -> Task:
+    """The task that looks at everything."""
+    return Task("sandbox_state_info", {**common(layout), "with_documents": True})
 
 
 def _case(layout: str, name: str, state: str, start: Callable[[Host], None], options: dict[str, Any]) -> Case:
@@ -212,10 +227,10 @@ def _case(layout: str, name: str, state: str, start: Callable[[Host], None], opt
         host.bystanders()
         start(host)
 
-    task = Task("sandbox_state", {**_common(layout), "state": state, **options})
+    task = Task("sandbox_state", {**common(layout), "state": state, **options})
     # A lock says of which pod it is while its state goes: nothing else would, in this layout (safety.md D1).
     marks = {f"run/{name}.lock": b"fault-1\n" for name in ("app", "sidecar")} if layout == "gvisor_legacy" else {}
-    return Case(f"{layout} {name}", task, prepare, invariants(layout), _reader(layout), marks)
+    return Case(f"{layout} {name}", task, prepare, invariants(layout), reader(layout), marks)
 
 
 def cases(layout: str) -> Iterator[Case]:
@@ -224,8 +239,8 @@ def cases(layout: str) -> Iterator[Case]:
         for name, (start, options) in table.items():
             yield _case(layout, name, state, start, options)
     options = {**_PRESENT["create"][1], "run_root": f"{ROOT}/var/lib/runsc"}
-    task = Task("sandbox_state", {**_common(layout), "state": "present", **options})
-    yield Case(f"{layout} create with its root", task, lambda root: None, invariants(layout), _reader(layout))
+    task = Task("sandbox_state", {**common(layout), "state": "present", **options})
+    yield Case(f"{layout} create with its root", task, lambda root: None, invariants(layout), reader(layout))
 
 
 def quiet_cases(layout: str) -> Iterator[Case]:

@@ -15,10 +15,8 @@ errors that a call can meet, and permissions that are missing all the time. Afte
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +28,6 @@ from ansible_collections.sandboxed.containers.tests.faults.running import Task, 
 from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT
 from ansible_collections.sandboxed.containers.tests.faults.tracing import KILL, Call, Point
 
-WORKERS = 2
 _ATTEMPTS = 3
 
 
@@ -101,20 +98,18 @@ def few_points(calls: list[Call]) -> list[Point]:
     return [Point(call, fault) for call in dict.fromkeys(chosen.values()) for fault in (KILL, call.errors[0])]
 
 
-def explore(case: Case, folder: Path, choose: Callable[[list[Call]], list[Point]] = all_points) -> Report:
-    """Make the chosen faults in WORKERS threads, each fault in one of them, and collect what does not hold.
+def explore(case: Case, workers: Sequence[Worker], choose: Callable[[list[Call]], list[Point]] = all_points) -> Report:
+    """Make the chosen faults, each in one of the workers, which are threads, and collect what does not hold.
 
     Each worker has its own directory and so its own undisturbed run. They must be the same, call by call: a task that
     made its calls in another order each time could not be stopped twice at the same one.
     """
-    modules = {case.task.module} | ({case.reader.module} if case.reader else set())
-    with ExitStack() as stack, ThreadPoolExecutor(WORKERS) as pool:
-        workers = [stack.enter_context(Worker(folder / f"worker-{number}", modules)) for number in range(WORKERS)]
+    with ThreadPoolExecutor(len(workers)) as pool:
         known = _same_for_all(case, workers, pool)
         points = choose(known.calls)
         shares = pool.map(
-            lambda number: [_probe(case, workers[number], one, known) for one in points[number::WORKERS]],
-            range(WORKERS),
+            lambda number: [_probe(case, workers[number], one, known) for one in points[number :: len(workers)]],
+            range(len(workers)),
         )
         probes = [probe for share in shares for probe in share]
     made = {probe.point for probe in probes if probe.made}
@@ -122,7 +117,7 @@ def explore(case: Case, folder: Path, choose: Callable[[list[Call]], list[Point]
     return Report(known.calls, [point for point in points if point in made], problems)
 
 
-def _same_for_all(case: Case, workers: list[Worker], pool: ThreadPoolExecutor) -> Undisturbed:
+def _same_for_all(case: Case, workers: Sequence[Worker], pool: ThreadPoolExecutor) -> Undisturbed:
     """The undisturbed run, once the workers agree on it: what other processes do may shift a call now and then."""
     for _attempt in range(_ATTEMPTS):
         runs = list(pool.map(lambda worker: undisturbed(case, worker), workers))
@@ -135,9 +130,7 @@ def _same_for_all(case: Case, workers: list[Worker], pool: ThreadPoolExecutor) -
 
 def fresh(case: Case, worker: Worker) -> snapshot.Tree:
     """Make the tree that a case starts from."""
-    if worker.root.exists():
-        shutil.rmtree(worker.root)
-    worker.root.mkdir(parents=True)
+    worker.clear()
     case.prepare(worker.root)
     return snapshot.take(worker.root)
 
@@ -149,13 +142,14 @@ def undisturbed(case: Case, worker: Worker) -> Undisturbed:
     assert not ended.failed, f"{case.name} fails without a fault: {ended.text}"
     paths = sorted({path for call in everything for path in call.paths()} | {ROOT})
     fresh(case, worker)
-    ended, calls = worker.trace(case.task, _real(paths, worker))
+    ended, calls = worker.trace(case.task, real_paths(paths, worker))
     assert not ended.failed, f"{case.name} fails without a fault: {ended.text}"
     assert calls, f"{case.name} makes no system call below its directory"
     return Undisturbed(calls, paths, snapshot.take(worker.root))
 
 
-def _real(paths: list[str], worker: Worker) -> list[Path]:
+def real_paths(paths: list[str], worker: Worker) -> list[Path]:
+    """The paths of a trace as they are for a worker."""
     return [Path(path.replace(ROOT, str(worker.root))) for path in paths]
 
 
@@ -172,7 +166,7 @@ def _probe(case: Case, worker: Worker, point: Point, known: Undisturbed) -> Prob
     for _attempt in range(_ATTEMPTS):
         before = fresh(case, worker)
         paths = [point.call.place] if point.lasts else known.paths
-        ended, calls = worker.trace(case.task, _real(paths, worker), point)
+        ended, calls = worker.trace(case.task, real_paths(paths, worker), point)
         if _was_made(point, calls):
             break
     else:

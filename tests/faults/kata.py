@@ -249,6 +249,7 @@ def many(host: Host) -> None:
 
 _THREE = ["fault-1", "fault-2", "fault-3"]
 _MANY = [f"many-{number}" for number in range(101)]  # more than have a diff of their own
+PLAIN_UPDATE = "update after a crash"
 _GO = ("kata_store", "kata_persist")
 _STORE = ("kata_store",)
 
@@ -367,25 +368,27 @@ def _case(layout: str, row: Row) -> Case:
         host.bystanders()
         row.start(host)
 
-    task = Task("sandbox_state", {**_common(layout), "state": row.state, **row.options(layout)})
-    return Case(f"{layout} {row.name}", task, prepare, kata_rules.invariants(layout), _reader(layout))
+    task = Task("sandbox_state", {**common(layout), "state": row.state, **row.options(layout)})
+    return Case(f"{layout} {row.name}", task, prepare, kata_rules.invariants(layout), reader(layout))
 
 
-def _common(layout: str) -> dict[str, Any]:
+def common(layout: str) -> dict[str, Any]:
+    """The options of every task."""
     # As in gvisor.py: who owns what is another test's subject.
     return {"layout": layout, "host_root": ROOT, "sees_all_processes": True}
 
 
-def _reader(layout: str) -> Task:
-    return Task("sandbox_state_info", {**_common(layout), "with_documents": True})
+def reader(layout: str) -> Task:
+    """The task that looks at everything."""
+    return Task("sandbox_state_info", {**common(layout), "with_documents": True})
 
 
 def cases(layout: str) -> Iterator[Case]:
     """All cases of a layout."""
     yield from (_case(layout, row) for row in _ROWS if layout in row.layouts)
-    task = Task("sandbox_state", {**_common(layout), "state": "present", **_one(layout)})
+    task = Task("sandbox_state", {**common(layout), "state": "present", **_one(layout)})
     invariants = kata_rules.invariants(layout)
-    yield Case(f"{layout} create with its root", task, lambda root: None, invariants, _reader(layout))
+    yield Case(f"{layout} create with its root", task, lambda root: None, invariants, reader(layout))
 
 
 def quiet_cases(layout: str) -> Iterator[Case]:

@@ -72,6 +72,16 @@ def invariants(layout: str) -> dict[str, Invariant]:
     }
 
 
+def half_objects(layout: str, found: Tree, *whole: Tree) -> list[str]:
+    """Objects that are not as in one of the whole trees, and hidden names where the runtime would list them."""
+    problems = []
+    for top in TREES[layout].values():
+        for name in objects(top, found):
+            if not any(name in tree and not missing_in(found, tree, name, coming=True) for tree in whole):
+                problems.append(f"{name} is half: {sorted(path for path in found if path.startswith(name))}")
+    return problems
+
+
 def objects(top: str, *trees: Tree) -> Iterator[str]:
     """The paths of sandboxes, and of containers in them, below a listed directory."""
     for path in sorted({path for tree in trees for path in tree if path.startswith(f"{top}/")}):

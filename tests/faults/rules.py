@@ -18,6 +18,18 @@ from ansible_collections.sandboxed.containers.tests.faults.running import Ended
 from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT, Tree, differences
 from ansible_collections.sandboxed.containers.tests.faults.tracing import Call, Point
 
+# What a task says that was overtaken, or that does not wait. Everything else is no good reason to fail.
+EXCUSES = (
+    "changed while this task waited",
+    "went away while this task came for it",
+    "it is not the lock that this task holds",
+    "somebody else has made it meanwhile",
+    "did not wait",
+    "this task has waited 0 s",
+    "Try again when it is done",
+    "does not exist",
+)
+
 
 class Observed(NamedTuple):
     """One run with a fault. calls: those of the undisturbed run, and wanted what that one left; before: where both

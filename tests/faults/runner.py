@@ -4,10 +4,11 @@
 
 """Run modules in forks of one process that has imported everything. ``python runner.py NAME...`` imports these.
 
-Each line of standard input is a JSON object: ``script`` (a file, run as a program), ``options``, ``output`` and
-``errors`` (files), ``stopped`` (the fork stops itself by SIGSTOP before it begins, so that it can be traced, and what is
-random in a hidden name is the same each time).
-The answers are two lines: the first when there is a fork, then its wait status. The end of standard input ends it.
+Each line of standard input is a JSON list of tasks that are started together. A task is an object: ``script`` (a file,
+run as a program), ``options``, ``output`` and ``errors`` (files), ``chance`` (0; or the fork stops itself by SIGSTOP
+before it begins, so that it can be traced, and what is random in a hidden name is counted from this number on).
+The answers are a line when all have started, and then a line for each with its wait status. The end of standard input
+ends it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from unittest import mock
 
 from ansible.module_utils import basic
 
-_SECONDS = 60
+_SECONDS = 120
 
 try:
     from ansible.module_utils.testing import patch_module_args
@@ -41,9 +42,9 @@ except ImportError:  # older than ansible-core 2.17
         return nullcontext()
 
 
-def _counting() -> Callable[[int], bytes]:
+def _counting(first: int) -> Callable[[int], bytes]:
     """In the place of os.urandom: strace counts the calls on paths that it is told before the run."""
-    numbers = count(1)
+    numbers = count(first)
     return lambda size: next(numbers).to_bytes(size, "big")
 
 
@@ -54,11 +55,12 @@ def child(request: dict[str, Any]) -> int:
         os.dup2(opened, descriptor)
         os.close(opened)
     signal.alarm(_SECONDS)  # ends one that hangs
-    if request["stopped"]:
+    chance = request["chance"]
+    if chance:
         os.kill(os.getpid(), signal.SIGSTOP)
-    chance = mock.patch.object(os, "urandom", _counting()) if request["stopped"] else nullcontext()
+    counted = mock.patch.object(os, "urandom", _counting(chance)) if chance else nullcontext()
     try:
-        with patch_module_args(request["options"]), chance:
+        with patch_module_args(request["options"]), counted:
             runpy.run_path(request["script"], run_name="__main__")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
@@ -68,6 +70,17 @@ def child(request: dict[str, Any]) -> int:
     return 0
 
 
+def start(request: dict[str, Any]) -> int:
+    """Fork a task; its pid."""
+    pid = os.fork()
+    if pid == 0:
+        status = child(request)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # without the interpreter's end, which takes longer than the module
+    return pid
+
+
 def main() -> None:
     for name in sys.argv[1:]:
         importlib.import_module(name)
@@ -75,14 +88,10 @@ def main() -> None:
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/lock"], check=True)
     gc.freeze()
     for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            status = child(json.loads(line))
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)  # without the interpreter's end, which takes longer than the module
-        print(0, flush=True)
-        print(os.waitpid(pid, 0)[1], flush=True)
+        pids = [start(request) for request in json.loads(line)]
+        print(len(pids), flush=True)
+        for pid in pids:
+            print(os.waitpid(pid, 0)[1], flush=True)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +26,13 @@ _HERE = Path(__file__).resolve().parent
 _PLUGINS = _HERE.parents[1] / "plugins"
 _MODULES = _PLUGINS / "modules"
 _PACKAGE = "ansible_collections.sandboxed.containers.plugins"
-_LAYOUTS = sorted(path.stem for path in (_PLUGINS / "module_utils" / "_layout").glob("[a-z]*.py"))
-_SECONDS = 60.0  # more than any run takes; one that takes longer hangs
+# A module imports its layout only when it runs: here once, and not in each fork.
+_IMPORTED = [
+    f"{_PACKAGE}.{folder}.{path.stem}"
+    for folder in ("modules", "module_utils._layout")
+    for path in sorted((_PLUGINS / folder.replace(".", "/")).glob("[a-z]*.py"))
+]
+_SECONDS = 120.0  # more than any run takes; one that takes longer hangs
 # A host of its own as far as a task can see, with no process but its own: strace, which names all paths in its
 # arguments, would be taken for an owner. From outside the tasks are seen as ever.
 _HOST = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
@@ -69,77 +76,139 @@ class Ended(NamedTuple):
 class Worker:
     """A warm process that forks into tasks, on a host of their own, and a directory for them. For one thread."""
 
-    def __init__(self, folder: Path, modules: set[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.root = folder / "case"
         self._folder = folder
-        folder.mkdir(parents=True)
-        names = [f"{_PACKAGE}.modules.{name}" for name in sorted(modules) if "/" not in name]
-        # A module imports its layout only when it runs: here once, and not in each fork.
-        names += [f"{_PACKAGE}.module_utils._layout.{name}" for name in _LAYOUTS]
-        self._popen = subprocess.Popen(
-            [*_HOST, sys.executable, str(_HERE / "runner.py"), *names],
-            env={**os.environ, "PYTHONHASHSEED": "0"},
-            cwd="/",
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._trace = folder / "trace"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._popen: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
-        if kind is not None:
-            self._popen.kill()
-        self._popen.communicate(timeout=_SECONDS)
+    def __exit__(self, *_exception: object) -> None:
+        self._end_host()
+
+    @property
+    def _host(self) -> subprocess.Popen[str]:
+        """The host, which is made when it is first needed."""
+        if self._popen is None:
+            self._popen = subprocess.Popen(
+                [*_HOST, sys.executable, str(_HERE / "runner.py"), *_IMPORTED],
+                env={**os.environ, "PYTHONHASHSEED": "0"},
+                cwd="/",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        return self._popen
+
+    def _end_host(self) -> None:
+        if self._popen is not None:
+            self._popen.communicate(timeout=_SECONDS)
+            self._popen = None
+
+    @contextmanager
+    def _in_step(self) -> Iterator[None]:
+        """After an error in the with statement nobody knows what the host would answer next: another one is made."""
+        try:
+            yield
+        except BaseException:
+            self._host.kill()
+            self._end_host()
+            raise
+
+    def clear(self) -> None:
+        """Make the directory empty."""
+        if self.root.exists():
+            shutil.rmtree(self.root)
+        self.root.mkdir(parents=True)
 
     def run(self, task: Task) -> Ended:
         """Run a task to its end."""
-        self._start(task, stopped=False)
-        return self._end()
+        return self.run_together([task])[0]
+
+    def run_together(self, tasks: Sequence[Task]) -> list[Ended]:
+        """Run several tasks that start at the same time; how they ended, in the same order."""
+        with self._in_step():
+            self._start(tasks, stopped=False)
+            statuses = [self._line() for _task in tasks]
+        return [self._ended(number, status) for number, status in enumerate(statuses)]
 
     def trace(self, task: Task, paths: list[Path], point: Point | None = None) -> tuple[Ended, list[Call]]:
         """Run a task under strace, with a fault at one call. Also returns the calls that were made on these paths."""
-        trace = self._folder / "trace"
-        pid = self._start(task, stopped=True)
+        with self._in_step():
+            (pid,) = self._start([task], stopped=True)
+            with self._traced(pid, paths, point) as strace:
+                strace.wait(_SECONDS)
+            status = self._line()
+        return self._ended(0, status), tracing.calls(self._trace, self.root)
+
+    def overlap(self, first: Task, second: Task, paths: list[Path], point: Point) -> tuple[Ended, Ended, bool]:
+        """Run a task up to a call, then another one to its end, and then the rest of the first.
+
+        Also returns whether the first one came to the call at all. The second one never waits for the first.
+        """
+        with self._in_step():
+            one, other = self._start([first, second], stopped=True)
+            with self._traced(one, paths, point) as strace:
+                self._await(
+                    lambda: strace.poll() is not None or tracing.is_paused(self._trace, point.call), f"pause {point}"
+                )
+                paused = strace.poll() is None
+                os.kill(other, signal.SIGCONT)
+                self._await(lambda: _state_of(other) == "Z", "the second task to end")
+                strace.terminate()  # which lets the first one go on
+                strace.wait(_SECONDS)
+            statuses = self._line(), self._line()
+        return self._ended(0, statuses[0]), self._ended(1, statuses[1]), paused
+
+    @contextmanager
+    def _traced(self, pid: int, paths: list[Path], point: Point | None) -> Iterator[subprocess.Popen[bytes]]:
+        """Let a stopped task go on under strace. An error in the with statement ends both."""
+        self._trace.write_bytes(b"")
         with open(self._folder / "strace", "w+", encoding="utf-8") as said:
-            strace = subprocess.Popen(tracing.words(pid, trace, paths, point), stdin=subprocess.DEVNULL, stderr=said)
+            words = tracing.words(pid, self._trace, paths, point)
+            strace = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=said)
             try:
                 self._await(lambda: "attached" in self._read("strace"), f"strace to attach: {self._read('strace')}")
                 os.kill(pid, signal.SIGCONT)
-                strace.wait(_SECONDS)
+                yield strace
             finally:
                 if strace.poll() is None:
                     os.kill(pid, signal.SIGKILL)  # not yet reaped by the runner, so it is still this process
                     strace.kill()
                     strace.wait()
-        return self._end(), tracing.calls(trace, self.root)
 
-    def _start(self, task: Task, stopped: bool) -> int:
-        options = json.loads(json.dumps(task.options).replace(ROOT, str(self.root)))
-        request = {
-            "script": str(task.script),
-            "options": options,
-            "output": str(self._folder / "output"),
-            "errors": str(self._folder / "errors"),
-            "stopped": stopped,
-        }
-        assert self._popen.stdin is not None  # asked for above
-        self._popen.stdin.write(json.dumps(request) + "\n")
-        self._popen.stdin.flush()
-        self._line()
-        pid = _only_child(_only_child(self._popen.pid)) if stopped else 0
-        if stopped:
-            self._await(lambda: _state_of(pid) == "T", f"process {pid} to stop")
-        return pid
+    def _start(self, tasks: Sequence[Task], stopped: bool) -> list[int]:
+        """Start tasks; the pids of those that have stopped."""
+        requests = [
+            {
+                "script": str(task.script),
+                "options": json.loads(json.dumps(task.options).replace(ROOT, str(self.root))),
+                "output": str(self._folder / f"output-{number}"),
+                "errors": str(self._folder / f"errors-{number}"),
+                "chance": (number << 32) + 1 if stopped else 0,
+            }
+            for number, task in enumerate(tasks)
+        ]
+        assert self._host.stdin is not None  # asked for above
+        self._host.stdin.write(json.dumps(requests) + "\n")
+        self._host.stdin.flush()
+        assert self._line() == len(tasks)
+        if not stopped:
+            return []
+        (runner,) = _children(self._host.pid)
+        pids = _children(runner)
+        self._await(lambda: all(_state_of(pid) == "T" for pid in pids), f"processes {pids} to stop")
+        return pids
 
     def _line(self) -> int:
-        assert self._popen.stdout is not None  # asked for above
-        return int(self._popen.stdout.readline())
+        assert self._host.stdout is not None  # asked for above
+        return int(self._host.stdout.readline())
 
-    def _end(self) -> Ended:
-        status = self._line()
-        output, errors = self._read("output"), self._read("errors")
+    def _ended(self, number: int, status: int) -> Ended:
+        output, errors = self._read(f"output-{number}"), self._read(f"errors-{number}")
         try:
             answer = json.loads(output)
         except ValueError:
@@ -157,10 +226,16 @@ class Worker:
             time.sleep(0.002)
 
 
-def _only_child(pid: int) -> int:
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    return int(child)
+def _children(pid: int) -> list[int]:
+    """The children of a process with one thread, in the order in which they were made."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(child) for child in text.split()]
 
 
 def _state_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+    """The letter that /proc has for a process's state; Z when it has ended, reaped or not."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"
+    return text.rpartition(")")[2].split()[0]

@@ -9,7 +9,6 @@ The scenarios are the cases of the crash harness, and those in which nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,12 +24,6 @@ CASES = [
     for table in (runtime.cases, runtime.quiet_cases)
     for case in table(layout)
 ]
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    with Worker(tmp_path_factory.mktemp("check_mode") / "host", {"sandbox_state"}) as one:
-        yield one
 
 
 def told(ended: Ended) -> dict[str, Any]:

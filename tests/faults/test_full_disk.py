@@ -7,16 +7,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from ansible_collections.sandboxed.containers.tests.faults import snapshot
-from ansible_collections.sandboxed.containers.tests.faults.gvisor import document
-from ansible_collections.sandboxed.containers.tests.lab.ansible import Result
-from ansible_collections.sandboxed.containers.tests.lab.forked import forked
+from ansible_collections.sandboxed.containers.tests.faults import gvisor, kata, snapshot
+from ansible_collections.sandboxed.containers.tests.faults.running import Ended, Task, Worker
+from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT
 
 pytestmark = pytest.mark.real
 _SIZE = 2 << 20
@@ -26,79 +27,123 @@ def _command(*words: str) -> str:
     return subprocess.run(words, check=True, timeout=60, capture_output=True, text=True).stdout
 
 
+@pytest.fixture(params=[*gvisor.LAYOUTS, *kata.LAYOUTS])
+def layout(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A worker in whose directory are two small file systems, unmounted at the end."""
+    folder = tmp_path_factory.mktemp("small")
+    with ExitStack() as stack:
+        for kind in ("ext4", "tmpfs"):
+            disk = folder / "case" / kind
+            disk.mkdir(parents=True)
+            if kind == "ext4":
+                (folder / "image").write_bytes(b"")
+                os.truncate(folder / "image", _SIZE)
+                _command("mkfs.ext4", "-q", "-O", "^has_journal", "-m", "0", str(folder / "image"))
+                _command("mount", "-o", "loop", str(folder / "image"), str(disk))
+            else:
+                _command("mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(disk))
+            stack.callback(_command, "umount", str(disk))
+        yield stack.enter_context(Worker(folder))
+
+
+class Disk(NamedTuple):
+    """A small file system, and how tasks are run on it."""
+
+    worker: Worker
+    path: Path
+    layout: str
+
+    def run(self, state: str, **options: Any) -> Ended:
+        common = (gvisor if self.layout in gvisor.LAYOUTS else kata).common(self.layout)
+        moved = {
+            name: value.replace(ROOT, str(self.path)) if name.endswith("root") else value
+            for name, value in common.items()
+        }
+        return self.worker.run(Task("sandbox_state", {**moved, "state": state, **options}))
+
+    def fill(self) -> None:
+        """Write until nothing more fits; the inodes are not used up."""
+        with open(self.path / "filling", "wb", buffering=0) as file:
+            for size in (1 << 16, 1 << 10, 1):
+                try:
+                    while file.write(b"x" * size):
+                        pass
+                except OSError:
+                    continue
+
+
 @pytest.fixture(params=["ext4", "tmpfs"])
-def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A small file system, unmounted at the end."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if request.param == "ext4":
-        image = tmp_path / "image"
-        image.write_bytes(b"")
-        os.truncate(image, _SIZE)
-        _command("mkfs.ext4", "-q", "-O", "^has_journal", "-m", "0", str(image))
-        _command("mount", "-o", "loop", str(image), str(folder))
-    else:
-        _command("mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(folder))
-    try:
-        yield folder
-    finally:
-        _command("umount", str(folder))
+def disk(request: pytest.FixtureRequest, both: Worker, layout: str) -> Disk:
+    """An empty one."""
+    path = both.root / str(request.param)
+    for name in os.listdir(path):
+        if name != "lost+found":
+            shutil.rmtree(path / name) if (path / name).is_dir() else (path / name).unlink()
+    return Disk(both, path, layout)
 
 
-def fill(folder: Path) -> None:
-    """Write until nothing more fits; the inodes are not used up."""
-    with open(folder / "filling", "wb", buffering=0) as file:
-        for size in (1 << 16, 1 << 10, 1):
-            try:
-                while file.write(b"x" * size):
-                    pass
-            except OSError:
-                continue
+def wish(layout: str, text: str = "") -> dict[str, Any]:
+    """A sandbox. text: what its documents have beside the usual."""
+    found: dict[str, Any] = (gvisor if layout in gvisor.LAYOUTS else kata).wish(layout)
+    for content in found["documents"].values():
+        if isinstance(content, dict):
+            content["text"] = text
+    return found
 
 
-def about(folder: Path) -> dict[str, Any]:
-    """The options that say which sandbox is meant."""
-    return {"layout": "gvisor", "run_root": str(folder / "run"), "sandbox_id": "fault-1"}
-
-
-def present(folder: Path, wanted: dict[str, Any]) -> Result:
-    return forked("sandbox_state", **about(folder), documents={"state": wanted})
-
-
-def test_an_update_leaves_the_old_state(disk: Path) -> None:
-    assert present(disk, document(disk, "fault-1")).changed
-    fill(disk)
-    before = snapshot.take(disk)
-    wanted = {**document(disk, "fault-1"), "owner": "y" * 20_000}
-    refused = present(disk, wanted)
-    assert refused.failed
-    assert not refused.changed
+def test_an_update_leaves_the_old_state(disk: Disk) -> None:
+    assert disk.run("present", **wish(disk.layout)).changed
+    disk.fill()
+    before = snapshot.take(disk.path)
+    refused = disk.run("present", **wish(disk.layout, "y" * 20_000))
+    assert refused.failed and not refused.changed
     assert "No space left on device" in refused.message
-    assert snapshot.take(disk) == before
+    assert snapshot.take(disk.path) == before
 
-    (disk / "filling").unlink()
-    assert present(disk, wanted).changed
-    assert not present(disk, wanted).changed
+    (disk.path / "filling").unlink()
+    assert disk.run("present", **wish(disk.layout, "y" * 20_000)).changed
+    again = disk.run("present", **wish(disk.layout, "y" * 20_000))
+    assert not again.changed and not again.failed
 
 
-def test_a_create_leaves_nothing(disk: Path) -> None:
-    (disk / "run").mkdir(mode=0o711)
-    fill(disk)
-    before = snapshot.take(disk)
-    refused = present(disk, document(disk, "fault-1"))
-    assert refused.failed
-    assert not refused.changed
+def test_a_create_leaves_nothing(disk: Disk) -> None:
+    assert disk.run("present", **wish(disk.layout)).changed
+    assert disk.run("absent", sandbox_id="fault-1").changed
+    disk.fill()
+    before = snapshot.take(disk.path)
+    refused = disk.run("present", **wish(disk.layout))
+    assert refused.failed and not refused.changed
     assert "No space left on device" in refused.message
-    assert snapshot.take(disk) == before
+    assert snapshot.take(disk.path) == before
 
-    (disk / "filling").unlink()
-    assert present(disk, document(disk, "fault-1")).changed
+    (disk.path / "filling").unlink()
+    assert disk.run("present", **wish(disk.layout)).changed
 
 
-def test_a_full_disk_can_be_cleaned(disk: Path) -> None:
-    assert present(disk, document(disk, "fault-1")).changed
-    fill(disk)
-    removed = forked("sandbox_state", **about(disk), state="absent")
-    assert removed.changed
-    assert not removed.failed, removed.message
-    assert list((disk / "run").iterdir()) == []
+def test_a_full_disk_can_be_cleaned(disk: Disk) -> None:
+    before = snapshot.take(disk.path)
+    assert disk.run("present", **wish(disk.layout)).changed
+    disk.fill()
+    removed = disk.run("absent", sandbox_id="fault-1")
+    assert removed.changed and not removed.failed, removed.message
+    left = snapshot.take(disk.path).keys() - before.keys() - {"filling"}
+    assert [path for path in left if "fault-1" in path] == []
+
+
+@pytest.mark.parametrize("layout", ["kata_store"])
+def test_a_full_disk_below_one_tree_of_two(disk: Disk, tmp_path: Path) -> None:
+    """The configuration is on another file system than the state: neither is made without the other."""
+    options = {"host_root": "/", "config_root": str(disk.path / "vc"), "run_root": str(tmp_path / "run")}
+    assert disk.run("present", **wish(disk.layout), **options).changed
+    assert disk.run("absent", sandbox_id="fault-1", **options).changed
+    disk.fill()
+    before = [snapshot.take(path) for path in (tmp_path, disk.path)]
+    refused = disk.run("present", **wish(disk.layout), **options)
+    assert refused.failed and not refused.changed, refused.text
+    after = [snapshot.take(path) for path in (tmp_path, disk.path)]
+    assert [snapshot.differences(*pair) for pair in zip(after, before)] == [[], []]

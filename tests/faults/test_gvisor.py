@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from ansible_collections.sandboxed.containers.tests.faults.gvisor import LAYOUTS, cases
 from ansible_collections.sandboxed.containers.tests.faults.harness import (
@@ -17,6 +15,7 @@ from ansible_collections.sandboxed.containers.tests.faults.harness import (
     explore,
     few_points,
 )
+from ansible_collections.sandboxed.containers.tests.faults.running import Worker
 
 CASES = [pytest.param(case, id=case.name) for layout in LAYOUTS for case in cases(layout)]
 # The cases of the short run, and the kinds of change that each makes.
@@ -31,8 +30,8 @@ pytestmark = pytest.mark.real
 
 
 @pytest.mark.parametrize("case", [one for one in CASES if one.id in FEW])
-def test_some_faults(case: Case, tmp_path: Path) -> None:
-    report = explore(case, tmp_path, few_points)
+def test_some_faults(case: Case, workers: list[Worker]) -> None:
+    report = explore(case, workers, few_points)
     assert report.problems == []
     assert report.points == few_points(report.calls), "each of them was made once"
     assert {point.call.name for point in report.points if point.kills} == FEW[case.name]
@@ -40,7 +39,7 @@ def test_some_faults(case: Case, tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
-def test_every_fault(case: Case, tmp_path: Path) -> None:
+def test_every_fault(case: Case, workers: list[Worker]) -> None:
     # The two layouts read with the same code.
     legacy = case.task.options["layout"] == "gvisor_legacy"
-    assert explore(case, tmp_path, changing_points if legacy else all_points).problems == []
+    assert explore(case, workers, changing_points if legacy else all_points).problems == []

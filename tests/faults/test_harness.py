@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.sandboxed.containers.tests.faults.harness import Case, Report, explore, few_points
-from ansible_collections.sandboxed.containers.tests.faults.running import Task
+from ansible_collections.sandboxed.containers.tests.faults.running import Task, Worker
 from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT
 from ansible_collections.sandboxed.containers.tests.faults.tracing import KILL, Call
 
@@ -44,7 +44,7 @@ except OSError as error:
 """
 
 
-def tried(body: str, folder: Path) -> Report:
+def tried(body: str, folder: Path, workers: list[Worker]) -> Report:
     """Explore a script that brings one file to what it should be."""
     script = folder / "toy.py"
     script.write_text(_HEAD + body + _TAIL, encoding="utf-8")
@@ -53,33 +53,33 @@ def tried(body: str, folder: Path) -> Report:
         (root / "document").write_bytes(b"old" * 10)
         (root / "bystander").write_bytes(b"other")
 
-    return explore(Case("toy", Task(str(script), {"path": f"{ROOT}/document"}), prepare), folder / "runs", few_points)
+    return explore(Case("toy", Task(str(script), {"path": f"{ROOT}/document"}), prepare), workers, few_points)
 
 
-def test_a_torn_document_is_found(tmp_path: Path) -> None:
-    problems = tried(_IN_PLACE, tmp_path).problems
+def test_a_torn_document_is_found(tmp_path: Path, workers: list[Worker]) -> None:
+    problems = tried(_IN_PLACE, tmp_path, workers).problems
     torn = [one for one in problems if "old or new: document is neither the old nor the new one" in one]
     assert any(f"{KILL} at write" in one for one in torn), problems
     assert any("ENOSPC at write" in one for one in torn), problems
     assert any("an error is told: no JSON" in one for one in problems), problems
 
 
-def test_a_script_that_renames_passes_the_kills(tmp_path: Path) -> None:
-    report = tried(_BY_RENAME, tmp_path)
+def test_a_script_that_renames_passes_the_kills(tmp_path: Path, workers: list[Worker]) -> None:
+    report = tried(_BY_RENAME, tmp_path, workers)
     assert [one for one in report.problems if KILL in one or "at write" in one or "at rename" in one] == []
     names = [point.call.name for point in report.points if point.kills]
     assert sorted(names) == ["fsync", "openat", "rename", "write"]
     assert "old or new" not in "".join(report.problems)
 
 
-def test_a_stray_is_found(tmp_path: Path) -> None:
-    problems = tried(_BY_RENAME.replace("os.unlink(path + ", "os.path.exists(path + "), tmp_path).problems
+def test_a_stray_is_found(tmp_path: Path, workers: list[Worker]) -> None:
+    problems = tried(_BY_RENAME.replace("os.unlink(path + ", "os.path.exists(path + "), tmp_path, workers).problems
     assert any("nothing strange is left: ['document.sbx-tmp'] were left" in one for one in problems), problems
 
 
-def test_a_touched_bystander_is_found(tmp_path: Path) -> None:
+def test_a_touched_bystander_is_found(tmp_path: Path, workers: list[Worker]) -> None:
     body = _BY_RENAME.replace("    module.fail_json", "    os.utime(path[:-8] + 'bystander')\n    module.fail_json")
-    problems = tried(body, tmp_path).problems
+    problems = tried(body, tmp_path, workers).problems
     assert any("nothing else is touched: bystander was touched" in one for one in problems), problems
 
 

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from ansible_collections.sandboxed.containers.tests.faults.harness import (
     Case,
@@ -17,6 +15,7 @@ from ansible_collections.sandboxed.containers.tests.faults.harness import (
     one_error_each,
 )
 from ansible_collections.sandboxed.containers.tests.faults.kata import LAYOUTS, cases
+from ansible_collections.sandboxed.containers.tests.faults.running import Worker
 
 CASES = [pytest.param(case, id=case.name) for layout in LAYOUTS for case in cases(layout)]
 # The cases of the short run, and the kinds of change that each makes.
@@ -36,8 +35,8 @@ pytestmark = pytest.mark.real
 
 
 @pytest.mark.parametrize("case", [one for one in CASES if one.id in FEW])
-def test_some_faults(case: Case, tmp_path: Path) -> None:
-    report = explore(case, tmp_path, few_points)
+def test_some_faults(case: Case, workers: list[Worker]) -> None:
+    report = explore(case, workers, few_points)
     assert report.problems == []
     assert report.points == few_points(report.calls), "each of them was made once"
     assert {point.call.name for point in report.points if point.kills} == FEW[case.name]
@@ -45,5 +44,5 @@ def test_some_faults(case: Case, tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
-def test_every_fault(case: Case, tmp_path: Path) -> None:
-    assert explore(case, tmp_path, all_points if case.name in _MAIN else one_error_each).problems == []
+def test_every_fault(case: Case, workers: list[Worker]) -> None:
+    assert explore(case, workers, all_points if case.name in _MAIN else one_error_each).problems == []

@@ -2,72 +2,125 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Many of our own processes on one sandbox, while somebody reads its state all the time (promises 2 to 4)."""
+"""Many of our own processes on the same sandboxes, while somebody reads all the time (promises 2 to 4)."""
 
 from __future__ import annotations
 
-import json
-import threading
-from pathlib import Path
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from ansible_collections.sandboxed.containers.tests.faults.gvisor import document
-from ansible_collections.sandboxed.containers.tests.lab.ansible import Bare
+from ansible_collections.sandboxed.containers.tests.faults import gvisor, kata, rules, snapshot
+from ansible_collections.sandboxed.containers.tests.faults.reading import Reader
+from ansible_collections.sandboxed.containers.tests.faults.running import Ended, Task, Worker
 
 pytestmark = pytest.mark.real
 _RACERS = 16
-_PATIENCE = 60
-_MEANWHILE = "changed while this task waited"
+_LAYOUTS = ("gvisor", "gvisor_legacy", "kata_persist", "kata_rs")
+_IDS = ("race-1", "race-2", "race-3")
 
 
-def start(run_root: Path, **options: Any) -> Bare:
-    common = {"layout": "gvisor", "run_root": str(run_root), "sandbox_id": "race-1", "sees_all_processes": True}
-    return Bare("sandbox_state", {**common, "lock_timeout": _PATIENCE, **options})
+# One in the short run: the one with the most to get wrong.
+@pytest.fixture(params=["kata_store", *(pytest.param(one, marks=pytest.mark.long) for one in _LAYOUTS)])
+def layout(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-def wish(run_root: Path, number: int) -> dict[str, Any]:
-    """A document of a size of its own."""
-    return {"state": {**document(run_root, "race-1"), "owner": str(number) * 5000 * (number + 1)}}
+def task(layout: str, **options: Any) -> Task:
+    runtime = gvisor if layout in gvisor.LAYOUTS else kata
+    return Task("sandbox_state", {**runtime.common(layout), "lock_timeout": 100, **options})
 
 
-class Reader(threading.Thread):
-    """Reads a file until it is told to end; keeps what is neither absent nor a whole document."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-        self.torn: list[bytes] = []
-        self.ended = threading.Event()
-
-    def run(self) -> None:
-        while not self.ended.is_set():
-            try:
-                data = self.path.read_bytes()
-            except FileNotFoundError:
-                continue
-            try:
-                json.loads(data)
-            except ValueError:
-                self.torn.append(data)
+def create(layout: str, ids: Sequence[str], mark: str = "", **options: Any) -> Task:
+    """state=present of several, with documents that nobody else writes if there is a mark."""
+    runtime = gvisor if layout in gvisor.LAYOUTS else kata
+    entries = [runtime.wish(layout, one) for one in ids]
+    for entry in entries:
+        for content in entry["documents"].values():
+            if isinstance(content, dict) and mark:
+                content["mark"] = mark
+    return task(layout, state="present", sandboxes=entries, **options)
 
 
-@pytest.mark.long
-def test_a_reader_never_sees_half_a_state(tmp_path: Path) -> None:
-    """Creators, updaters and removers at once: each ends well or says that it was overtaken, and no stray stays."""
-    state, lock = tmp_path / "race-1_sandbox:race-1.state", tmp_path / "race-1_sandbox:race-1.lock"
-    reader = Reader(state)
-    reader.start()
-    try:
-        racers = [
-            start(tmp_path, state="absent") if number % 3 == 2 else start(tmp_path, documents=wish(tmp_path, number))
+def absent(layout: str, ids: Sequence[str]) -> Task:
+    return task(layout, state="absent", sandbox_id=list(ids))
+
+
+def actions(results: list[Ended], sandbox_id: str) -> Counter[str]:
+    entries = [entry for one in results for entry in (one.answer or {})["sandboxes"]]
+    return Counter(entry["action"] for entry in entries if entry["sandbox_id"] == sandbox_id)
+
+
+def failures(results: list[Ended]) -> list[str]:
+    return [entry["msg"] for one in results for entry in (one.answer or {})["sandboxes"] if entry["action"] == "failed"]
+
+
+def race(worker: Worker, tasks: list[Task]) -> list[Ended]:
+    """Run all at once, while somebody reads."""
+    with Reader(worker.root, tasks[0].options["layout"]) as reader:
+        results = worker.run_together(tasks)
+    assert reader.faults == []
+    assert reader.looks > 0
+    return results
+
+
+def test_exactly_one_of_many_creates(worker: Worker, layout: str) -> None:
+    results = race(worker, [create(layout, _IDS[:1], fail_if_exists=True)] * _RACERS)
+    assert actions(results, "race-1") == {"created": 1, "failed": _RACERS - 1}
+    assert [text for text in failures(results) if "exists already" not in text] == []
+    assert whole(worker, layout, _IDS[:1])
+
+
+def test_all_are_content_with_what_one_has_created(worker: Worker, layout: str) -> None:
+    results = race(worker, [create(layout, _IDS)] * _RACERS)
+    assert failures(results) == []
+    for one in _IDS:
+        assert actions(results, one) == {"created": 1, "unchanged": _RACERS - 1}
+    assert whole(worker, layout, _IDS)
+
+
+def test_many_remove_and_none_fails(worker: Worker, layout: str) -> None:
+    assert worker.run(create(layout, _IDS)).changed
+    orders = (_IDS, _IDS[::-1])
+    results = race(worker, [absent(layout, orders[number % 2]) for number in range(_RACERS)])
+    assert failures(results) == []
+    for one in _IDS:
+        found = actions(results, one)  # two, where the second has removed a part of what the first had hidden
+        assert found["deleted"] >= 1 and found.keys() <= {"deleted", "unchanged"}
+    assert not names(worker)
+
+
+@pytest.mark.parametrize(
+    "_round", [pytest.param(number, marks=[pytest.mark.long] if number else []) for number in range(10)]
+)
+def test_creators_updaters_and_removers_at_once(worker: Worker, layout: str, _round: int) -> None:
+    """Each ends well or says that it was overtaken; nothing half is left, nor anything hidden."""
+    results = race(
+        worker,
+        [
+            absent(layout, _IDS if number % 2 else _IDS[::-1])
+            if number % 3 == 2
+            else create(layout, _IDS, str(number) * 5000 * (number + 1))
             for number in range(_RACERS)
-        ]
-        results = [racer.result(timeout=2 * _PATIENCE) for racer in racers]
-    finally:
-        reader.ended.set()
-        reader.join()
-    assert reader.torn == []
-    assert [one.message for one in results if one.failed and _MEANWHILE not in one.message] == []
+        ],
+    )
+    assert [text for text in failures(results) if not any(one in text for one in rules.EXCUSES)] == []
     assert any(one.changed for one in results)
-    assert set(tmp_path.iterdir()) in (set(), {state, lock})
+    left = [one for one in _IDS if any(one in name for name in names(worker))]
+    assert whole(worker, layout, left)
+
+
+def names(worker: Worker) -> set[str]:
+    """What is there beside the directories that the layout itself has, and locks alone."""
+    tree = snapshot.take(worker.root)
+    return {path for path in tree if "race-" in path}
+
+
+def whole(worker: Worker, layout: str, ids: Sequence[str]) -> bool:
+    """Whether exactly these sandboxes are there, each as a creation alone leaves it."""
+    found = names(worker)
+    assert worker.run(absent(layout, ids)).changed == bool(ids)
+    assert not names(worker)
+    assert not ids or worker.run(create(layout, ids)).changed
+    return found == names(worker)

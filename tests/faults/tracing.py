@@ -13,6 +13,8 @@ from typing import NamedTuple
 from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT
 
 KILL = "SIGKILL"
+PAUSE = "pause"
+_PAUSE_MICROSECONDS = 600_000_000  # until strace is ended
 # The errors that each call can meet. A crash before a call that changes something is another state of the disk.
 _SPACE, _BROKEN = ("ENOSPC", "EIO"), ("EIO",)
 CHANGING: dict[str, tuple[str, ...]] = {
@@ -83,7 +85,7 @@ class Call(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A fault at a call: an error's name, or KILL, which comes before the call does anything.
+    """A fault at a call: an error's name, or KILL or PAUSE, which come before the call does anything.
 
     lasts: all calls of this name on the same directory or file meet the error, as with a permission that is missing.
     """
@@ -108,10 +110,18 @@ def words(pid: int, trace: Path, paths: list[Path], point: Point | None) -> list
     for path in paths:
         command += ["-P", str(path)]
     if point is not None:
-        fault = f"signal={KILL}" if point.kills else f"error={point.fault}"
+        special = {KILL: f"signal={KILL}", PAUSE: f"delay_enter={_PAUSE_MICROSECONDS}"}
+        fault = special.get(point.fault, f"error={point.fault}")
         when = "1+" if point.lasts else point.call.number
         command += ["-e", f"inject={point.call.name}:{fault}:when={when}"]
     return command
+
+
+def is_paused(trace: Path, call: Call) -> bool:
+    """Whether the traced process waits at this call: strace has written its arguments, and not yet how it ended."""
+    *ended, last = trace.read_text(encoding="utf-8", errors="replace").split("\n")
+    number = sum(line.startswith(f"{call.name}(") for line in (*ended, last))
+    return last.startswith(f"{call.name}(") and number == call.number
 
 
 def calls(trace: Path, root: Path) -> list[Call]:
