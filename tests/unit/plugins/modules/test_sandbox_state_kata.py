@@ -174,7 +174,11 @@ CASES: dict[str, tuple[Callable[[Path, str], None], Callable[[str], Options], li
     "delete with what surrounds it": (surrounded, lambda _layout: ABSENT, ["deleted"]),
     "finish a delete": (tombstone, lambda _layout: ABSENT, ["deleted"]),
     "absent of nothing": (nothing, lambda _layout: ABSENT, ["unchanged"]),
-    "a list": (two, lambda _layout: {**ABSENT, "sandbox_id": [f"{NAME}-2", "other", NAME]}, ["deleted", "unchanged", "deleted"]),
+    "a list": (
+        two,
+        lambda _layout: {**ABSENT, "sandbox_id": [f"{NAME}-2", "other", NAME]},
+        ["deleted", "unchanged", "deleted"],
+    ),
     "an empty list": (two, lambda _layout: {**ABSENT, "sandbox_id": []}, []),
     "entries": (
         whole,
@@ -245,7 +249,7 @@ def check_twice(host: Path, layout: str, case: Any) -> None:
     assert (again.value["changed"], again.value["diff"], set(again.actions) - {"unchanged"}) == (False, [], set())
     if not done.value["changed"]:
         assert listing(host) == before
-    assert [path for path in host.rglob(".sbx-*")] == [], "nothing hidden is left"
+    assert list(host.rglob(".sbx-*")) == [], "nothing hidden is left"
 
 
 @pytest.mark.parametrize("layout", KATA)
@@ -417,7 +421,9 @@ def test_refusals_of_documents_of_the_wrong_level(tmp_path: Path) -> None:
         f"Container 'app-1' of sandbox '{NAME}' (kata_store): documents.agent: a container has no such document, only "
         "a sandbox has. Leave it out."
     )
-    assert refusal(tmp_path, "kata_store", sandbox_id=NAME, documents={"devices": [{"ID": "d", "ContainerPath": "/"}]}) == (
+    assert refusal(
+        tmp_path, "kata_store", sandbox_id=NAME, documents={"devices": [{"ID": "d", "ContainerPath": "/"}]}
+    ) == (
         f"Sandbox '{NAME}' (kata_store): documents.devices[0]: a sandbox's device has Type and Data, and this one has "
         "no Type. Give the list of the right level."
     )
@@ -443,14 +449,16 @@ def test_refusals_of_what_is_not_proved(tmp_path: Path, layout: str) -> None:
     make(layout, tmp_path)
     assert refusal(tmp_path, layout, **ABSENT, sees_all_processes=False) == (
         f"Sandbox '{NAME}' ({layout}): it may still have an owner: sees_all_processes=false says that some processes "
-        "are not visible here. Run as root if you did not; set force=true only if you know that it is dead. Nothing was "
-        "removed."
+        "are not visible here. Run as root if you did not; set force=true only if you know that it is dead. Nothing "
+        "was removed."
     )
     (tmp_path / f"run/containerd/io.containerd.runtime.v2.task/k8s.io/{NAME}").mkdir(parents=True)
     assert "its engine may still know it: the bundle " in refusal(tmp_path, layout, **ABSENT)
     put(tmp_path / SHARE / NAME / "x")
     text = refusal(tmp_path, layout, **ABSENT, force=True)
-    assert text.startswith(f"Sandbox '{NAME}' ({layout}): {tmp_path}/{SHARE}/{NAME} belongs to it, and it is not proved ")
+    assert text.startswith(
+        f"Sandbox '{NAME}' ({layout}): {tmp_path}/{SHARE}/{NAME} belongs to it, and it is not proved "
+    )
     assert text.endswith("force does not override this. Nothing was removed.")
 
 
@@ -482,29 +490,122 @@ def test_fail_if_exists(tmp_path: Path, layout: str) -> None:
 @pytest.mark.parametrize(
     ("layout", "options", "text"),
     [
-        ("gvisor", {"sandbox_id": "ab", "config_root": "/x"}, "config_root: gvisor has no such directory. Leave it out."),
-        ("kata_persist", {"sandbox_id": "ab", "config_root": "/x"}, "config_root: kata_persist has no such directory. Leave it out."),
-        ("kata_rs", {"sandbox_id": "ab", "config_root": "/x"}, "config_root: kata_rs has no such directory. Leave it out."),
-        ("kata_rs", {"sandbox_id": "ab", "container_id": "c"}, "container_id: kata_rs keeps nothing for single containers. Leave it out."),
-        ("kata_rs", {"sandbox_id": "firecracker", "state": "absent"}, "sandbox_id: 'firecracker' is the runtime's own directory, and no sandbox. Give a sandbox's name."),
-        ("kata_rs", {"sandbox_id": "ab", "documents": {"persist": {}}}, "documents.persist: kata_rs has no such document. It has state."),
-        ("kata_persist", {"sandbox_id": "ab", "documents": {"config": {}}}, "documents.config: kata_persist has no such document. It has persist."),
-        ("kata_store", {"sandbox_id": "ab", "documents": {"persist": {}}}, "documents.persist: kata_store has no such document. It has config, state, network, hypervisor, agent, process, mounts, devices."),
-        ("gvisor", {"sandbox_id": "ab", "documents": {"config": {}}}, "documents.config: gvisor has no such document. It has state."),
-        ("kata_persist", {"sandbox_id": "ab", "raw_items": {"a": "b"}}, "raw_items: kata_persist has no raw items, only kata_store has. Leave it out."),
-        ("kata_store", {"sandbox_id": "ab", "raw_items": {"../x": "b"}}, "raw_items: '../x' is not a name. A name is not empty, '.' or '..', and has no '/'."),
-        ("kata_store", {"sandbox_id": "ab", "raw_items": {"a": 7}}, "raw_items.a: it is a int, not a text. Quote it."),
-        ("kata_store", {"sandbox_id": "ab", "raw_items": {"a": "b"}, "state": "absent"}, "raw_items: there is nothing to write with state=absent. Leave it out."),
-        ("kata_store", {"sandbox_id": "ab", "documents": {"config": {}}, "state": "absent"}, "documents: there is nothing to write with state=absent. Leave it out."),
-        ("kata_store", {"sandbox_id": 83}, 'sandbox_id: 83 is a number, not a name (YAML reads an unquoted 0123 as 83). Quote it: sandbox_id: "0123".'),
-        ("kata_store", {"sandbox_id": "ab", "container_id": 5}, 'container_id: 5 is a number, not a name (YAML reads an unquoted 0123 as 83). Quote it: container_id: "0123".'),
-        ("kata_store", {"sandboxes": [{"sandbox_id": "ab"}, {"sandbox_id": True}]}, 'sandboxes[1].sandbox_id: True is a boolean, not a name. Quote it: sandboxes[1].sandbox_id: "yes".'),
-        ("kata_store", {"sandboxes": [{"sandbox_id": "ab"}, {"sandbox_id": "ab"}]}, "sandboxes: 'ab' is there twice. Give it once."),
-        ("kata_store", {"sandbox_id": ["ab", "cd"]}, "sandbox_id: several ids share everything only with state=absent. Give a list of entries as sandboxes."),
-        ("kata_persist", {"sandbox_id": "../../x", "state": "absent"}, "sandbox_id: '../../x' is not a name. A name is not empty, '.' or '..', and has no '/'."),
-        ("kata_store", {}, "sandbox_id: it is missing. Give sandbox_id, or a list of entries as sandboxes."),
+        (
+            "gvisor",
+            {"sandbox_id": "ab", "config_root": "/x"},
+            "config_root: gvisor has no such directory. Leave it out.",
+        ),
+        (
+            "kata_persist",
+            {"sandbox_id": "ab", "config_root": "/x"},
+            "config_root: kata_persist has no such directory. Leave it out.",
+        ),
+        (
+            "kata_rs",
+            {"sandbox_id": "ab", "config_root": "/x"},
+            "config_root: kata_rs has no such directory. Leave it out.",
+        ),
+        (
+            "kata_rs",
+            {"sandbox_id": "ab", "container_id": "c"},
+            "container_id: kata_rs keeps nothing for single containers. Leave it out.",
+        ),
+        (
+            "kata_rs",
+            {"sandbox_id": "firecracker", "state": "absent"},
+            "sandbox_id: 'firecracker' is the runtime's own directory, and no sandbox. Give a sandbox's name.",
+        ),
+        (
+            "kata_rs",
+            {"sandbox_id": "ab", "documents": {"persist": {}}},
+            "documents.persist: kata_rs has no such document. It has state.",
+        ),
+        (
+            "kata_persist",
+            {"sandbox_id": "ab", "documents": {"config": {}}},
+            "documents.config: kata_persist has no such document. It has persist.",
+        ),
+        (
+            "kata_store",
+            {"sandbox_id": "ab", "documents": {"persist": {}}},
+            (
+                "documents.persist: kata_store has no such document. It has config, state, network, hypervisor, "
+                "agent, process, mounts, devices."
+            ),
+        ),
+        (
+            "gvisor",
+            {"sandbox_id": "ab", "documents": {"config": {}}},
+            "documents.config: gvisor has no such document. It has state.",
+        ),
+        (
+            "kata_persist",
+            {"sandbox_id": "ab", "raw_items": {"a": "b"}},
+            "raw_items: kata_persist has no raw items, only kata_store has. Leave it out.",
+        ),
+        (
+            "kata_store",
+            {"sandbox_id": "ab", "raw_items": {"../x": "b"}},
+            "raw_items: '../x' is not a name. A name is not empty, '.' or '..', and has no '/'.",
+        ),
+        (
+            "kata_store",
+            {"sandbox_id": "ab", "raw_items": {"a": 7}},
+            "raw_items.a: it is a int, not a text. Quote it.",
+        ),
+        (
+            "kata_store",
+            {"sandbox_id": "ab", "raw_items": {"a": "b"}, "state": "absent"},
+            "raw_items: there is nothing to write with state=absent. Leave it out.",
+        ),
+        (
+            "kata_store",
+            {"sandbox_id": "ab", "documents": {"config": {}}, "state": "absent"},
+            "documents: there is nothing to write with state=absent. Leave it out.",
+        ),
+        (
+            "kata_store",
+            {"sandbox_id": 83},
+            (
+                "sandbox_id: 83 is a number, not a name (YAML reads an unquoted 0123 as 83). Quote it: "
+                'sandbox_id: "0123".'
+            ),
+        ),
+        (
+            "kata_store",
+            {"sandbox_id": "ab", "container_id": 5},
+            (
+                "container_id: 5 is a number, not a name (YAML reads an unquoted 0123 as 83). Quote it: "
+                'container_id: "0123".'
+            ),
+        ),
+        (
+            "kata_store",
+            {"sandboxes": [{"sandbox_id": "ab"}, {"sandbox_id": True}]},
+            'sandboxes[1].sandbox_id: True is a boolean, not a name. Quote it: sandboxes[1].sandbox_id: "yes".',
+        ),
+        (
+            "kata_store",
+            {"sandboxes": [{"sandbox_id": "ab"}, {"sandbox_id": "ab"}]},
+            "sandboxes: 'ab' is there twice. Give it once.",
+        ),
+        (
+            "kata_store",
+            {"sandbox_id": ["ab", "cd"]},
+            "sandbox_id: several ids share everything only with state=absent. Give a list of entries as sandboxes.",
+        ),
+        (
+            "kata_persist",
+            {"sandbox_id": "../../x", "state": "absent"},
+            "sandbox_id: '../../x' is not a name. A name is not empty, '.' or '..', and has no '/'.",
+        ),
+        (
+            "kata_store",
+            {},
+            "sandbox_id: it is missing. Give sandbox_id, or a list of entries as sandboxes.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_options_that_cannot_be_used(tmp_path: Path, layout: str, options: Options, text: str) -> None:
     result = call(tmp_path, layout, **options)
     assert result.failed and result.msg == text
@@ -712,7 +813,7 @@ def test_rootless_roots_are_given(tmp_path: Path) -> None:
 
 
 def test_both_trees_of_the_store_can_be_elsewhere(tmp_path: Path) -> None:
-    roots = {"run_root": str(tmp_path / "a"), "config_root": str(tmp_path / "b")}
+    roots: Options = {"run_root": str(tmp_path / "a"), "config_root": str(tmp_path / "b")}
     assert ok(call(tmp_path, "kata_store", **of_sandbox("kata_store"), **roots)).actions == ["created"]
     assert (tmp_path / "a/sbs" / NAME / "state.json").exists() and (tmp_path / "b/sbs" / NAME / "config.json").exists()
     assert ok(call(tmp_path, "kata_store", **ABSENT, **roots)).actions == ["deleted"]

@@ -212,9 +212,7 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def test_D2_what_is_being_made_is_locked_until_it_has_its_name(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_D2_what_is_being_made_is_locked_until_it_has_its_name(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its hidden name is that of an unfinished delete: whoever finishes those locks them first."""
     real, seen = new_trees._make_file, []
 

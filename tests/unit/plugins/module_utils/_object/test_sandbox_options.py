@@ -146,13 +146,9 @@ def test_each_layout_takes_its_own_documents_and_no_others(layout: Any) -> None:
             continue
         with pytest.raises(InvalidInput) as caught:
             wishes_of(given, layout)
-        assert str(caught.value) == (
-            f"documents.{name}: {layout.name} has no such document. It has {', '.join(own)}."
-        )
+        assert str(caught.value) == (f"documents.{name}: {layout.name} has no such document. It has {', '.join(own)}.")
         with pytest.raises(InvalidInput, match=rf"^sandboxes\[1\]\.documents\.{name}: "):
-            wishes_of(
-                state(sandboxes=[entry(sandbox_id="ab"), entry(sandbox_id="cd", documents={name: {}})]), layout
-            )
+            wishes_of(state(sandboxes=[entry(sandbox_id="ab"), entry(sandbox_id="cd", documents={name: {}})]), layout)
 
 
 @pytest.mark.parametrize("layout", [GVISOR, LEGACY, PERSIST, RUST], ids=lambda layout: str(layout.name))
@@ -201,17 +197,22 @@ def test_raw_items_reach_the_wish() -> None:
 
 @pytest.mark.parametrize("option", ["documents", "raw_items"])
 def test_there_is_nothing_to_write_when_something_is_removed(option: str) -> None:
-    value = {"config": {}} if option == "documents" else {"a": "b"}
+    value: dict[str, Any] = {"config": {}} if option == "documents" else {"a": "b"}
     with pytest.raises(InvalidInput, match=f"^{option}: there is nothing to write with state=absent"):
         wishes_of(state(state="absent", sandbox_id="ab", **{option: value}), STORE)
-    for nothing in ({}, None):
+    empty: list[Any] = [{}, None]
+    for nothing in empty:
         assert len(wishes_of(state(state="absent", sandbox_id="ab", **{option: nothing}), STORE)) == 1
 
 
 @pytest.mark.parametrize("wanted", ["present", "absent"])
 def test_a_sandbox_and_the_container_of_its_name_are_two_things_where_it_is_a_directory(wanted: str) -> None:
     """Kata keeps the sandbox's own container in a directory of its own, also called like the sandbox."""
-    entries = [entry(sandbox_id="ab"), entry(sandbox_id="ab", container_id="ab"), entry(sandbox_id="ab", container_id="c")]
+    entries = [
+        entry(sandbox_id="ab"),
+        entry(sandbox_id="ab", container_id="ab"),
+        entry(sandbox_id="ab", container_id="c"),
+    ]
     for layout in (STORE, PERSIST):
         wishes = wishes_of(state(state=wanted, sandboxes=entries), layout)
         assert [(wish.container_id, wish.with_sandbox) for wish in wishes] == [("", False), ("ab", True), ("c", True)]
@@ -255,4 +256,4 @@ def test_the_order_of_work_is_not_that_of_the_list(tmp_path: Any) -> None:
         items = items_of(params, STORE)
         assert [item.wish.container_id for item in items] == ["c", ""]
         assert {item.group for item in items} == {"ab"}
-        assert [item.wish.container_id for item in sorted(items, key=lambda item: item.order)][0] == first
+        assert min(items, key=lambda item: item.order).wish.container_id == first

@@ -255,7 +255,7 @@ def test_D1_two_trees_are_made_together_or_not_at_all(tmp_path: Path, monkeypatc
     assert "somebody else has made it meanwhile" in error_of(outcome, AlreadyExists)
     assert files(tmp_path) == [f"{CONF}/theirs"] and not state_of("kata_store", tmp_path).exists()
     assert outcome.item.acted is False
-    assert [path for path in tmp_path.rglob(".sbx-del.*")] == []
+    assert list(tmp_path.rglob(".sbx-del.*")) == []
 
 
 # locks
