@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import TEMPORARY_SUFFIX
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import parse_tombstone
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import parse_tombstone
 from ansible_collections.sandboxed.containers.tests.faults.running import Ended
 from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT, Tree, differences
 from ansible_collections.sandboxed.containers.tests.faults.tracing import Call, Point

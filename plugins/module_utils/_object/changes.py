@@ -172,7 +172,7 @@ def _document(change: Write) -> dict[str, str]:
     old, new = masked(change.old), masked(change.new)
     before = "" if change.old is None else _pretty(old)
     after = _pretty(new)
-    if before == after:  # only masked values differ: the diff must still say that something changes
+    if old == new:  # only masked values differ: the diff must still say that something changes
         after = after.replace(MASK, f"{MASK} (changed)")
     return {"before_header": change.path, "after_header": change.path, "before": before, "after": after}
 

@@ -48,6 +48,7 @@ class TreeSandbox(TreeCreation):
     def __init__(self, wish: Wish, tree: Tree) -> None:
         super().__init__(wish, tree)
         self._hidden: list[Hidden] = []
+        self._acted_before = False  # it was hidden
         self._tombstones: set[str] | None = None  # those that were there at the first plan
         self._needed = ""  # the lock without which nothing may be done
 
@@ -64,9 +65,14 @@ class TreeSandbox(TreeCreation):
         tombstones = [part for part in self.reading.parts if part.role == "tombstone"]
         if self._tombstones is None:
             self._tombstones = {part.name for part in tombstones}
-        left = [part for part in tombstones if part.name in self._tombstones]
+        left = [part for part in tombstones if part.name in self._tombstones and self._is_ours(part)]
         beside = [part for part in self.reading.parts if part.role in BESIDE and not self.wish.container_id]
         return [*left, *beside, *self.own_trees()]
+
+    def _is_ours(self, tombstone: Part) -> bool:
+        """Whether it can be finished: one that another run has locked is being finished, or made, by that."""
+        held = {lock.place.path for lock in self.locks}
+        return not held or tombstone.path in held or not stat.S_ISDIR(tombstone.facts.mode)
 
     # present
 
@@ -171,7 +177,7 @@ class TreeSandbox(TreeCreation):
         self._needed = places[0].path if places else ""
         tombstones = [part for part in self.parts if part.role == "tombstone" and stat.S_ISDIR(part.facts.mode)]
         return places + [
-            LockPlace(self.tree.above_at(part.directory), part.name, is_directory=True, is_optional=self.wish.present)
+            LockPlace(self.tree.above_at(part.directory), part.name, is_directory=True, is_optional=True)
             for part in tombstones
         ]
 
@@ -208,7 +214,7 @@ class TreeSandbox(TreeCreation):
                 self._refuse_mounted_elsewhere(change.path)
         for change in plan.changes:
             around = isinstance(change, RemoveTree) and change.role not in TREES
-            if isinstance(change, RemoveTree) and around and self._may_finish(change) and change.remove():
+            if isinstance(change, RemoveTree) and around and change.remove():
                 self.did(change.directory)
         try:
             for change in plan.changes:
@@ -217,15 +223,11 @@ class TreeSandbox(TreeCreation):
         except StateError:
             self._bring_back()
             raise
+        self._acted_before = self.acted
         for one in self._hidden:
             self.did(one.change.directory)
             self.did(one.directory)
         return bool(self._hidden)
-
-    def _may_finish(self, change: RemoveTree) -> bool:
-        """Beside something that is made, a tombstone is only finished if nobody else is at work on it."""
-        held = {lock.place.path for lock in self.locks}
-        return not self.wish.present or change.path in held
 
     def _refuse_unlocked(self, plan: Plan) -> None:
         """A lock that went away while this run came for it: then what is left is somebody else's to finish."""
@@ -261,6 +263,7 @@ class TreeSandbox(TreeCreation):
         if verdict.kind == LEFTOVER or (verdict.kind != LIVE and self.wish.force):
             return
         self._bring_back()
+        self.acted = self._acted_before
         raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), "It was put back.")
 
     def apply(self, plan: Plan, durable: bool) -> None:

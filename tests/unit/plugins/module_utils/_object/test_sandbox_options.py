@@ -200,8 +200,8 @@ def test_there_is_nothing_to_write_when_something_is_removed(option: str) -> Non
     value: dict[str, Any] = {"config": {}} if option == "documents" else {"a": "b"}
     with pytest.raises(InvalidInput, match=f"^{option}: there is nothing to write with state=absent"):
         wishes_of(state(state="absent", sandbox_id="ab", **{option: value}), STORE)
-    nothing: dict[str, Any] | None
-    for nothing in ({}, None):
+    empty: list[Any] = [{}, None]
+    for nothing in empty:
         assert len(wishes_of(state(state="absent", sandbox_id="ab", **{option: nothing}), STORE)) == 1
 
 
