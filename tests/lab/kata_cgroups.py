@@ -40,6 +40,19 @@ def overhead(sandbox_id: str) -> list[Path]:
     return made
 
 
+def frozen(sandbox_id: str) -> Path:
+    """A cgroup of v1's freezer that is frozen: who joins it stops at once. Made; sweep() thaws it."""
+    made = MOUNT / "freezer" / OVERHEAD / sandbox_id
+    made.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def freeze(folder: Path, wish: str = "FROZEN") -> None:
+    """FROZEN or THAWED, and wait for it."""
+    (folder / "freezer.state").write_text(wish, encoding="ascii")
+    processes.wait_until(lambda: (folder / "freezer.state").read_text().strip() == wish, f"{folder} to be {wish}")
+
+
 def existing() -> set[Path]:
     """What overhead() makes, and its parents."""
     found = {root / OVERHEAD for root in hierarchies() if (root / OVERHEAD).is_dir()}
@@ -49,6 +62,8 @@ def existing() -> set[Path]:
 def sweep(made: Collection[Path]) -> None:
     """Remove them, children first; their processes have been killed, and may take a moment to be gone."""
     for one in sorted(made, reverse=True):
+        if (one / "freezer.state").exists():
+            freeze(one, "THAWED")  # a frozen process does not even die
         processes.wait_until(lambda one=one: _removed(one), f"{one} to be empty")  # type: ignore[misc]
 
 
