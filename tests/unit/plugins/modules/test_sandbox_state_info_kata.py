@@ -182,20 +182,20 @@ def test_a_damaged_document_of_a_container_is_told_with_it(tmp_path: Path, layou
 
 
 MISSING = [
-    ("kata_store", f"{STATE['kata_store']}/{NAME}/lock"),
-    ("kata_store", f"{STATE['kata_store']}/{NAME}/state.json"),
-    ("kata_store", f"{CONFIG}/{NAME}/config.json"),
-    ("kata_store", f"{CONFIG}/{NAME}"),
-    ("kata_store", f"{STATE['kata_store']}/{NAME}"),
-    ("kata_persist", f"{STATE['kata_persist']}/{NAME}/persist.json"),
-    ("kata_rs", f"{STATE['kata_rs']}/{NAME}/state.json"),
+    ("kata_store", "run/vc/sbs/{}/lock"),
+    ("kata_store", "run/vc/sbs/{}/state.json"),
+    ("kata_store", "var/lib/vc/sbs/{}/config.json"),
+    ("kata_store", "var/lib/vc/sbs/{}"),
+    ("kata_store", "run/vc/sbs/{}"),
+    ("kata_persist", "run/vc/sbs/{}/persist.json"),
+    ("kata_rs", "run/kata/{}/state.json"),
 ]
 
 
 @pytest.mark.parametrize(("layout", "gone"), MISSING)
 def test_R9_a_partial_sandbox_says_what_is_missing(tmp_path: Path, layout: str, gone: str) -> None:
     make(layout, tmp_path)
-    path = tmp_path / gone
+    path = tmp_path / gone.format(NAME)
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     (entry,) = entries(call(tmp_path, layout))
     assert (entry["missing"], entry["verdict"]) == ([str(path)], "leftover")

@@ -65,6 +65,7 @@ def documents(layout: str, container_id: str = "") -> dict[str, Any]:
         ("kata_persist", NAME, [f"+state run/vc/sbs/{NAME}/{NAME}"]),
         ("kata_rs", "", [f"+state run/kata/{NAME}"]),
     ],
+    ids=["store", "store's container", "persist", "persist's container", "of its own name", "rs"],
 )
 def test_D1_something_new_is_whole_before_it_is_listed(
     tmp_path: Path, layout: str, container_id: str, wanted: list[str]
