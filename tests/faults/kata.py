@@ -185,7 +185,7 @@ def crashed_delete_of_old(host: Host) -> None:
 def crashed_delete_of_container(host: Host) -> None:
     host.sandbox("fault-1", "sidecar")
     for role in TREES[host.layout]:
-        host.tombstone("fault-1@app", role)
+        host.tombstone("fault-1", role)
 
 
 def no_lock(host: Host) -> None:

@@ -53,14 +53,13 @@ Invariant = Callable[[Observed], None]
 
 
 def subject_of(path: str) -> str | None:
-    """The name of the object whose tombstone a path is, or lies in (safety.md D1): its last part, a container's own."""
-    found = [subject for part in path.split("/") if (subject := parse_tombstone(part)) is not None]
-    return found[0].rpartition("@")[2] if found else None
+    """The name of the sandbox whose tombstone a path is, or lies in (safety.md D1)."""
+    return next((subject for part in path.split("/") if (subject := parse_tombstone(part)) is not None), None)
 
 
 def names_in(*trees: Tree) -> set[str]:
-    """The last parts of all paths."""
-    return {path.rpartition("/")[2] for tree in trees for path in tree}
+    """All parts of all paths."""
+    return {part for tree in trees for path in tree for part in path.split("/")}
 
 
 def old_or_new(seen: Observed) -> None:
