@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.sandboxed.containers.tests.faults.harness import (
     Case,
-    all_points,
+    changing_points,
     explore,
     few_points,
     one_error_each,
@@ -42,7 +42,11 @@ def test_some_faults(case: Case, workers: list[Worker]) -> None:
     assert {point.call.name for point in report.points if point.kills} == FEW[case.name]
 
 
+# The trees of the others are made and removed by the same code.
+LONG = [one for one in CASES if str(one.id).startswith("kata_store") or one.id in _MAIN]
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", LONG)
 def test_every_fault(case: Case, workers: list[Worker]) -> None:
-    assert explore(case, workers, all_points if case.name in _MAIN else one_error_each).problems == []
+    assert explore(case, workers, changing_points if case.name in _MAIN else one_error_each).problems == []

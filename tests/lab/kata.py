@@ -4,7 +4,7 @@
 
 """Kata sandboxes of three generations, as the runtimes leave them, with all that belongs to them.
 
-    box = sandbox("kata_persist", "web-1", containers=["web-1", "app-1"])
+    box = sandbox("kata_persist", "lab-web-1", containers=["lab-web-1", "lab-app-1"])
     box.write()                              # the state tree, byte for byte as Kata writes it
     box.make_vm()                            # its VM directory
     shared = box.make_share()                # its shared tree, with real mounts and data behind them
@@ -371,7 +371,7 @@ _VM_FILES = {
 
 def sandbox(
     layout: str,
-    sandbox_id: str = "web-1",
+    sandbox_id: str = "lab-web-1",
     containers: Sequence[str] | None = None,
     facts: Facts | None = None,
     places: Places | None = None,

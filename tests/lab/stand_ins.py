@@ -8,7 +8,7 @@ A stand-in is a program of a few machine instructions that waits for ever and ta
 command line is exactly the one that is wanted; sockets, files and locks are given to it as open descriptors.
 
     with Crowd(folder) as crowd:
-        qemu = crowd.start(Program("/usr/bin/qemu-system-x86_64", ["-name", "web-1"], listens=[folder / "qmp.sock"]))
+        qemu = crowd.start(Program("/usr/bin/qemu-system-x86_64", ["-name", "lab-web-1"], listens=[folder / "qmp"]))
         qemu.kill()
 """
 

@@ -5,8 +5,6 @@
 
 Known limits: a thread that left its process's cwd, root or descriptor table is not looked at here, and reading the
 command line waits while the kernel changes that process's address space.
-
-Private to the collection: no promise of stability for others.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from functools import lru_cache
+from itertools import count
 from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
@@ -25,7 +24,7 @@ _DELETED = " (deleted)"
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD in the flags of /proc/PID/stat
 _ARGUMENTS_MAX = 4 << 20  # the kernel's own limit for arguments is lower unless the stack limit was raised
 _AGAIN = 4
-_MOST_LEAVING = 64
+_MOST_LEAVING, _LEAVING_SECONDS = 64, 2.0
 _KEPT = 4096
 _LISTINGS = 16  # from the second on they are short: only what is new is read
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -91,13 +90,17 @@ class ProcessTable:
                 process = read(int(name), proc)
                 if process is not None:
                     found[process.pid] = process
-        for again in range(_AGAIN):
-            # A few incomplete ones were met on their way in or out, and are whole or gone a moment later. Many are
-            # hidden from us for good, and so may init be.
-            leaving = [pid for pid, process in found.items() if not process.complete and pid != 1]
-            if not leaving or len(leaving) > _MOST_LEAVING:
+        deadline = time.monotonic() + _LEAVING_SECONDS
+        for again in count():
+            # A few were met on their way in or out, and are whole or gone a moment later, if the host is not too busy.
+            # Many are hidden from us for good, and so may init be.
+            hidden = [pid for pid, process in found.items() if not process.complete and pid != 1]
+            leaving = (
+                hidden if again < _AGAIN else [pid for pid in hidden if not found[pid].argv and found[pid].state != "?"]
+            )
+            if not leaving or len(leaving) > _MOST_LEAVING or time.monotonic() > deadline:
                 break
-            time.sleep(0.005 * again)
+            time.sleep(min(0.005 * again, 0.1))
             for pid in leaving:
                 process = read(pid, proc)
                 found.pop(pid)

@@ -63,14 +63,14 @@ class KataPersist(Kata):
         return ""
 
     def bundles_of(self, reading: Reading) -> list[Any]:
-        contents = [one for _, one in pairs_of(reading.documents, "persist")]
+        contents = [one for _name, one in pairs_of(reading.documents, "persist")]
         configs = [one for content in contents for one in list_of(inside(content, "Config", "ContainerConfigs"))]
         return [content.get("BundlePath") for content in contents] + [
             inside(one, "Annotations", key) for one in configs for key in BUNDLE_PATH
         ]
 
     def aliases(self, documents: list[Document]) -> frozenset[str]:
-        found = [inside(one, "Config", "HypervisorConfig", "VMid") for _, one in pairs_of(documents, "persist")]
+        found = [inside(one, "Config", "HypervisorConfig", "VMid") for _name, one in pairs_of(documents, "persist")]
         return frozenset(name for name in found if isinstance(name, str) and name)
 
     def check_content(self, where: str, content: Any, sandbox_id: str, container_id: str) -> None:

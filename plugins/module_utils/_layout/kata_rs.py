@@ -43,14 +43,14 @@ class KataRs(Kata):
     other_places = (("{}", "root"), ("firecracker", "{}", "root"))
 
     def pids_in(self, reading: Reading) -> list[RecordedProcess]:
-        machines = [one.get("hypervisor") for _, one in pairs_of(reading.documents, "state")]
+        machines = [one.get("hypervisor") for _name, one in pairs_of(reading.documents, "state")]
         return recorded(
             *(("hypervisor", inside(one, "pid"), "") for one in machines),
             *(("virtiofsd", inside(one, "virtiofs_daemon_pid"), "") for one in machines),
         )
 
     def hypervisor_of(self, reading: Reading) -> str:
-        contents = [one for _, one in pairs_of(reading.documents, "state")]
+        contents = [one for _name, one in pairs_of(reading.documents, "state")]
         return next((str(inside(one, "hypervisor", "hypervisor_type") or "") for one in contents), "")
 
     def bundles_of(self, reading: Reading) -> list[Any]:

@@ -58,8 +58,8 @@ class KataStore(Kata):
 
     def pids_in(self, reading: Reading) -> list[RecordedProcess]:
         return recorded(
-            *(("proxy", one.get("ProxyPid"), "") for _, one in pairs_of(reading.documents, "agent")),
-            *(("virtiofsd", one.get("VirtiofsdPid"), "") for _, one in pairs_of(reading.documents, "hypervisor")),
+            *(("proxy", one.get("ProxyPid"), "") for _name, one in pairs_of(reading.documents, "agent")),
+            *(("virtiofsd", one.get("VirtiofsdPid"), "") for _name, one in pairs_of(reading.documents, "hypervisor")),
             *(("shim", one.get("Pid"), name) for name, one in pairs_of(reading.documents, "process")),
         )
 
@@ -69,12 +69,12 @@ class KataStore(Kata):
         )
 
     def bundles_of(self, reading: Reading) -> list[Any]:
-        contents = [one for _, one in pairs_of(reading.documents, "config")]
+        contents = [one for _name, one in pairs_of(reading.documents, "config")]
         inner = [one for content in contents for one in list_of(content.get("Containers"))]
         return [inside(one, "Annotations", key) for one in contents + inner for key in BUNDLE_PATH]
 
     def aliases(self, documents: list[Document]) -> frozenset[str]:
-        found = [inside(one, "HypervisorConfig", "VMid") for _, one in pairs_of(documents, "config")]
+        found = [inside(one, "HypervisorConfig", "VMid") for _name, one in pairs_of(documents, "config")]
         return frozenset(name for name in found if isinstance(name, str) and name)
 
     def encode(self, rule: DocumentRule, content: Any, container_id: str) -> bytes:

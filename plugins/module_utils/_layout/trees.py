@@ -376,7 +376,11 @@ class _TreeReader:
 
         inside = f"{self.sandbox_id}/{container_id}" if container_id else self.sandbox_id
         facts = self._watch(self.roots[tree.option], f"{inside}/{name}")
-        self.documents.append(read_document(rule.name, directory, name, container_id, facts, rule.is_list))
+        document = read_document(rule.name, directory, name, container_id, facts, rule.is_list)
+        if facts is not None and (document.readable or look(directory, name) is not None):
+            self.documents.append(document)
+        elif rule.needed:  # it went away while it was read, and that is known for certain
+            self.missing.append(directory.join(name))
 
     def _note_missing_trees(self) -> None:
         present = {part.role for part in self.parts}

@@ -34,9 +34,9 @@ def test_a_container_lives_and_is_deleted(lab: Lab, runtime: str) -> None:
 
 
 def test_three_containers_of_a_pod_have_one_shim(lab: Lab) -> None:
-    lab.run_pod("pod-1", "c-1", "c-2")
-    assert lab.tasks() == dict.fromkeys(("pod-1", "c-1", "c-2"), "RUNNING")
-    assert list(lab.shims()) == ["pod-1"]
+    lab.run_pod("lab-pod-1", "c-1", "c-2")
+    assert lab.tasks() == dict.fromkeys(("lab-pod-1", "c-1", "c-2"), "RUNNING")
+    assert list(lab.shims()) == ["lab-pod-1"]
     assert len(lab.sockets()) == 1
 
 

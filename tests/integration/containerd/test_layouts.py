@@ -73,9 +73,9 @@ def test_A5_a_living_daemons_list_is_read_without_its_lock(lab: Lab) -> None:
 def test_A5_sandboxes_of_1_7_are_listed(lab: Lab) -> None:
     pod = lab.workspace.folder / "pod.json"
     pod.write_text("{}", encoding="utf-8")
-    assert lab.ctr("sandboxes", "run", str(pod), "pod-1").code != 0  # its shim knows no sandbox; the entry stays
-    assert "pod-1" in lab.must("sandboxes", "ls")
-    assert listed(lab)["default"].sandboxes == {"pod-1"}
+    assert lab.ctr("sandboxes", "run", str(pod), "lab-pod-1").code != 0  # its shim knows no sandbox; the entry stays
+    assert "lab-pod-1" in lab.must("sandboxes", "ls")
+    assert listed(lab)["default"].sandboxes == {"lab-pod-1"}
 
 
 @newest
@@ -130,18 +130,18 @@ def test_C11_the_socket_of_a_real_shim_has_the_derived_name(lab: Lab, runtime: s
 
 
 def test_A6_the_socket_of_a_pods_shim_is_found_by_the_annotation(lab: Lab) -> None:
-    lab.run_pod("pod-1", "c-1")
-    for one in ("pod-1", "c-1"):
+    lab.run_pod("lab-pod-1", "c-1")
+    for one in ("lab-pod-1", "c-1"):
         spec = config(lab, one)
         group = shim_group(spec)
-        assert group == "pod-1"
-        assert sandbox_ids(spec) == ("pod-1",)
+        assert group == "lab-pod-1"
+        assert sandbox_ids(spec) == ("lab-pod-1",)
         address = parse_address((lab.bundle(one) / "address").read_bytes(), "address")
         assert address.path == f"{SOCKETS}/{socket_name(ADDRESS, 'default', group)}"
 
 
 def test_A6_a_group_of_runcs_own_counts_before_the_pod(lab: Lab) -> None:
-    lab.run("a5", annotations={"io.containerd.runc.v2.group": "web", "io.kubernetes.cri.sandbox-id": "pod-1"})
+    lab.run("a5", annotations={"io.containerd.runc.v2.group": "web", "io.kubernetes.cri.sandbox-id": "lab-pod-1"})
     address = parse_address((lab.bundle("a5") / "address").read_bytes(), "address")
     assert shim_group(config(lab, "a5")) == "web"
     assert address.path == f"{SOCKETS}/{socket_name(ADDRESS, 'default', 'web')}"

@@ -91,7 +91,7 @@ def crowd(host: None) -> Iterator[Crowd]:
 @pytest.fixture
 def box(host: None, layout: str) -> Sandbox:
     """A sandbox with a second container, whose state is on disk."""
-    one = kata.sandbox(layout, "web-1", ["web-1", "app-1"])
+    one = kata.sandbox(layout, "lab-web-1", ["lab-web-1", "lab-app-1"])
     one.write()
     return one
 

@@ -43,7 +43,7 @@ def write_on(handle: io.FileIO, size: int) -> None:
 def small(host: None, layout: str) -> tuple[Sandbox, Path]:
     """A sandbox on a small ext4, which is full; the file that fills it."""
     mounting.small_ext4(SMALL, Path("/var/lib/image"))
-    box = kata.sandbox(layout, "web-1", ["web-1"], places=Places(SMALL))
+    box = kata.sandbox(layout, "lab-web-1", ["lab-web-1"], places=Places(SMALL))
     box.write()
     return box, fill()
 
@@ -72,7 +72,7 @@ def test_K4_P1_a_full_disk_keeps_the_old_documents(small: tuple[Sandbox, Path]) 
 
 def test_a_create_on_a_full_disk_leaves_nothing(small: tuple[Sandbox, Path]) -> None:
     box, ballast = small
-    new = kata.sandbox(box.layout, "web-2", ["web-2"], places=box.places)
+    new = kata.sandbox(box.layout, "lab-web-2", ["lab-web-2"], places=box.places)
     refused = Modules(new).make(wanted(new))
     assert refused.failed and "o space left" in refused.message, refused.answer
     assert gone(new) == []

@@ -92,13 +92,13 @@ def test_anything_in_the_place_of_the_lock(modules: Modules, thing: Callable[[Pa
 def test_B6_a_file_system_that_never_answers(modules: Modules, place: str) -> None:
     """A hanging network or user file system in the shared tree, where a volume was: nobody waits for it."""
     box = modules.box
-    target = box.share_dir / "mounts/app-1-data" if place == "share" else box.state_dir / "app-1/data"
+    target = box.share_dir / "mounts/lab-app-1-data" if place == "share" else box.state_dir / "lab-app-1/data"
     trees.directory(target.parent, 0o750)
     keeper = mounting.silent(target)
     try:
         refused = modules.start("absent", force=True).result(30)
         assert refused.failed and "mount" in refused.message
-        assert modules.info("web-1").sandboxes[0]["verdict"] in ("unknown", "leftover")
+        assert modules.info("lab-web-1").sandboxes[0]["verdict"] in ("unknown", "leftover")
         done = modules.start("absent", on_mounted="unmount").result(30)
         assert done.changed and not done.failed, done.message
         assert gone(box) == []
@@ -109,7 +109,7 @@ def test_B6_a_file_system_that_never_answers(modules: Modules, place: str) -> No
 @pytest.mark.parametrize("layout", some_long("kata_persist", "kata_store", "kata_rs"))
 def test_a_neighbour_notices_nothing(crowd: Crowd, layout: str) -> None:
     """Its mounts, its data, its files and its processes, while the dead one beside it goes."""
-    dead, alive = (kata.sandbox(layout, name, [name, f"app-{name}"]) for name in ("web-1", "web-10"))
+    dead, alive = (kata.sandbox(layout, name, [name, f"lab-app-{name}"]) for name in ("lab-web-1", "lab-web-10"))
     owners = [crowd.start(alive.program(kind)) for kind in ("shim", "virtiofsd")]
     for box in (dead, alive):
         box.write()
@@ -151,7 +151,7 @@ def test_A1_a_frozen_owner_is_alive(crowd: Crowd, modules: Modules) -> None:
     """It does not even die of SIGKILL: the removal gives up after a while, and keeps everything."""
     if not (kata_cgroups.MOUNT / "freezer/cgroup.procs").exists():
         pytest.skip("there is no cgroup v1 freezer")
-    cgroup = kata_cgroups.frozen("web-1")
+    cgroup = kata_cgroups.frozen("lab-web-1")
     owner = crowd.start(modules.box.program("qemu"))
     (cgroup / "cgroup.procs").write_text(str(owner.pid))
     modules.box.engine_cleans_up()
@@ -190,7 +190,7 @@ NAMES = ["vm", "sbs", "root", "raw", "lock", "shared", "sandboxes", "kata-contai
 @pytest.mark.parametrize("layout", some_long("kata_store", "kata_persist", "kata_rs"))
 def test_a_sandbox_may_be_called_like_a_directory(crowd: Crowd, layout: str, name: str) -> None:
     """Another one lives, whose paths have that name as a component."""
-    box, other = kata.sandbox(layout, name, ["app-9"]), kata.sandbox(layout, "web-1")
+    box, other = kata.sandbox(layout, name, ["lab-app-9"]), kata.sandbox(layout, "lab-web-1")
     owner = crowd.start(other.program("virtiofsd"))
     for one in (box, other):
         one.write()
@@ -224,7 +224,7 @@ def test_the_jail_of_firecracker_is_bound_on_itself(host: None) -> None:
 def on_ext4(layout: str) -> Sandbox:
     root = Path("/var/lib/small")
     mounting.small_ext4(root, Path("/var/lib/image"))
-    box = kata.sandbox(layout, "web-1", ["web-1"], places=Places(root))
+    box = kata.sandbox(layout, "lab-web-1", ["lab-web-1"], places=Places(root))
     box.write()
     return box
 
@@ -268,7 +268,7 @@ def test_a_thousand_mounts_of_failed_starts(host: None, layout: str) -> None:
     trees.put_data(PRECIOUS)
     inside = box.share_dir / {"kata_store": "", "kata_persist": "mounts", "kata_rs": "rw/passthrough"}[layout]
     for number in range(1000):
-        mounting.bind(PRECIOUS, inside / f"app-{number}-data")
+        mounting.bind(PRECIOUS, inside / f"lab-app-{number}-data")
     data = mounting.checksum(PRECIOUS)
     refused = Modules(box).absent()
     assert refused.failed and len(refused.message) < 1000

@@ -83,7 +83,7 @@ def test_a_stand_in_is_what_its_program_would_be(crowd: Crowd) -> None:
     one = crowd.start(
         Program(
             "/usr/bin/qemu-system-x86_64",
-            ["-name", "sandbox-web-1", ""],
+            ["-name", "sandbox-lab-web-1", ""],
             cwd=folder,
             pid_file=folder / "pid",
             listens=[folder / "qmp.sock"],
@@ -92,7 +92,7 @@ def test_a_stand_in_is_what_its_program_would_be(crowd: Crowd) -> None:
             stubborn=True,
         )
     )
-    assert processes.argv(one.pid) == ["/usr/bin/qemu-system-x86_64", "-name", "sandbox-web-1", ""]
+    assert processes.argv(one.pid) == ["/usr/bin/qemu-system-x86_64", "-name", "sandbox-lab-web-1", ""]
     assert os.readlink(f"/proc/{one.pid}/exe").endswith("/usr/bin/qemu-system-x86_64")
     assert os.readlink(f"/proc/{one.pid}/cwd") == str(folder)
     assert (folder / "pid").read_text() == f"{one.pid}\n"
@@ -123,7 +123,7 @@ def test_each_stranger_can_be_started(crowd: Crowd, layout: str, kind: str) -> N
 
 
 def test_a_share_has_real_mounts_and_data_behind_them(host: None, layout: str) -> None:
-    box = kata.sandbox(layout, "web-1", ["web-1", "app-1"])
+    box = kata.sandbox(layout, "lab-web-1", ["lab-web-1", "lab-app-1"])
     box.write()
     shared = box.make_share()
     assert len(shared.mounts) == 6 and len(shared.data) == 6
@@ -133,7 +133,7 @@ def test_a_share_has_real_mounts_and_data_behind_them(host: None, layout: str) -
     (shared.mounts[1] / "file").unlink()
     assert shared.checksum() != before
     exported = {"kata_store": "", "kata_persist": "shared/", "kata_rs": "ro/passthrough/"}[layout]
-    assert (box.share_dir / exported / "app-1/rootfs/written").read_text() == "by the container"
+    assert (box.share_dir / exported / "lab-app-1/rootfs/written").read_text() == "by the container"
 
 
 @pytest.mark.parametrize("layout", ["kata_store", "kata_persist"])
@@ -163,9 +163,9 @@ def test_a_reboot_ends_everything_below_run(crowd: Crowd, layout: str) -> None:
 def test_a_process_can_be_in_a_cgroup_of_its_own(crowd: Crowd) -> None:
     if why := kata_cgroups.available():
         pytest.skip(why)
-    made = kata_cgroups.overhead("web-1")
+    made = kata_cgroups.overhead("lab-web-1")
     one = crowd.start(Program("/usr/bin/virtiofsd", cgroups=made))
-    assert "/kata_overhead/web-1" in Path(f"/proc/{one.pid}/cgroup").read_text()
+    assert "/kata_overhead/lab-web-1" in Path(f"/proc/{one.pid}/cgroup").read_text()
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ HYPERVISORS = [
 def crashed(crowd: Crowd, layout: str, hypervisor: str = "qemu", vmm: str = "qemu") -> tuple[Sandbox, Shared]:
     """A pod whose shim, machine and file daemon were killed at once; the engine has cleaned up its own."""
     facts = Facts(hypervisor=hypervisor, vmm_pid=4711, virtiofsd_pid=4712, container_pid=4713)
-    box = kata.sandbox(layout, "web-1", ["web-1", "app-1"], facts)
+    box = kata.sandbox(layout, "lab-web-1", ["lab-web-1", "lab-app-1"], facts)
     box.write()
     owners = [
         crowd.start(box.program("shim"), pid=4713),
@@ -91,7 +91,12 @@ def test_as_a_user_runs_it(crowd: Crowd, layout: str) -> None:
     """Ansible itself, with AnsiballZ: check mode, and the run."""
     box, shared = crashed(crowd, layout)
     data = shared.checksum()
-    options = {**Modules(box).options, "state": "absent", "sandbox_id": ["web-1", "not-there"], "on_mounted": "unmount"}
+    options = {
+        **Modules(box).options,
+        "state": "absent",
+        "sandbox_id": ["lab-web-1", "not-there"],
+        "on_mounted": "unmount",
+    }
     planned = adhoc("sandbox_state", options, "--check", "--diff")
     assert planned.changed and not planned.failed
     assert str(box.state_dir) in planned.shown
@@ -147,23 +152,23 @@ def test_what_is_made_is_what_kata_makes(modules: Modules) -> None:
 def test_one_container_of_a_dead_sandbox_is_removed(modules: Modules) -> None:
     box = modules.box
     if box.layout == "kata_rs":
-        refused = modules.absent(container_id="app-1")
+        refused = modules.absent(container_id="lab-app-1")
         assert not refused.changed
         return
-    done = modules.absent(container_id="app-1")
+    done = modules.absent(container_id="lab-app-1")
     assert done.changed and not done.failed, done.message
-    assert not any((tree / "app-1").exists() for tree in box.trees)
-    assert all((tree / "web-1").exists() for tree in box.trees)
-    assert not modules.absent(container_id="app-1").changed
+    assert not any((tree / "lab-app-1").exists() for tree in box.trees)
+    assert all((tree / "lab-web-1").exists() for tree in box.trees)
+    assert not modules.absent(container_id="lab-app-1").changed
 
 
 def test_RS8_many_at_once_and_one_of_them_lives(crowd: Crowd, layout: str) -> None:
     """A refusal in the middle does not stop the others, and is told at the end."""
-    boxes = [kata.sandbox(layout, f"web-{number}") for number in range(30)]
+    boxes = [kata.sandbox(layout, f"lab-web-{number}") for number in range(30)]
     for box in boxes:
         box.write()
     owner = crowd.start(boxes[10].program("qemu"))
     done = Modules(boxes[0]).absent(sandbox_id=[box.id for box in boxes])
-    assert done.failed and done.changed and "web-10" in done.message
-    assert [box.id for box in boxes if box.state_dir.exists()] == ["web-10"]
+    assert done.failed and done.changed and "lab-web-10" in done.message
+    assert [box.id for box in boxes if box.state_dir.exists()] == ["lab-web-10"]
     assert owner.lives()

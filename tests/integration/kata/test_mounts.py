@@ -27,8 +27,10 @@ STORE = pytest.mark.parametrize("layout", ["kata_store"])
 
 def levels(box: Sandbox) -> list[Path]:
     """A directory at each level of all that belongs to a sandbox; made."""
-    found = [tree / name for tree in box.trees for name in ("", "extra", "web-1", "web-1/raw")]
-    found += [box.share_dir / name for name in ("", "mounts", "web-1/rootfs", "rw/passthrough/web-1", "private")]
+    found = [tree / name for tree in box.trees for name in ("", "extra", "lab-web-1", "lab-web-1/raw")]
+    found += [
+        box.share_dir / name for name in ("", "mounts", "lab-web-1/rootfs", "rw/passthrough/lab-web-1", "private")
+    ]
     if box.layout != "kata_rs":
         found += [box.vm_dir, box.vm_dir / "shared"]
     if box.layout == "kata_persist":
@@ -69,7 +71,7 @@ def mounted_everywhere(layout: str) -> list[Sandbox]:
     boxes = []
     for number, mount in enumerate(MOUNTS):
         for level in range(len(levels(kata.sandbox(layout, "model")))):
-            box = kata.sandbox(layout, f"web-{number}-{level}", ["web-1"])
+            box = kata.sandbox(layout, f"lab-web-{number}-{level}", ["lab-web-1"])
             box.write()
             target = levels(box)[level]
             if target not in box.trees:  # a mount on the very directory hides it: see the next test
@@ -133,10 +135,10 @@ def test_K14_a_link_in_the_place_of_a_directory_with_mounts(host: None, layout: 
     """runtime#2474: the path below the link would be somebody else's mount."""
     other = Path("/var/lib/other")
     trees.put_data(PRECIOUS)
-    mounting.bind(PRECIOUS, other / "web-1/rootfs")
+    mounting.bind(PRECIOUS, other / "lab-web-1/rootfs")
     boxes, links = [], []
-    for number, part in enumerate(("", "mounts", "mounts/web-1", "web-1", "rw", "rw/passthrough", "ro")):
-        box = kata.sandbox(layout, f"web-{number}")
+    for number, part in enumerate(("", "mounts", "mounts/lab-web-1", "lab-web-1", "rw", "rw/passthrough", "ro")):
+        box = kata.sandbox(layout, f"lab-web-{number}")
         box.write()
         link = box.share_dir / part if part else box.share_dir
         trees.directory(link.parent, 0o750)
@@ -183,7 +185,7 @@ def test_D3_a_mount_in_another_namespace_only(crowd: Crowd, modules: Modules, le
     """rmdir of such a directory succeeds, and detaches what is mounted there."""
     box = modules.box
     trees.put_data(PRECIOUS)
-    folders = {"tree": box.trees[0], "container": box.state_dir / "app-1", "share": box.share_dir / "mounts"}
+    folders = {"tree": box.trees[0], "container": box.state_dir / "lab-app-1", "share": box.share_dir / "mounts"}
     target = folders[level]
     trees.directory(target, 0o750)
     before, data = trees.listing(*box.trees), mounting.checksum(PRECIOUS)
@@ -207,7 +209,7 @@ def test_D4_a_peer_keeps_its_mounts(crowd: Crowd, modules: Modules) -> None:
     mounting.propagate(volume, "shared")
     trees.put_data(volume)
     mounting.bind(PRECIOUS, volume / "sub", "shared")
-    target = box.share_dir / ("rw/passthrough/v1" if box.layout == "kata_rs" else "mounts/app-1-v1")
+    target = box.share_dir / ("rw/passthrough/v1" if box.layout == "kata_rs" else "mounts/lab-app-1-v1")
     mounting.make_target(volume, target)
     mounting.mount(str(volume), target, flags=mounting.MS_BIND | mounting.MS_REC)
     data = mounting.checksum(volume, PRECIOUS)
@@ -272,7 +274,7 @@ def test_K15_a_link_to_anywhere(host: None, layout: str) -> None:
     for number, goal in enumerate(
         ("/var/lib/precious", "../../../var/lib/precious", "/run/vc/vm/other", "/", "nowhere")
     ):
-        box = kata.sandbox(layout, f"web-{number}")
+        box = kata.sandbox(layout, f"lab-web-{number}")
         box.write()
         box.vm_dir.symlink_to(goal)
         boxes.append(box)

@@ -141,7 +141,7 @@ def test_a_monitor_socket_alone_is_dead(modules: Modules) -> None:
 def test_A7_a_process_in_its_cgroup_may_own_it(crowd: Crowd, modules: Modules) -> None:
     if why := kata_cgroups.available():
         pytest.skip(why)
-    owner = crowd.start(Program("/usr/bin/renamed", cgroups=kata_cgroups.overhead("web-1")))
+    owner = crowd.start(Program("/usr/bin/renamed", cgroups=kata_cgroups.overhead("lab-web-1")))
     assert modules.verdict in ("live", "unknown")
     refused = modules.absent()
     assert refused.failed and f"(pid {owner.pid}," in refused.message and "cgroup" in refused.message
@@ -156,7 +156,7 @@ def test_A7_a_factorys_machine_knows_its_own_name_alone(crowd: Crowd, layout: st
     box.make_vm()
     trees.remove(box.vm_dir.parent / box.facts.vm_id)
     owner = crowd.start(box.program(kind))
-    assert "web-1" not in " ".join(processes.argv(owner.pid))
+    assert "lab-web-1" not in " ".join(processes.argv(owner.pid))
     refused = Modules(box).absent(force=True)
     assert refused.failed and f"(pid {owner.pid}," in refused.message
 
@@ -196,7 +196,7 @@ def test_A7_a_machine_without_a_process_here_is_unknown(host: None, layout: str,
 
 def test_other_hypervisors_are_processes(host: None, layout: str) -> None:
     kinds = ["clh", "cloud-hypervisor", "firecracker", "stratovirt", "something-new"]
-    boxes = [kata.sandbox(layout, f"web-{kind}", facts=Facts(hypervisor=kind)) for kind in kinds]
+    boxes = [kata.sandbox(layout, f"lab-web-{kind}", facts=Facts(hypervisor=kind)) for kind in kinds]
     for box in boxes:
         box.write()
     assert {one["verdict"] for one in Modules(boxes[0]).info().sandboxes} == {"leftover"}
@@ -214,7 +214,7 @@ def test_A2_silence_proves_nothing_where_processes_are_hidden(modules: Modules) 
 @pytest.mark.parametrize("place", ["state", "container", "config"])
 def test_D8_nobody_stands_in_what_is_removed(crowd: Crowd, modules: Modules, place: str) -> None:
     box = modules.box
-    folder = {"state": box.state_dir, "container": box.state_dir / "app-1", "config": box.trees[0]}[place]
+    folder = {"state": box.state_dir, "container": box.state_dir / "lab-app-1", "config": box.trees[0]}[place]
     trees.directory(folder, 0o750)
     someone = crowd.start(Program("/bin/someone", cwd=folder))
     before = trees.listing(*box.trees)

@@ -63,7 +63,7 @@ class Harmed(NamedTuple):
 def harmed(layout: str, *damages: tuple[Damage, str]) -> Harmed:
     """A new sandbox, of a name of its own, with damaged files: paths below its trees, of the first that has it."""
     number = len(list(Path("/run").glob("vc/sbs/*"))) + len(list(Path("/run").glob("kata/*")))
-    box = kata.sandbox(layout, f"web-{number}", [f"web-{number}", "app-1"])
+    box = kata.sandbox(layout, f"lab-web-{number}", [f"lab-web-{number}", "lab-app-1"])
     box.write()
     damaged = []
     for damage, name in damages:
@@ -105,8 +105,8 @@ def test_R9_every_subset_of_a_stores_files(host: None, layout: str) -> None:
 def test_R9_every_document_of_a_store(host: None, layout: str) -> None:
     """What Kata leaves out is not missed, so only what is there and wrong is told."""
     names = ["network.json", "hypervisor.json", "agent.json", "devices.json"]
-    names += [f"app-1/{name}.json" for name in ("state", "process", "mounts", "devices", "config")]
-    boxes = [harmed(layout, (damage, name)).box for damage, name in product(HARM, [*names, "app-1/lock"])]
+    names += [f"lab-app-1/{name}.json" for name in ("state", "process", "mounts", "devices", "config")]
+    boxes = [harmed(layout, (damage, name)).box for damage, name in product(HARM, [*names, "lab-app-1/lock"])]
     remove_and_check(*(Harmed(box, []) for box in boxes))
 
 
@@ -121,7 +121,7 @@ def test_R9_one_of_two_trees(box: Sandbox, tree: int) -> None:
 @STORE
 def test_K2_residue_of_a_status_query_is_removed(host: None, layout: str) -> None:
     """runtime#2921: each pod leaves a lock and an empty directory in /var/lib/vc/sbs."""
-    box = StoreSandbox("web-1", (), Facts(), Places())
+    box = StoreSandbox("lab-web-1", (), Facts(), Places())
     box.write_residue()
     remove_and_check(Harmed(box, []))
 
@@ -131,7 +131,7 @@ def test_P2_a_torn_persist_json_does_not_block_the_removal(host: None, layout: s
     """Kata's own clean-up stops at it, and at a container's as well."""
     remove_and_check(
         *(
-            harmed(layout, (outer, "persist.json"), (inner, "app-1/persist.json"))
+            harmed(layout, (outer, "persist.json"), (inner, "lab-app-1/persist.json"))
             for outer, inner in product([whole, *HARM], [whole, *HARM])
         )
     )
@@ -185,7 +185,7 @@ def test_R9_a_stranger_in_its_place_is_kept(modules: Modules) -> None:
 
 
 @STORE
-@pytest.mark.parametrize("name", ["lock", "raw", "app-1/lock", "app-1/raw"])
+@pytest.mark.parametrize("name", ["lock", "raw", "lab-app-1/lock", "lab-app-1/raw"])
 def test_K1_a_store_without_its_lock_is_completed(modules: Modules, box: Sandbox, name: str) -> None:
     """Kata takes an existing directory for a whole store, and fails at each later lock for ever."""
     expected = shapes(box)
@@ -227,8 +227,8 @@ def test_P3_nothing_unknown_in_a_sandbox_is_removed_by_a_save(modules: Modules, 
     assert made.changed and not made.failed, made.message
     assert trees.listing(extra) == before
     assert sorted(path.name for path in box.state_dir.iterdir()) == [
-        "app-1",
+        "lab-app-1",
+        "lab-web-1",
         "not-a-container",
         "persist.json",
-        "web-1",
     ]

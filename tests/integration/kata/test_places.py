@@ -61,7 +61,7 @@ def test_A2_on_the_machine_itself_nothing_need_be_asserted(machine: tuple[Module
 @pytest.fixture
 def image(host: None, layout: str) -> Modules:
     """Another host's tree, seen through host_root. Its documents name its own paths."""
-    box = kata.sandbox(layout, "web-1", ["web-1", "app-1"], places=Places(Path("/var/lib/image"), told=""))
+    box = kata.sandbox(layout, "lab-web-1", ["lab-web-1", "lab-app-1"], places=Places(Path("/var/lib/image"), told=""))
     box.write()
     box.make_vm()
     return Modules(box)
@@ -104,13 +104,13 @@ def test_an_absolute_link_is_taken_inside_the_image(image: Modules, name: str) -
     moved = Path("/var/lib/image/moved")
     link.rename(moved)
     link.symlink_to("/moved")
-    outside = kata.sandbox(box.layout, "web-1", ["web-1", "app-1"])
+    outside = kata.sandbox(box.layout, "lab-web-1", ["lab-web-1", "lab-app-1"])
     outside.write()
     before = shapes(outside)
     done = image.start("absent", **options_of(image)).result()
     assert done.changed and not done.failed, done.message
     assert shapes(outside) == before
-    assert not any("web-1" in path.name for path in moved.rglob("*"))
+    assert not any("lab-web-1" in path.name for path in moved.rglob("*"))
 
 
 def test_D3_another_mount_namespace_than_pid_1s_may_not_delete(modules: Modules, box: Sandbox) -> None:

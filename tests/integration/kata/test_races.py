@@ -35,7 +35,7 @@ def outer(box: Sandbox, mark: str) -> dict[str, Any]:
 @pytest.fixture
 def empty(host: None, layout: str) -> Modules:
     """Nothing is there yet."""
-    return Modules(kata.sandbox(layout, "web-1", ["web-1"]))
+    return Modules(kata.sandbox(layout, "lab-web-1", ["lab-web-1"]))
 
 
 def test_one_of_many_creators_wins(empty: Modules) -> None:
@@ -87,7 +87,7 @@ def test_RS6_creators_and_removers_leave_all_or_nothing(empty: Modules) -> None:
 @pytest.mark.long
 def test_many_tasks_on_many_names(host: None, layout: str) -> None:
     """As Ansible's forks would: whole processes, lists that overlap, creates and removes mixed."""
-    boxes = [kata.sandbox(layout, f"web-{number}", [f"web-{number}"]) for number in range(20)]
+    boxes = [kata.sandbox(layout, f"lab-web-{number}", [f"lab-web-{number}"]) for number in range(20)]
     for box in boxes[::2]:
         box.write()
     options = {**Modules(boxes[0]).options, "lock_timeout": 60}

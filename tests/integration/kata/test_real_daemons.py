@@ -28,7 +28,7 @@ DAEMONS = [
 def serving(crowd: Crowd, layout: str, kind: str, get: Callable[[], Real]) -> tuple[Sandbox, Shared, Started]:
     """A sandbox of which only the file daemon is left, and which it serves still."""
     real = fetched(get)
-    box = kata.sandbox(layout, "web-1", ["web-1", "app-1"])
+    box = kata.sandbox(layout, "lab-web-1", ["lab-web-1", "lab-app-1"])
     box.write()
     shared = box.make_share()
     program = box.program(kind)

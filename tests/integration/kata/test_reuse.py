@@ -28,7 +28,7 @@ ROLES = [
 ]
 
 
-def recorded(layout: str, sandbox_id: str = "web-1") -> Sandbox:
+def recorded(layout: str, sandbox_id: str = "lab-web-1") -> Sandbox:
     """A sandbox whose documents name all the pids that the generation records."""
     box = kata.sandbox(layout, sandbox_id, facts=PIDS)
     box.write()
@@ -56,7 +56,7 @@ def test_R7_a_reused_pid_survives(crowd: Crowd, layout: str, pid: int, kind: str
 @pytest.mark.parametrize(("layout", "pid", "kind"), ROLES)
 def test_R7_the_pid_is_now_another_sandboxs(crowd: Crowd, layout: str, pid: int, kind: str) -> None:
     """The hardest reuse: the same program, in the same role, of a sandbox that lives."""
-    box, other = recorded(layout), recorded(layout, "web-2")
+    box, other = recorded(layout), recorded(layout, "lab-web-2")
     neighbour = crowd.start(other.program(kind), pid=pid)
     assert Modules(box).verdict == "leftover"
     done = Modules(box).absent(stop_processes=True)
@@ -77,7 +77,7 @@ def test_R7_the_pid_is_now_a_thread_of_another(crowd: Crowd, layout: str, pid: i
 
 def test_E1_an_owner_younger_than_the_record_is_not_the_one_it_means(crowd: Crowd) -> None:
     """It proves life, since it names the sandbox; it is not proved to be what was recorded, so it gets no signal."""
-    boxes = [recorded(layout, f"web-{layout}") for layout in GENERATIONS]
+    boxes = [recorded(layout, f"lab-web-{layout}") for layout in GENERATIONS]
     newest = boxes[-1].state_dir
     processes.wait_until(lambda: processes.seconds_since_change(newest) > 2.5, "the records to be older")
     owners = [crowd.start(box.program("qemu")) for box in boxes]
@@ -95,7 +95,7 @@ def test_RS2_the_bundles_shim_pid_is_never_trusted(crowd: Crowd, layout: str) ->
     box = recorded(layout)
     (box.state_dir / "state.json").write_bytes(b"")
     stranger = crowd.start(Program("/usr/sbin/sshd", ["-D"]))
-    bundle = Path("/run/containerd/io.containerd.runtime.v2.task/k8s.io/web-1")
+    bundle = Path("/run/containerd/io.containerd.runtime.v2.task/k8s.io/lab-web-1")
     bundle.mkdir(parents=True)
     (bundle / "shim.pid").write_text(str(stranger.pid))
     for options in ({"stop_processes": True}, {"stop_processes": True, "force": True}):
