@@ -17,8 +17,9 @@ from ansible_collections.sandboxed.containers.tests.faults.harness import Case
 from ansible_collections.sandboxed.containers.tests.faults.running import Ended, Task, Worker
 
 pytestmark = pytest.mark.real
+_SHORT = ("gvisor", "kata_store")  # the layouts of the short run; the others work with the same code
 CASES = [
-    pytest.param(case, id=case.name)
+    pytest.param(case, id=case.name, marks=() if layout in _SHORT else pytest.mark.long)
     for runtime in (gvisor, kata)
     for layout in runtime.LAYOUTS
     for table in (runtime.cases, runtime.quiet_cases)

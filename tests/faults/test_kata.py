@@ -22,12 +22,9 @@ CASES = [pytest.param(case, id=case.name) for layout in LAYOUTS for case in case
 _MAKES = {"mkdirat", "openat", "write", "fsync", "fchmod", "renameat2"}
 FEW = {
     "kata_store create with a container": _MAKES | {"fchmodat"},
-    "kata_store completion after a reboot": _MAKES | {"fchmodat"},
     "kata_store delete": {"renameat2", "unlinkat", "fsync"},
-    "kata_persist create of a container": _MAKES | {"fchown"},
     "kata_persist delete with all that belongs to it": {"renameat2", "unlinkat", "fsync"},
     "kata_rs update": {"openat", "write", "fsync", "fchmod", "fchown", "fsetxattr", "renameat", "unlinkat"},
-    "kata_rs delete after a crash": {"unlinkat", "fsync"},
 }
 # Those that get every fault: the others read with the same code, and their errors take turns.
 _MAIN = {f"{layout} {name}" for layout in LAYOUTS for name in ("create", "update", "delete")}

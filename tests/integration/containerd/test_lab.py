@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.sandboxed.containers.tests.lab import cgroups, processes
 from ansible_collections.sandboxed.containers.tests.lab.containerd import ROOT, RUNTIMES, STATE, Lab
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]  # the lab is for modules that are to come
 newest = pytest.mark.parametrize("version", ["1.7"], indirect=True)
 
 

@@ -312,6 +312,7 @@ def test_promise_8_raw_items_are_never_shown(tmp_path: Path) -> None:
     assert SECRET not in call(tmp_path, "kata_store", with_documents=True).text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("document", ["config", "hypervisor", "agent", "state", "network", "devices"])
 @pytest.mark.parametrize("value", [{}, [], "text", 7, None, [[]], {"Containers": 7, "Annotations": [], "Data": None}])
 def test_promise_7_foreign_documents_never_end_in_a_traceback(tmp_path: Path, document: str, value: Any) -> None:

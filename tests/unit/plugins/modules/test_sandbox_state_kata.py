@@ -252,6 +252,7 @@ def check_twice(host: Path, layout: str, case: Any) -> None:
     assert list(host.rglob(".sbx-*")) == [], "nothing hidden is left"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", KATA)
 @pytest.mark.parametrize("case", CASES)
 def test_promise_1_check_mode_tells_what_the_run_does_and_a_second_run_does_nothing(
@@ -260,6 +261,7 @@ def test_promise_1_check_mode_tells_what_the_run_does_and_a_second_run_does_noth
     check_twice(tmp_path, layout, CASES[case])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", ["kata_store", "kata_persist"])
 @pytest.mark.parametrize("case", CONTAINER_CASES)
 def test_promise_1_U2_U3_the_same_for_containers(tmp_path: Path, layout: str, case: str) -> None:
@@ -269,6 +271,7 @@ def test_promise_1_U2_U3_the_same_for_containers(tmp_path: Path, layout: str, ca
 STORE_PARTS = ["lock", "raw", "state.json"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wanted", ["present", "absent"])
 @pytest.mark.parametrize("gone", [parts for size in range(1, 4) for parts in combinations(STORE_PARTS, size)])
 def test_R9_K1_every_subset_of_a_stores_state_tree(tmp_path: Path, wanted: str, gone: tuple[str, ...]) -> None:
@@ -697,6 +700,7 @@ def test_K2_absent_of_a_sandbox_that_is_not_there_makes_nothing(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 @support.needs_root
 @pytest.mark.parametrize("layout", KATA)
 def test_K3_K4_P1_a_full_file_system_keeps_the_old_document_and_the_sandbox(tmp_path: Path, layout: str) -> None:

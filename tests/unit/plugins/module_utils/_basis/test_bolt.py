@@ -246,6 +246,7 @@ def test_B6_only_a_plain_file_is_opened(directory: Directory, kind: str) -> None
         read_database(directory, "db", everything)
 
 
+@pytest.mark.long
 def test_B6_only_the_pages_that_are_asked_for_are_read(directory: Directory) -> None:
     """A file of 4 GiB (sparse) with a page of 60 MiB, of which nobody wants to know anything."""
     writer = Writer()
@@ -379,6 +380,7 @@ def test_promise_7_a_cut_file_is_never_an_empty_list(directory: Directory) -> No
     assert isinstance(answers(directory, whole[: used // 2]), str)
 
 
+@pytest.mark.long
 def test_promise_7_a_page_of_noise_is_no_traceback(directory: Directory) -> None:
     """Pages of another database, of other kinds and of noise in the place of each page."""
     content: Tree = {b"v1": {b"ns": {b"containers": many(40)}}}

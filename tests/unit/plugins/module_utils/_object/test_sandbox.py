@@ -235,6 +235,7 @@ def test_fail_if_exists_counts_a_damaged_state_too(root: Path) -> None:
     error_of(take(root, documents={"state": document()}, fail_if_exists=True), AlreadyExists)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fail_if_exists", [True, False])
 def test_promise_4_of_many_creators_one_wins(root: Path, fail_if_exists: bool) -> None:
     children = []
@@ -257,6 +258,7 @@ def test_promise_4_of_many_creators_one_wins(root: Path, fail_if_exists: bool) -
     assert len(os.listdir(root)) == 2
 
 
+@pytest.mark.long
 def test_promise_4_creators_of_the_same_all_succeed(root: Path) -> None:
     children = []
     for _number in range(8):

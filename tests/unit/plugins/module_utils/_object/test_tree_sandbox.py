@@ -146,6 +146,7 @@ def test_R9_absent_is_success(tmp_path: Path, layout: str) -> None:
 STORE_PARTS = (f"{RUN['kata_store']}/lock", f"{RUN['kata_store']}/state.json", f"{CONF}/config.json", f"{CONF}/lock")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("gone", [parts for size in range(5) for parts in combinations(STORE_PARTS, size)])
 def test_R9_every_subset_of_a_stores_files_can_be_removed(tmp_path: Path, gone: tuple[str, ...]) -> None:
     make("kata_store", tmp_path)
