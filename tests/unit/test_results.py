@@ -36,13 +36,15 @@ def test_a_report_tells_counts_reasons_and_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reports", "told"),
     [
-        ({"3.9": report(2, ONE, TWO), "3.13": report(2, ONE, TWO)}, ""),
+        ({"3.9": report(5, ONE, TWO), "3.11": report(2, ONE, TWO), "3.13": report(5, ONE, TWO)}, ""),
+        ({"3.10": report(2, ONE, TWO), "3.11": report(3, ONE, TWO)}, "not the same number"),
+        ({"3.9": report(1, ONE, TWO), "3.13": report(1, ONE, TWO)}, "fewer passed than there are tests"),
         ({"3.9": report(2, ONE), "3.13": report(2, ONE)}, "tests.unit.test_b::test_two did not run on Python 3.9"),
         ({"3.9": report(2, ONE, TWO), "3.13": results.NOTHING}, "test_one did not run on Python 3.13"),
         ({"3.9": report(2, ONE, TWO), "3.13": report(3, ONE, TWO)}, "not the same number"),
         ({}, "no Python"),
     ],
-    ids=["all", "a lost file", "a lost Python", "a lost case", "nothing"],
+    ids=["all", "a lost case between", "too few", "a lost file", "a lost Python", "a lost case", "nothing"],
 )
 def test_what_was_lost_is_told(reports: dict[str, results.Report], told: str) -> None:
     missing = results.what_is_missing(reports, frozenset({ONE, TWO}))
