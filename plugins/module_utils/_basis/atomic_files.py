@@ -91,7 +91,12 @@ def open_known_file(directory: Directory, name: str, facts: FileFacts) -> int | 
         return None
     except OSError as error:
         raise Unreadable(where, os_reason(error)) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        is_plain = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError as error:
+        os.close(descriptor)
+        raise Unreadable(where, os_reason(error)) from error
+    if not is_plain:
         os.close(descriptor)
         raise Unreadable(where, "it is not a plain file")
     return descriptor

@@ -89,7 +89,9 @@ class _Reader(NamedTuple):
             look = look_at(self.tree, name, self.view, self.budget)
         except StateError as error:
             return str(error)
-        return look if self.with_documents else look.without_contents()
+        # Files side by side are few, and who owns them is told by what they say.
+        keep = self.with_documents or isinstance(self.tree.layout, FlatLayout)
+        return look if keep else look.without_contents()
 
 
 def _unreadable(tree: Tree, name: str, reason: str) -> dict[str, Any]:
