@@ -103,7 +103,7 @@ def an_error_is_told(seen: Observed) -> None:
 
 def nothing_strange_is_left(seen: Observed) -> None:
     """What neither was there nor is to be there is left only by a kill, and then the next run knows it by its name: a
-    temporary, or a tombstone of an object of this task. A tombstone may also stay of an object that is gone, when what
+    temporary, a lock that was made to be held, or a tombstone of an object of this task. A tombstone may also stay of an object that is gone, when what
     failed was to remove what is in it: that object cannot come back."""
     strays = seen.after.keys() - seen.before.keys() - seen.wanted.keys()
     gone = names_in({path: entry for path, entry in seen.before.items() if path not in seen.wanted | seen.after})
@@ -111,7 +111,7 @@ def nothing_strange_is_left(seen: Observed) -> None:
     strange = [
         path
         for path in sorted(strays)
-        if subject_of(path) not in known and not (seen.point.kills and path.endswith(TEMPORARY_SUFFIX))
+        if subject_of(path) not in known and not (seen.point.kills and path.endswith((TEMPORARY_SUFFIX, ".lock")))
     ]
     assert not strange, f"{strange} were left"
 
