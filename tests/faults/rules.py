@@ -103,8 +103,8 @@ def an_error_is_told(seen: Observed) -> None:
 
 def nothing_strange_is_left(seen: Observed) -> None:
     """What neither was there nor is to be there is left only by a kill, and then the next run knows it by its name: a
-    temporary, a lock that was made to be held, or a tombstone of an object of this task. A tombstone may also stay of an object that is gone, when what
-    failed was to remove what is in it: that object cannot come back."""
+    temporary, a lock that was made to be held, or a tombstone of an object of this task. A tombstone may also stay of
+    an object that is gone, when what failed was to remove what is in it: that object cannot come back."""
     strays = seen.after.keys() - seen.before.keys() - seen.wanted.keys()
     gone = names_in({path: entry for path, entry in seen.before.items() if path not in seen.wanted | seen.after})
     known = gone if not seen.point.kills else names_in(seen.before, seen.wanted)

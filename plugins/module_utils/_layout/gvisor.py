@@ -93,10 +93,14 @@ class _Runsc(FlatLayout):
         for container_id in containers:  # the sandbox's own container last: it identifies the rest (kata-store.md K12)
             stem = self.stem(sandbox_id, container_id)
             found = {role: self._part(root, stem, role, container_id) for role in ("state", "temporary", "lock")}
+            state = found["state"]
+            document = _read_state(state) if state is not None else None
+            if document is not None and not document.readable and look(root, stem + _STATE) is None:
+                found["state"] = document = None  # it went away while it was read, and that is known for certain
             parts += [part for part in found.values() if part is not None]
             missing += [stem + ending for role, ending in (("state", _STATE), ("lock", _LOCK)) if found[role] is None]
-            if found["state"] is not None:
-                documents.append(_read_state(found["state"]))
+            if document is not None:
+                documents.append(document)
         reading = Reading(sandbox_id, (), tuple(documents), tuple(missing))
         outside = belongings(roots, reading)
         parts += outside.parts
