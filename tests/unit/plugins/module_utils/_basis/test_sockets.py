@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -191,8 +192,16 @@ def test_B2_a_namespace_that_only_a_mount_keeps(tmp_path: Path) -> None:
         subprocess.run(["umount", str(name)], check=True)
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may enter. Those of pytest are closed again by each run that begins meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="sbx-test-", dir="/tmp") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
 @NEEDS_ROOT
-def test_A1_without_permission_absence_is_unknown(tmp_path: Path) -> None:
+def test_A1_without_permission_absence_is_unknown(open_folder: Path) -> None:
     code = (
         "import os, sys\n"
         "from ansible_collections.sandboxed.containers.plugins.module_utils._basis import sockets\n"
@@ -200,16 +209,18 @@ def test_A1_without_permission_absence_is_unknown(tmp_path: Path) -> None:
         "look = sockets.listeners()\n"
         "print([look.listening(path) for path in sys.argv[1:]], bool(look.unreadable))\n"
     )
-    os.chmod(tmp_path, 0o755)
-    for parent in list(tmp_path.parents)[:-2]:  # pytest's folders, not /tmp itself
-        os.chmod(parent, 0o755)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    with bound(tmp_path / "here.sock") as one, bound(tmp_path / "stale.sock") as stale:
+    with bound(open_folder / "here.sock") as one, bound(open_folder / "stale.sock") as stale:
         one.listen()
         stale.close()
-        secret = tmp_path / "secret"
+        secret = open_folder / "secret"
         secret.mkdir(mode=0o700)
-        paths = [str(tmp_path / "here.sock"), str(tmp_path / "stale.sock"), str(secret / "x"), str(tmp_path / "none")]
+        paths = [
+            str(open_folder / "here.sock"),
+            str(open_folder / "stale.sock"),
+            str(secret / "x"),
+            str(open_folder / "none"),
+        ]
         answer = subprocess.run(
             [sys.executable, "-c", code, *paths], check=True, env=environment, timeout=60, stdout=subprocess.PIPE
         )
