@@ -86,7 +86,7 @@ def timed(words: list[str], folder: Path) -> tuple[Sample, str]:
         started = time.perf_counter()
         process = subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            _pid, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - started
         except BaseException:
             process.kill()

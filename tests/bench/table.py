@@ -31,7 +31,7 @@ def goal(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}" if round(value, 1) == value else f"{value:g}"
 
 
-def bar(share: float) -> str:
+def bar_of(share: float) -> str:
     """A bar in eighths of a character; ten are all that the goal allows, an arrow shows that it went on."""
     eighths = round(share * BAR * 8)
     if eighths > LONGEST_BAR * 8:
@@ -72,7 +72,7 @@ def _figures(figures: tuple[Figure, ...]) -> list[str]:
             comparison(one),
             seconds(one.peer.seconds),
             goals(one),
-            "" if one.share is None else bar(one.share),
+            "" if one.share is None else bar_of(one.share),
         )
         for one in figures
     ]

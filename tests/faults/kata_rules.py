@@ -86,7 +86,7 @@ def objects(top: str, *trees: Tree) -> Iterator[str]:
     """The paths of sandboxes, and of containers in them, below a listed directory."""
     for path in sorted({path for tree in trees for path in tree if path.startswith(f"{top}/")}):
         names = path[len(top) + 1 :].split("/")
-        tree = next(tree for tree in trees if path in tree)
+        tree = [tree for tree in trees if path in tree][0]  # noqa: RUF015  # next() in a generator would end it silently
         if len(names) == 1 or (len(names) == 2 and _is_container(tree, path)):
             yield path
 

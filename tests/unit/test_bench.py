@@ -85,7 +85,7 @@ def test_goal(value: float, shown: str) -> None:
 )
 def test_bar(share: float, shown: str) -> None:
     """Ten characters are all that the goal allows."""
-    assert table.bar(share) == shown
+    assert table.bar_of(share) == shown
 
 
 def test_table_has_the_form_of_a_row_that_users_know() -> None:
@@ -188,7 +188,7 @@ def test_a_run_that_fails_stops_the_bench(
 @pytest.mark.parametrize(
     ("kind", "files", "directories"),
     [(SMALL_KATA, 4, 4), (WHOLE_KATA, 15, 8), (GVISOR, 2, 0)],
-    ids=lambda one: str(one),
+    ids=str,
 )
 def test_trees_are_as_their_data_says(kind: Kind, files: int, directories: int, tmp_path: Path) -> None:
     """Each sandbox has all entries with their modes, and its own id in its documents."""

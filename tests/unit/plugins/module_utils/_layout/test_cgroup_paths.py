@@ -44,8 +44,8 @@ ALL: dict[str, Any] = {"memory": {}, "cpu": {}, "pids": {}, "blockIO": {}}
 CG = "/sys/fs/cgroup"
 
 
-def spec(path: Any = None, resources: Any = ALL, **more: Any) -> dict[str, Any]:
-    linux = {"cgroupsPath": path, "resources": resources}
+def spec(path: Any = None, resources: Any = ..., **more: Any) -> dict[str, Any]:
+    linux = {"cgroupsPath": path, "resources": ALL if resources is ... else resources}
     return {"linux": {key: value for key, value in linux.items() if value is not None}, **more}
 
 

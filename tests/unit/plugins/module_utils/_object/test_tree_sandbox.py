@@ -582,7 +582,11 @@ def test_several_items_share_their_looks(tmp_path: Path) -> None:
 def test_roots_that_were_made_for_nothing_are_taken_back(tmp_path: Path) -> None:
     wish: dict[str, Any] = {"documents": SANDBOX["kata_store"]}
     item = item_of("kata_store", tmp_path, **wish)
-    item.apply = lambda *_arguments: (_ for _ in ()).throw(Mounted("x", "so"))  # type: ignore[method-assign]
+
+    def failing(*_arguments: Any) -> None:
+        raise Mounted("x", "so")
+
+    item.apply = failing  # type: ignore[method-assign]
     error_of(take_all([item], tmp_path)[0], Mounted)
     assert list(tmp_path.iterdir()) == []
 
