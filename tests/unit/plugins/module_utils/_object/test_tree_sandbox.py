@@ -28,7 +28,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import tree_sandbox
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Outcome
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Outcome, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import MakeTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_sandbox import TreeSandbox
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
@@ -583,8 +583,8 @@ def test_roots_that_were_made_for_nothing_are_taken_back(tmp_path: Path) -> None
     wish: dict[str, Any] = {"documents": SANDBOX["kata_store"]}
     item = item_of("kata_store", tmp_path, **wish)
 
-    def failing(*_arguments: Any) -> None:
-        raise Mounted("x", "so")
+    def failing(plan: Plan, durable: bool) -> None:
+        raise Mounted(str(plan), f"durable={durable}")
 
     item.apply = failing  # type: ignore[method-assign]
     error_of(take_all([item], tmp_path)[0], Mounted)
