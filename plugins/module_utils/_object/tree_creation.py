@@ -73,7 +73,7 @@ class TreeCreation(SandboxState):
             return Plan(note=note)
         if any(isinstance(change, (Write, MakeTree)) for change in changes):
             self.refuse_unless_dead(view, creating=not exists)
-            self._refuse_strange_places(view)
+            self._refuse_mounts(view)
         return Plan("updated" if exists else "created", tuple(changes), note=note)
 
     def _check_sandbox(self) -> None:
@@ -101,11 +101,8 @@ class TreeCreation(SandboxState):
         damage = [] if any(isinstance(change, Write) for change in changes) else [self.damage(self.wish.container_id)]
         return " ".join(filter(None, [*damage, *lacking]))
 
-    def _refuse_strange_places(self, view: HostView) -> None:
-        """A file or link in the place of a directory, or what is mounted there, is not the sandbox's."""
-        for part in self.own_trees():
-            if not stat.S_ISDIR(part.facts.mode):
-                raise Unreadable(part.path, "it is no directory", "Remove what was put in its place.")
+    def _refuse_mounts(self, view: HostView) -> None:
+        """What is mounted there is not the sandbox's, and would be written to."""
         table = view.mounts.own
         mounts = [mount for part in self.own_trees() for mount in table.at_or_below(part.path)]
         if mounts:
