@@ -47,16 +47,21 @@ def in_workers(shares: Sequence[list[int]], work: Callable[[list[int]], list[Any
     sys.stdout.flush()
     started = [_start(share, work) for share in shares]
     ends: dict[int, Any] = {}
-    for share, (pid, pipe) in zip(shares, started):
-        answer = _answer_of(pid, pipe)
+    for share, worker in zip(shares, started):
+        answer = _answer_of(*worker) if worker is not None else work(share)
         ends.update(zip(share, answer if isinstance(answer, list) else [answer] * len(share)))
     return [ends[number] for number in range(len(ends))]
 
 
-def _start(share: list[int], work: Callable[[list[int]], list[Any]]) -> tuple[int, int]:
-    """A new worker: its pid, and where its answer comes from."""
+def _start(share: list[int], work: Callable[[list[int]], list[Any]]) -> tuple[int, int] | None:
+    """A new worker: its pid, and where its answer comes from. None where there may be no more processes."""
     receive, send = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(receive)
+        os.close(send)
+        return None
     if pid == 0:
         status = 1
         try:

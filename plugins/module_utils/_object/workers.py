@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import LockTimeout
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import HeldLock, acquire
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import Showing, Summary, summary_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.shares import in_workers, shares_of
@@ -40,10 +40,10 @@ def run_all(items: Sequence[Item], how: Run, showing: Showing) -> list[Summary]:
 
 def _common_locks(items: Sequence[Item], how: Run) -> list[HeldLock]:
     """What all workers need, and only one process could hold. Where it is not to be had, each item says so itself."""
-    place = items[0].common_lock()
     try:
+        place = items[0].common_lock()
         lock = acquire(place, how.budget) if place is not None else None
-    except LockTimeout:
+    except StateError:
         lock = None
     return [lock] if lock is not None else []
 
