@@ -17,7 +17,7 @@ demo: setup ## watch the collection work on a real runsc (changes nothing outsid
 bench: setup ## time it against its peers, some minutes (ARGS="--quick": only to see that it works; ARGS="kata": some rows)
 	@BENCH_DOCS="$(CURDIR)/docs" $(IN_TREE) tests/bench/run $(ARGS)
 
-test: setup packages ## all checks and the short tests, about five minutes on two cores (V=1 shows all output)
+test: setup packages ## all checks and the short tests, about four minutes on two cores (V=1 shows all output)
 	@$(STEPS) test
 
 test-all: setup packages ## every test, the long ones too: all crash points, all races
