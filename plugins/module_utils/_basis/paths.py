@@ -108,6 +108,18 @@ class Directory:
                 raise Unreadable(self.path, why, "Nothing was changed.") from error
         return Directory(descriptor, self.path, above=above)
 
+    def names(self) -> list[str]:
+        """The names of all entries of this open directory. Raises OSError.
+
+        Read through a descriptor of its own: forks share the position in one that was opened before them, and each
+        would miss what the other has read.
+        """
+        descriptor = os.open(".", _DIRECTORY_FLAGS, dir_fd=self.fd)
+        try:
+            return os.listdir(descriptor)
+        finally:
+            os.close(descriptor)
+
     def join(self, name: str) -> str:
         """The path of an entry, for messages and results."""
         return f"{self.path}/{name}" if self.path != "/" else f"/{name}"

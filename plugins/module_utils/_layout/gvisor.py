@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from abc import abstractmethod
 from typing import Any
@@ -283,7 +282,7 @@ def _recorded_sandbox(root: Directory, container_id: str) -> str | None:
 
 def _names_in(root: Directory) -> list[str]:
     try:
-        return os.listdir(root.fd)
+        return root.names()
     except OSError as error:
         raise Unreadable(
             root.path, f"it cannot be listed: {os_reason(error)}", "Run as root (become: true)."

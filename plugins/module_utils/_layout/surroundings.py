@@ -169,7 +169,7 @@ def signs_in(directory: Directory) -> Signs:
     """Sockets and pid files in a directory; none where there is no such directory. Raises Unreadable."""
     try:
         with directory.opened() as opened:
-            names = sorted(os.listdir(opened.fd))
+            names = sorted(opened.names())
             pids = [_recorded(opened, name) for name in names if name == "pid" or name.endswith(".pid")]
             sockets = tuple(opened.join(name) for name in names if name.endswith(SOCKETS))
             return Signs(sockets, tuple(pid for pid in pids if pid is not None))
@@ -194,7 +194,7 @@ def find_surroundings(rules: tuple[PlaceRule, ...], roots: Roots) -> Surrounding
         try:
             with roots.beside(rule.option, rule.relative) as directory:
                 if directory.exists:
-                    names = frozenset(os.listdir(directory.fd))
+                    names = frozenset(directory.names())
                     places.append(Place(rule, Directory(-1, directory.path), names))
         except StateError as error:
             problems.append(f"whether a {rule.role} of it is left cannot be told: {error.where}: {error.why}")
@@ -210,7 +210,7 @@ def _bundles(roots: Roots, problems: list[str]) -> dict[str, list[str]]:
             with roots.open(path) as tasks:
                 for namespace in _directories_in(tasks) if tasks.exists else ():
                     with tasks.child(namespace).opened() as bundles:
-                        for name in os.listdir(bundles.fd):
+                        for name in bundles.names():
                             found.setdefault(name, []).append(bundles.join(name))
         except FileNotFoundError:
             continue

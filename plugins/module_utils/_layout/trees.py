@@ -236,7 +236,7 @@ def _names_in(directory: Directory) -> list[str]:
     if not directory.exists:
         return []
     try:
-        return os.listdir(directory.fd)
+        return directory.names()
     except OSError as error:
         raise Unreadable(
             directory.path, f"it cannot be listed: {os_reason(error)}", "Run as root (become: true)."

@@ -342,3 +342,21 @@ def test_directories_above_a_new_one_have_a_mode_of_their_own(root: Path) -> Non
         assert modes == [0o701, 0o701, 0o711]
     with open_below(str(root), "/var/lib/vc/sbs", 0o700, above_mode=0o777) as again:
         assert again.made == () and stat.S_IMODE((root / "var/lib").stat().st_mode) == 0o750
+
+
+def test_forks_that_list_the_same_open_directory_each_see_all_of_it(tmp_path: Path) -> None:
+    names = {f"web-{number:04}" for number in range(3000)}
+    for name in names:
+        (tmp_path / name).touch()
+    with open_given(str(tmp_path)) as directory:
+        other = os.fork()
+        if other == 0:
+            complete = False
+            try:
+                complete = all(set(directory.names()) == names for _again in range(30))
+            finally:
+                os._exit(0 if complete else 1)
+        seen = [set(directory.names()) == names for _again in range(30)]
+        status = os.waitpid(other, 0)[1]
+    assert all(seen)
+    assert status == 0
