@@ -28,6 +28,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.proces
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signalling import stop
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _LOOKS, _BETWEEN_LOOKS = 6, 0.05  # our own waiters open a lock for microseconds; a runtime that waits stays
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
@@ -68,6 +69,29 @@ def mounts_in_the_way(parts: Collection[Part], survey: MountSurvey, unmount: boo
             "Run as root. Nothing was changed.",
         )
     return [Unmount(path, trusting) for path in dict.fromkeys(part.path for part, _mount in found)]
+
+
+def may_be_mounted(parts: Collection[Part], view: HostView) -> bool:
+    """False when nothing is mounted anywhere in the directories of the parts, which is told once for all items."""
+    survey = view.mounts
+    if survey.unreadable or not view.in_initial_mount_namespace:
+        return True
+
+    def quiet(path: str) -> bool:
+        return view.once(("quiet", path), lambda: not survey.in_the_way(path))
+
+    return not all(quiet(path) for path in {part.directory.path for part in parts})
+
+
+def refuse_still_mounted(path: str) -> None:
+    """An unmount spreads to peers; where a copy has stayed, a delete would detach it there (safety.md D3)."""
+    left = MountSurvey.read().in_the_way(path)
+    if left:
+        raise Mounted(
+            path,
+            f"still mounted: {'; '.join(mount.text for mount in left[:3])}",
+            "End what keeps it, and run again.",
+        )
 
 
 def _count(things: Collection[object], noun: str) -> str:

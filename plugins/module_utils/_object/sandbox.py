@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, InvalidInput, NotProved
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import check_new_name
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
@@ -20,16 +20,14 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     Reading,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount, Write
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.owned import OwnedItem
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, Verdict, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import Hints, Owners
-
-_STOP_FIRST = "Stop the container first. Nothing was changed."
-_STOP_FIRST_OR_HERE = "Stop the container first, or set stop_processes=true to stop it here."
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import Hints
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Owners
 
 
 class Wish(NamedTuple):
@@ -50,18 +48,17 @@ class Wish(NamedTuple):
     with_sandbox: bool = False
 
 
-class SandboxState(Item):
+class SandboxState(OwnedItem):
     """One sandbox, or one container of it, in one layout. Subclasses know how it lies on disk."""
 
     def __init__(self, wish: Wish, tree: Tree) -> None:
-        super().__init__()
+        super().__init__(wish)
         self.wish = wish
         self.tree = tree
         self.reading = Reading(wish.sandbox_id)
         self.group = wish.sandbox_id
         # A sandbox is made before its containers, and removed after them.
         self.order = int(bool(wish.container_id) == wish.present)
-        self.owners: Owners | None = None
         self._hints: Hints | None = None
         self._paths: list[str] = []
         inside = f"Container '{wish.container_id}' of sandbox" if wish.container_id else "Sandbox"
@@ -142,33 +139,7 @@ class SandboxState(Item):
 
     # owners
 
-    def refuse_unless_dead(self, view: HostView, creating: bool) -> list[Stop]:
-        """Raise unless the verdict allows a change; the owners that must be stopped first.
-
-        Something new needs less than a change: where nothing is on disk, only signs of an owner stand in the way.
-        """
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
-
-        self.owners = self.look_for_owners(view)
-        evidence = self.owners.evidence
-        if creating:
-            evidence = evidence._replace(blind="")
-        verdict = judge(evidence)
-        if verdict.kind == LIVE:
-            if self.wish.present:
-                raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), _STOP_FIRST)
-            if not self.wish.stop_processes:
-                engines = [claim.remedy for claim in self.owners.proved if claim.stop_order is None]
-                remedy = engines[0] if engines else _STOP_FIRST_OR_HERE
-                raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), remedy)
-            self._refuse_to_stop(verdict)
-            self._refuse_doubts(judge(evidence._replace(owners=(), suspects=self.owners.others)))
-            return removal.stops_for(self.label, self.owners.proved, self.written_ns())
-        self._refuse_doubts(verdict)
-        return []
-
     def look_for_owners(self, view: HostView) -> Owners:
-        """Who owns it, by what was read last and what this view shows."""
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import (
             hints_in,
             owners_of,
@@ -179,41 +150,10 @@ class SandboxState(Item):
         return owners_of(layout, roots, self.reading, view, self._hints)
 
     def written_ns(self) -> list[int]:
-        """When the records of it were written last, in nanoseconds of the epoch (safety.md E1)."""
         return [document.facts.ctime_ns for document in self.reading.documents if document.facts is not None]
 
-    def _refuse_to_stop(self, verdict: Verdict) -> None:
-        """Owners that cannot be ended for this object alone."""
+    def shared_with(self) -> str:
         others = sorted({*self.reading.containers} - {self.wish.container_id})
-        if self.wish.container_id and others:
-            shared = f"It shares these processes with {', '.join(others)}: remove the sandbox, or use the runtime."
-            raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), shared)
-        if self.owners is None or not self.owners.proved:
-            raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), "End who listens there first.")
-
-    def _refuse_doubts(self, verdict: Verdict) -> None:
-        if verdict.kind != LEFTOVER and not self.wish.force:
-            raise NotProved(
-                "",
-                f"it may still have an owner: {'; '.join(verdict.reasons)}",
-                "Run as root if you did not; set force=true only if you know that it is dead. Nothing was removed.",
-            )
-
-    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
-
-        stops = [change for change in plan.changes if isinstance(change, Stop)]
-        if not stops or self.owners is None:
-            return
-        self.acted = removal.stop_all(stops, self.owners.proved) or self.acted
-        view = new_view()
-        self.read(view)
-        verdict = judge(self.look_for_owners(view).evidence)
-        if verdict.kind == LIVE:
-            raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), "Nothing was removed.")
-        self._refuse_doubts(verdict)
-
-    def did(self, directory: Directory) -> None:
-        """Note a change that was made in a directory."""
-        self.acted = True
-        self.touched.add(directory)
+        if not self.wish.container_id or not others:
+            return ""
+        return f"It shares these processes with {', '.join(others)}: remove the sandbox, or use the runtime."

@@ -18,19 +18,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     RecordedProcess,
     Roots,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence, Owners
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
-
-
-class Owners(NamedTuple):
-    """proved: the processes that own a sandbox for certain. others: sentences about who may own it as well.
-
-    evidence: all that was found, they included.
-    """
-
-    proved: tuple[Claim, ...]
-    others: tuple[str, ...]
-    evidence: Evidence
 
 
 class Hints(NamedTuple):

@@ -32,7 +32,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_
     RemoveTree,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_creation import TreeCreation
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class TreeSandbox(TreeCreation):
                 raise InUse(f"{self.label} is in use", why, "Stop it by hand.")
         parts = [part for part in parts if part.role != "firecracker" or not self._shares_its_cut_name()]
         mounts: list[Unmount] = []
-        if self._may_be_mounted(parts, view):
+        if removal.may_be_mounted(parts, view):
             mounts = removal.mounts_in_the_way(parts, view.mounts, self.wish.unmount, view.asserted)
             self._refuse_covered(view)
         covered = {mount.point for unmount in mounts for mount in view.mounts.own.at_or_below(unmount.path)}
@@ -147,17 +147,6 @@ class TreeSandbox(TreeCreation):
         cut = self.layout.cut_name(self.wish.sandbox_id)
         others = self.layout.sandboxes_of(self.tree.roots).keys() - {self.wish.sandbox_id} if cut else ()
         return any(self.layout.cut_name(name) == cut for name in others)
-
-    def _may_be_mounted(self, parts: list[Part], view: HostView) -> bool:
-        """False when nothing is mounted anywhere in the directories of the parts, which is told once for all items."""
-        survey = view.mounts
-        if survey.unreadable or not view.in_initial_mount_namespace:
-            return True
-
-        def quiet(path: str) -> bool:
-            return view.once(("quiet", path), lambda: not survey.in_the_way(path))
-
-        return not all(quiet(path) for path in {part.directory.path for part in parts})
 
     # locks
 
@@ -206,12 +195,13 @@ class TreeSandbox(TreeCreation):
     def begin(self, plan: Plan) -> bool:
         """Unmount and remove what lies around the trees, then hide these; whether owners are to be looked for again."""
         from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
 
         self._refuse_unlocked(plan)
         for change in plan.changes:
             if isinstance(change, Unmount):
                 self.acted = bool(unmount_all(change.path, any_namespace=change.anywhere)) or self.acted
-                self._refuse_mounted_elsewhere(change.path)
+                removal.refuse_still_mounted(change.path)
         for change in plan.changes:
             around = isinstance(change, RemoveTree) and change.role not in TREES
             if isinstance(change, RemoveTree) and around and change.remove():
@@ -234,18 +224,6 @@ class TreeSandbox(TreeCreation):
         if self._needed and self._needed not in {lock.place.path for lock in self.locks}:
             raise ChangedMeanwhile("", "its lock went away while this task came for it", "Nothing was done; run again.")
 
-    def _refuse_mounted_elsewhere(self, path: str) -> None:
-        """An unmount spreads to peers; where a copy has stayed, a delete would detach it there (safety.md D3)."""
-        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
-
-        left = MountSurvey.read().in_the_way(path)
-        if left:
-            raise Mounted(
-                path,
-                f"still mounted: {'; '.join(mount.text for mount in left[:3])}",
-                "End what keeps it, and run again.",
-            )
-
     def _hide(self, change: RemoveTree) -> None:
         above = self.tree.above(self.tree.root_of(change.role))
         done = change.hide(above, self.wish.sandbox_id)
@@ -258,13 +236,11 @@ class TreeSandbox(TreeCreation):
             one.bring_back()
 
     def confirm(self, view: HostView) -> None:
-        """The runtime may have come between the last look and the rename, since few of its steps take the lock (C2)."""
-        verdict = judge(self.look_for_owners(view).evidence)
-        if verdict.kind == LEFTOVER or (verdict.kind != LIVE and self.wish.force):
-            return
-        self._bring_back()
-        self.acted = self._acted_before
-        raise InUse(f"{self.label} is in use", "; ".join(verdict.reasons), "It was put back.")
+        appeared = self.owner_appeared(view)
+        if appeared is not None:
+            self._bring_back()
+            self.acted = self._acted_before
+            raise appeared
 
     def apply(self, plan: Plan, durable: bool) -> None:
         for one in self._hidden:

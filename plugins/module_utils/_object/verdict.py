@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim
 
 LIVE = "live"
 LEFTOVER = "leftover"
@@ -25,6 +28,17 @@ class Evidence(NamedTuple):
     unknown: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
     blind: str = ""
+
+
+class Owners(NamedTuple):
+    """proved: the processes that own an object for certain. others: sentences about who may own it as well.
+
+    evidence: all that was found, they included.
+    """
+
+    proved: tuple[Claim, ...]
+    others: tuple[str, ...]
+    evidence: Evidence
 
 
 class Verdict(NamedTuple):

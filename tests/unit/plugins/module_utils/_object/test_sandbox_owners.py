@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, ProcessTable
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import Owners, owners_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Owners, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.lab.processes import state, wait_until
 

@@ -1,0 +1,132 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An object that processes may own: it is changed only where the verdict allows that, the same for every kind."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Protocol
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, NotProved
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import (
+    LEFTOVER,
+    LIVE,
+    Owners,
+    Verdict,
+    judge,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+_STOP_FIRST = "Stop the container first. Nothing was changed."
+_STOP_FIRST_OR_HERE = "Stop the container first, or set stop_processes=true to stop it here."
+
+
+class Terms(Protocol):
+    """What a wish says of owners. present: it is to be there; force: unknown is enough; stop_processes: end them."""
+
+    @property
+    def present(self) -> bool: ...
+
+    @property
+    def force(self) -> bool: ...
+
+    @property
+    def stop_processes(self) -> bool: ...
+
+
+class OwnedItem(Item):
+    """One thing that has owners. terms: what the user allows. owners: those that were found last."""
+
+    def __init__(self, terms: Terms) -> None:
+        super().__init__()
+        self.terms = terms
+        self.owners: Owners | None = None
+
+    @abstractmethod
+    def look_for_owners(self, view: HostView) -> Owners:
+        """Who owns it, by what was read last and what this view shows."""
+
+    @abstractmethod
+    def written_ns(self) -> list[int]:
+        """When the records of it were written last, in nanoseconds of the epoch (safety.md E1)."""
+
+    def shared_with(self) -> str:
+        """Why its owners cannot be ended for it alone, and what to do; empty where they can."""
+        return ""
+
+    def refuse_unless_dead(self, view: HostView, creating: bool) -> list[Stop]:
+        """Raise unless the verdict allows a change; the owners that must be stopped first.
+
+        Something new needs less than a change: where nothing is on disk, only signs of an owner stand in the way.
+        """
+        self.owners = self.look_for_owners(view)
+        evidence = self.owners.evidence
+        if creating:
+            evidence = evidence._replace(blind="")
+        verdict = judge(evidence)
+        if verdict.kind != LIVE:
+            self.refuse_doubts(verdict)
+            return []
+        if self.terms.present:
+            raise self._in_use(verdict, _STOP_FIRST)
+        if not self.terms.stop_processes:
+            engines = [claim.remedy for claim in self.owners.proved if claim.stop_order is None]
+            raise self._in_use(verdict, engines[0] if engines else _STOP_FIRST_OR_HERE)
+        return self._stops(verdict)
+
+    def _stops(self, verdict: Verdict) -> list[Stop]:
+        """The owners to be ended; raises where one of them is not to be ended for this object alone."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+
+        shared = self.shared_with()
+        if shared:
+            raise self._in_use(verdict, shared)
+        if self.owners is None or not self.owners.proved:
+            raise self._in_use(verdict, "End who listens there first.")
+        evidence = self.owners.evidence
+        self.refuse_doubts(judge(evidence._replace(owners=(), suspects=self.owners.others)))
+        return removal.stops_for(self.label, self.owners.proved, self.written_ns())
+
+    def refuse_doubts(self, verdict: Verdict) -> None:
+        """Raise NotProved where the verdict is unknown and the user has not said that this is enough."""
+        if verdict.kind != LEFTOVER and not self.terms.force:
+            raise NotProved(
+                "",
+                f"it may still have an owner: {'; '.join(verdict.reasons)}",
+                "Run as root if you did not; set force=true only if you know that it is dead. Nothing was removed.",
+            )
+
+    def _in_use(self, verdict: Verdict, remedy: str) -> InUse:
+        return InUse(f"{self.label} is in use", "; ".join(verdict.reasons), remedy)
+
+    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+
+        stops = [change for change in plan.changes if isinstance(change, Stop)]
+        if not stops or self.owners is None:
+            return
+        self.acted = removal.stop_all(stops, self.owners.proved) or self.acted
+        view = new_view()
+        self.read(view)
+        verdict = judge(self.look_for_owners(view).evidence)
+        if verdict.kind == LIVE:
+            raise self._in_use(verdict, "Nothing was removed.")
+        self.refuse_doubts(verdict)
+
+    def owner_appeared(self, view: HostView) -> InUse | None:
+        """The runtime may have come between the last look and the rename, since few of its steps take the lock (C2):
+        then this is the error, and what was hidden is to get its name back."""
+        verdict = judge(self.look_for_owners(view).evidence)
+        if verdict.kind == LEFTOVER or (verdict.kind != LIVE and self.terms.force):
+            return None
+        return self._in_use(verdict, "It was put back.")
+
+    def did(self, directory: Directory) -> None:
+        """Note a change that was made in a directory."""
+        self.acted = True
+        self.touched.add(directory)
