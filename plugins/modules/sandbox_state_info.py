@@ -163,12 +163,13 @@ sandboxes:
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import in_words
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import (
     INFO_OPTIONS,
     roots_of,
     selection_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import in_words, report_all
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import report_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import budget_of, make_task
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 
@@ -182,7 +183,7 @@ def main() -> None:
         entries = report_all(tree, selection, task.new_view(), budget_of(task), task.params["with_documents"])
     except StateError as error:
         task.fail_json(str(error))
-    task.exit_json(changed=False, msg=in_words(entries), sandboxes=entries)
+    task.exit_json(changed=False, msg=in_words(entries, "sandbox", "sandbox_id"), sandboxes=entries)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,11 @@ def check_known_name(name: str, option: str, rule: NameRule) -> str:
     return name
 
 
+def is_engines_name(name: str) -> bool:
+    """Whether containerd would take it as an id: 1 to 76 bytes of its rule."""
+    return len(name) <= _NEW_NAME_BYTES and _NEW_NAME.fullmatch(name) is not None
+
+
 def check_new_name(name: str, option: str, rule: NameRule) -> str:
     """Accept a name for something new: what every runtime accepts (R8); InvalidInput with the rule otherwise."""
     check_known_name(name, option, rule._replace(characters="", described=""))

@@ -108,6 +108,19 @@ class MountSurvey:
                 result.append(InTheWay(mount, pid, place, self._describe(pid, mount)))
         return result
 
+    def rooted_at(self, path: str) -> list[int]:
+        """A process of each other mount namespace whose root is the directory at path: a container runs in there.
+
+        path: as for in_the_way. A root file system is told by its device and the directory of it that is mounted.
+        """
+        holder = self.own.holding(path)
+        inside = self.own.inside(holder, path) if holder is not None else None
+        top = self.own.holding("/")
+        if holder is None or inside is None or (top is not None and (holder.device, inside) == (top.device, top.root)):
+            return []  # the host's own root file system is everybody's
+        roots = [(pid, table.holding("/")) for pid, table in self.others if pid is not None]
+        return [pid for pid, root in roots if root is not None and (root.device, root.root) == (holder.device, inside)]
+
     def _located(self, path: str) -> list[tuple[int | None, Mount, str]]:
         holder = self.own.holding_name(path)
         inside = self.own.inside(holder, path) if holder else None

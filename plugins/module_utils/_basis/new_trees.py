@@ -35,15 +35,17 @@ class NewFile(NamedTuple):
 
 
 class NewTree(NamedTuple):
-    """A directory that is to be made, with directories (name, mode) and files in it.
+    """A directory that is to be made, with directories (name, mode), files and symbolic links (name, target) in it.
 
-    inherit_owner: it gets the owner of the directory that it is put into.
+    inherit_owner: it gets the owner of the directory that it is put into. group: its gid, None: that of its maker.
     """
 
     mode: int
     files: tuple[NewFile, ...] = ()
     directories: tuple[tuple[str, int], ...] = ()
     inherit_owner: bool = False
+    links: tuple[tuple[str, str], ...] = ()
+    group: int | None = None
 
 
 class BuiltTree:
@@ -128,6 +130,10 @@ def _fill(tree: NewTree, place: Directory, descriptor: int, durable: bool) -> No
         os.chmod(inner, mode, dir_fd=descriptor)
     for file in tree.files:
         _make_file(file, descriptor, durable)
+    for name, target in tree.links:
+        os.symlink(target, name, dir_fd=descriptor)
+    if tree.group is not None:
+        os.fchown(descriptor, -1, tree.group)
     if tree.inherit_owner:
         above = os.fstat(place.fd)
         os.fchown(descriptor, above.st_uid, above.st_gid)

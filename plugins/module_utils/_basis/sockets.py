@@ -47,21 +47,28 @@ SocketInode = tuple[int, int]
 
 
 class Bound(NamedTuple):
-    """One socket that is bound to a file. name: as it was given to bind, so it may be relative. listening: accepts."""
+    """One socket that has a name. inode: of its file, None where the name is an abstract one.
 
-    inode: SocketInode
+    name: as it was given to bind, so it may be relative; an abstract one without its leading NUL. listening: accepts.
+    """
+
+    inode: SocketInode | None
     name: str
     listening: bool
 
 
 class Listeners:
-    """All Unix sockets bound to files. unreadable: why not every namespace was asked; then absence is unknown."""
+    """All Unix sockets that have names. unreadable: why not every namespace was asked; then absence is unknown."""
 
     def __init__(self, sockets: list[Bound], unreadable: tuple[str, ...]) -> None:
         self.unreadable = unreadable
         self.by_inode: dict[SocketInode, list[Bound]] = {}
+        self._abstract: set[str] = set()
         for one in sockets:
-            self.by_inode.setdefault(one.inode, []).append(one)
+            if one.inode is not None:
+                self.by_inode.setdefault(one.inode, []).append(one)
+            else:
+                self._abstract.add(one.name)
 
     def listening(self, path: str) -> bool | None:
         """Whether somebody accepts connections on the socket file at path; None: cannot tell (safety.md A1).
@@ -76,6 +83,10 @@ class Listeners:
         A daemon with one client may have closed its listener and serve the accepted connection only.
         """
         return self._any(path, listening_only=False)
+
+    def has_abstract(self, name: str) -> bool | None:
+        """Whether any socket has that abstract name, in whichever network namespace; None: cannot tell."""
+        return True if name in self._abstract else (None if self.unreadable else False)
 
     def _any(self, path: str, listening_only: bool) -> bool | None:
         try:
@@ -253,10 +264,10 @@ def _bound(data: bytes, at: int, end: int) -> Bound | None:
         size, kind = _ATTRIBUTE.unpack_from(data, at)
         attributes[kind] = data[at + _ATTRIBUTE.size : at + size]
         at += (size + 3) & ~3
+    text = attributes.get(_UNIX_DIAG_NAME, b"")
     if _UNIX_DIAG_VFS not in attributes:
-        return None
+        return Bound(None, os.fsdecode(text[1:]), state == _TCP_LISTEN) if text.startswith(b"\0") else None
     number, device = _VFS.unpack(attributes[_UNIX_DIAG_VFS])
     # The kernel's own form of a device number: 12 bits major, 20 bits minor. st_dev has the one of makedev(3).
     inode = (os.makedev(device >> 20, device & 0xFFFFF), number)
-    name = attributes.get(_UNIX_DIAG_NAME, b"").split(b"\0", 1)[0]
-    return Bound(inode, os.fsdecode(name), state == _TCP_LISTEN)
+    return Bound(inode, os.fsdecode(text.split(b"\0", 1)[0]), state == _TCP_LISTEN)

@@ -16,6 +16,7 @@ import os
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, cgroup_tokens
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Reading, Roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
 
 # Stopped in this order: a command that ran on would clean up, or start again, beside us.
 _STOP_ORDER = {"runsc": 0, "runsc-sandbox": 1, "runsc-gofer": 2}
@@ -82,7 +83,7 @@ def _kind(process: Process) -> str:
 def _why(kind: str, argv: tuple[str, ...], reading: Reading) -> str:
     """Why the arguments of a runsc process mean this sandbox, or empty. Ids are whole arguments, never parts (A8)."""
     if kind == "runsc-gofer":
-        return "serves its files" if _option(argv, "bundle") in bundles(reading) else ""
+        return "serves its files" if option_of(argv, "bundle") in bundles(reading) else ""
     if kind == "runsc-sandbox":
         return "runs it" if argv[-1:] == (reading.sandbox_id,) else ""
     return "is at work on it" if kind == "runsc" and ids_of(reading) & set(argv[1:]) else ""
@@ -101,7 +102,7 @@ def bundles(reading: Reading) -> set[str]:
 
 def bundle_of(process: Process) -> str:
     """The bundle that a runsc process was started for, or empty."""
-    return _option(process.argv, "bundle")
+    return option_of(process.argv, "bundle")
 
 
 def _works_in(process: Process, pids: tuple[int, ...] | None, kind: str, roots: Roots) -> bool | None:
@@ -110,7 +111,7 @@ def _works_in(process: Process, pids: tuple[int, ...] | None, kind: str, roots: 
     None when that cannot be told: no --root is given, or its path means something else than here, because the process
     was started inside a container.
     """
-    named = _option(process.argv, "root")
+    named = option_of(process.argv, "root")
     if not named.startswith("/") or _is_nested(pids, kind):
         return None
     return True if named == roots["run_root"].path else roots.is_root(named, "run_root")
@@ -123,20 +124,11 @@ def _is_nested(pids: tuple[int, ...] | None, kind: str) -> bool:
     return len(pids) > 1 and (kind == "runsc" or len(pids) > 2 or pids[-1] != 1)
 
 
-def _option(argv: tuple[str, ...], name: str) -> str:
-    """The value of a Go flag: -name=X, --name=X, -name X, --name X; empty when it is not given."""
-    for position, argument in enumerate(argv):
-        flag, equals, value = argument.partition("=")
-        if flag in (f"-{name}", f"--{name}"):
-            return value if equals else "".join(argv[position + 1 : position + 2])
-    return ""
-
-
 def _claim_of_shim(process: Process, root: Directory, reading: Reading) -> Claim | None:
     """A shim that serves this sandbox. Its root directory is <engine's>/runsc/<namespace> (gvisor.md, Paths)."""
-    if _option(process.argv, "id") != reading.sandbox_id:
+    if option_of(process.argv, "id") != reading.sandbox_id:
         return None
-    namespace = _option(process.argv, "namespace")
+    namespace = option_of(process.argv, "namespace")
     proved = bool(namespace) and os.path.basename(root.path) == namespace
     return Claim(process, proved, "serves its pod", remedy=_ASK_ENGINE)
 

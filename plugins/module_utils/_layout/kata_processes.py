@@ -24,6 +24,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.proces
     cgroup_tokens,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Reading, Roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
 
 _SHIM = "containerd-shim-kata-v2"
 _ASK_ENGINE = "Remove the container with its engine (ctr, crictl), whose shim still serves it."
@@ -114,7 +115,7 @@ def _mention(process: Process, reading: Reading, places: OwnPlaces) -> str:
 
 def _claim_of_shim(process: Process, pids: tuple[int, ...] | None, reading: Reading, places: OwnPlaces) -> Claim | None:
     """A pod's shim has the sandbox's id. One that names it otherwise, at work on a delete for example, may own it."""
-    serves = _option(process.argv, "id") == reading.sandbox_id
+    serves = option_of(process.argv, "id") == reading.sandbox_id
     if serves and places.default and not _is_nested(pids) and "delete" not in process.argv[1:]:
         return Claim(process, True, "serves its pod", 0, remedy=_ASK_ENGINE)
     mention = _mention(process, reading, places)
@@ -146,12 +147,3 @@ def _directories_before(path: str, names: set[str]) -> list[str]:
     """For each component of a path that is one of the names: the path of the directory that has it."""
     parts = path.split("/")
     return ["/".join(parts[:at]) for at in range(2, len(parts)) if parts[at] in names]
-
-
-def _option(argv: tuple[str, ...], name: str) -> str:
-    """The value of a Go flag: -name=X, --name=X, -name X, --name X; empty when it is not given."""
-    for position, argument in enumerate(argv):
-        flag, equals, value = argument.partition("=")
-        if flag in (f"-{name}", f"--{name}"):
-            return value if equals else "".join(argv[position + 1 : position + 2])
-    return ""

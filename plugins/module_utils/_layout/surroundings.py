@@ -16,12 +16,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part, RecordedProcess, Roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS, STATE_ROOTS
 
 SOCKETS = (".sock", ".hvsock")
-# Where containerd keeps the bundles of each namespace; k3s, rke2 and Docker bring a containerd of their own (A10).
-_BUNDLES = tuple(
-    f"/run/{state}/io.containerd.runtime.v2.task" for state in ("containerd", "k3s/containerd", "docker/containerd")
-)
+_BUNDLES = tuple(f"{state}/{LAYOUTS['containerd_v2'].inside}" for state in STATE_ROOTS)
 
 
 class PlaceRule(NamedTuple):

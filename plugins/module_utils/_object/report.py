@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import diff_of, lines_of, listing
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import FAILED, UNCHANGED, Outcome
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, UNKNOWN
 
 _SEPARATE_DIFFS = 100  # design.md: above this many items the diff is one listing
 _NAMED_FAILURES = 5
@@ -91,3 +93,26 @@ def diff_of_all(summaries: Sequence[Summary], plural: str, separate: bool) -> li
     if shown == 0:
         return []
     return [listing(f"{shown} {plural}", before, after)]
+
+
+def age_of(changed: float) -> int | None:
+    """Seconds since a change (seconds of the epoch); None where the clock was stepped (safety.md F1)."""
+    age = time.time() - changed
+    return int(age) if age >= -1 else None
+
+
+def in_words(entries: Sequence[dict[str, Any]], noun: str, key: str) -> str:
+    """The summary of what an info module found: counts, then the first that are not simply alive, with what decided.
+
+    noun: "sandbox"; key: the field of an entry that has its name.
+    """
+    there = [entry for entry in entries if entry["exists"]]
+    counts = [(kind, sum(1 for entry in there if entry["verdict"] == kind)) for kind in (LIVE, LEFTOVER, UNKNOWN)]
+    plural = f"{noun}es" if noun.endswith("x") else f"{noun}s"
+    shown = [f"{count} {kind}" for kind, count in counts if count]
+    text = f"{len(there)} {noun if len(there) == 1 else plural}" + (f": {', '.join(shown)}." if shown else ".")
+    if len(entries) > len(there):
+        text += f" {len(entries) - len(there)} not there."
+    for entry in [entry for entry in there if entry["verdict"] != LIVE][:5]:
+        text += f" {entry['verdict'].capitalize()}: {entry[key]} ({'; '.join(entry['evidence'])})."
+    return text

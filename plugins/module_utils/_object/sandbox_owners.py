@@ -18,6 +18,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     RecordedProcess,
     Roots,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import fate_of, hear
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence, Owners
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
@@ -59,7 +60,7 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
     claimed = {claim.process.pid for claim in claims}
     for recorded in hints.recorded:
         if recorded.pid not in claimed:
-            sentence, gone = _fate(recorded, view, recorded.pid in naming)
+            sentence, gone = fate_of(recorded, view, recorded.pid in naming, "sandbox")
             (dead if gone else suspects).append(sentence)
     for path in hints.referrers:
         if roots.may_exist(path):
@@ -68,7 +69,7 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
     owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
     unknown = [*reading.problems, *hints.unreadable]
     if reading.sockets:
-        _hear(reading.sockets, view, owners, unknown)
+        hear(reading.sockets, view, owners, unknown)
     evidence = Evidence(
         owners=tuple(owners),
         suspects=tuple(suspects),
@@ -77,17 +78,6 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
         blind=view.blind or ("" if view.asserted else view.once(("another", id(roots)), roots.another_hosts)),
     )
     return Owners(tuple(claim for claim in claims if claim.proved), evidence.suspects, evidence)
-
-
-def _hear(paths: tuple[str, ...], view: HostView, owners: list[str], unknown: list[str]) -> None:
-    """Who listens: a proved owner does so itself; whoever else does, it is in use (safety.md B2)."""
-    for path in paths:
-        bound = view.sockets.bound(path)
-        if bound and not owners:
-            owners.append(f"somebody listens on {path}")
-        elif bound is None:
-            reasons = "; ".join(view.sockets.unreadable[:2]) or "the file cannot be looked at"
-            unknown.append(f"it cannot be told whether somebody listens on {path}: {reasons}")
 
 
 def _naming(hints: Hints, view: HostView) -> dict[int, Process]:
@@ -109,16 +99,3 @@ def _claims(layout: Layout, roots: Roots, hints: Hints, view: HostView, naming: 
         layout.claim(process, view.namespace_pids(process.pid), roots, hints.reading) for process in candidates.values()
     ]
     return sorted((claim for claim in claims if claim is not None), key=lambda claim: (claim.rank, claim.process.pid))
-
-
-def _fate(recorded: RecordedProcess, view: HostView, names_it: bool) -> tuple[str, bool]:
-    """What became of a recorded process that has no claim, and whether it is gone for certain (R7)."""
-    process = view.processes.by_pid.get(recorded.pid)
-    label = f"recorded pid {recorded.pid} ({recorded.role})"
-    if process is None or process.dead:
-        return f"{label} is gone", True
-    if not process.complete:
-        return f"{label} is in use, and what it is cannot be read", False
-    if names_it:
-        return f"{label} is {describe(process)}, which names this sandbox, but in another root directory", False
-    return f"{label} is now {describe(process)}, which does not name this sandbox", True

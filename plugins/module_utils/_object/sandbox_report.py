@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import stat
-import time
 from typing import Any, NamedTuple, cast
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import LockTimeout, StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import (
     HeldLock,
@@ -22,6 +21,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.maskin
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Document, Part, Reading
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TreeLayout
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import age_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import Selection
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import (
     Hints,
@@ -166,7 +166,7 @@ def report(tree: Tree, found: Look, view: HostView, container_id: str, with_docu
         "paths": [part.path for part in parts],
         **({"missing": missing} if missing else {}),
         **({"beside": [_beside(part, view) for part in beside]} if beside else {}),
-        "age": _age(facts),
+        "age": age_of(max(one.ctime_ns for one in facts) / 1e9),
         "size": sum({one.identity: one.size for one in facts if stat.S_ISREG(one.mode)}.values()),
         **({"documents": {one.name: masked(one.content) for one in own}} if with_documents and own else {}),
         "containers": [_container(name, documents, with_documents) for name in names],
@@ -201,12 +201,6 @@ def _verdict(tree: Tree, found: Look, view: HostView) -> Verdict:
     return judge(evidence)
 
 
-def _age(facts: list[FileFacts]) -> int | None:
-    """Seconds since the newest change in the object; None where the clock was stepped (safety.md F1)."""
-    age = time.time() - max(one.ctime_ns for one in facts) / 1e9
-    return int(age) if age >= -1 else None
-
-
 def _container(name: str, documents: list[Document], with_documents: bool) -> dict[str, Any]:
     own = [one for one in documents if one.container_id == name]
     problems = [one.problem for one in own if one.problem]
@@ -214,18 +208,3 @@ def _container(name: str, documents: list[Document], with_documents: bool) -> di
     if with_documents:
         entry["documents"] = {one.name: masked(one.content) for one in own if not one.problem}
     return entry
-
-
-def in_words(entries: list[dict[str, Any]]) -> str:
-    """The summary of all entries: counts, then each sandbox that is not simply alive, with what decided."""
-    there = [entry for entry in entries if entry["exists"]]
-    counts = [(kind, sum(1 for entry in there if entry["verdict"] == kind)) for kind in ("live", "leftover", "unknown")]
-    absent = len(entries) - len(there)
-    text = f"{len(there)} sandbox{'' if len(there) == 1 else 'es'}"
-    shown = [f"{count} {kind}" for kind, count in counts if count]
-    text += f": {', '.join(shown)}." if shown else "."
-    if absent:
-        text += f" {absent} not there."
-    for entry in [entry for entry in there if entry["verdict"] != "live"][:5]:
-        text += f" {entry['verdict'].capitalize()}: {entry['sandbox_id']} ({'; '.join(entry['evidence'])})."
-    return text

@@ -19,7 +19,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_tr
     make_entry,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import tombstone_name
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import (
+    TOMBSTONE_PREFIX,
+    tombstone_name,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Write, gone_meanwhile
 
 
@@ -39,9 +42,9 @@ class MakeTree(NamedTuple):
     def path(self) -> str:
         return self.directory.join(self.name)
 
-    def built(self, hidden: Directory, subject: str, durable: bool) -> BuiltTree:
+    def built(self, hidden: Directory, subject: str, durable: bool, prefix: str = TOMBSTONE_PREFIX) -> BuiltTree:
         """The tree under a hidden name. hidden: the open directory for that. subject: the object's name in it."""
-        tree = BuiltTree(self.directory, self.name, hidden, tombstone_name(subject), self.lock_file)
+        tree = BuiltTree(self.directory, self.name, hidden, tombstone_name(subject, prefix), self.lock_file)
         try:
             tree.build(self.tree, durable)
         except FileNotFoundError as error:
@@ -100,11 +103,11 @@ class RemoveTree(NamedTuple):
         except FileNotFoundError:
             return False
 
-    def hide(self, hidden: Directory, subject: str) -> Hidden | None:
+    def hide(self, hidden: Directory, subject: str, prefix: str = TOMBSTONE_PREFIX) -> Hidden | None:
         """Rename it to a tombstone in the open directory `hidden`; None when it was gone."""
         from ansible_collections.sandboxed.containers.plugins.module_utils._basis.trees import hide
 
-        tombstone = tombstone_name(subject)
+        tombstone = tombstone_name(subject, prefix)
         try:
             with self.directory.opened() as directory:
                 if not hide(directory.fd, self.name, tombstone, directory.path, hidden.fd):

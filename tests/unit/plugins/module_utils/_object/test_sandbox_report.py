@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import in_words
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import Selection
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import in_words, report_all
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import report_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
@@ -60,11 +61,11 @@ def entry(name: str, verdict: str = "", *evidence: str) -> dict[str, Any]:
     ids=["none", "not there", "live", "leftover", "all kinds"],
 )
 def test_the_summary_in_words(entries: list[dict[str, Any]], text: str) -> None:
-    assert in_words(entries) == text
+    assert in_words(entries, "sandbox", "sandbox_id") == text
 
 
 def test_the_summary_names_at_most_five() -> None:
-    text = in_words([entry(f"n{number}", "leftover", "x") for number in range(9)])
+    text = in_words([entry(f"n{number}", "leftover", "x") for number in range(9)], "sandbox", "sandbox_id")
     assert text.startswith("9 sandboxes: 9 leftover.") and text.count("Leftover: ") == 5
 
 

@@ -1,0 +1,189 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bundle as an object: what is wished of it, and what it has on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import parse_tombstone
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import TOMBSTONE_PREFIX
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import engine_of, owners_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.owned import OwnedItem
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import Hidden, RemoveTree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Owners
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+
+_ABANDONED_SECONDS = 60.0  # a delete of containerd's own that is not done by then has been broken off (safety.md D2)
+
+
+class BundleWish(NamedTuple):
+    """What the user wants of one bundle.
+
+    spec: its config.json. together: the ids of this namespace that the same task removes.
+    """
+
+    container_id: str
+    present: bool = True
+    spec: Mapping[str, Any] | None = None
+    fail_if_exists: bool = False
+    cgroups: bool = False
+    unmount: bool = False
+    force: bool = False
+    stop_processes: bool = False
+    together: frozenset[str] = frozenset()
+
+
+class Bundle(OwnedItem):
+    """One bundle, with its work directory, the sockets of its shim, and what runc keeps of it."""
+
+    def __init__(self, wish: BundleWish, place: BundlePlace) -> None:
+        super().__init__(wish)
+        self.wish = wish
+        self.place = place
+        self.reading = BundleReading(wish.container_id)
+        self.creating = False
+        self.hidden: list[Hidden] = []
+        self._paths: list[str] = []
+        self._tombstones: set[str] | None = None  # those that were there at the first plan
+        self.acted_before = False  # it was hidden
+        layout = place.layout
+        where = f"{layout.name}, namespace {place.namespace}" if layout.has_engine else layout.name
+        self.label = f"Bundle '{wish.container_id}' ({where})"
+
+    def described(self) -> dict[str, Any]:
+        own = [self.place.state.join(self.wish.container_id)]
+        namespace = {"namespace": self.place.namespace} if self.place.layout.has_engine else {}
+        layout = self.place.layout.name
+        return {"container_id": self.wish.container_id, **namespace, "layout": layout, "paths": self._paths or own}
+
+    def read(self, view: HostView) -> None:
+        self.reading = self.place.read(self.wish.container_id, view)
+
+    def plan(self, view: HostView) -> Plan:
+        # Imported here: a task needs only one half.
+        if self.wish.present:
+            from ansible_collections.sandboxed.containers.plugins.module_utils._object import bundle_creation
+
+            plan = bundle_creation.plan_present(self, view)
+        else:
+            from ansible_collections.sandboxed.containers.plugins.module_utils._object import bundle_removal
+
+            plan = bundle_removal.plan_absent(self, view)
+        if not self._paths:  # the first plan tells, so that check mode and the run say the same
+            planned = [change.path for change in plan.changes if not isinstance(change, (Stop, Unmount))]
+            found = [part.path for part in self.reading.parts_of("bundle", "work")]
+            self._paths = list(dict.fromkeys([*found, *planned]))
+        return plan
+
+    def tombstones(self, view: HostView) -> list[Part]:
+        """What a delete that was broken off left of a bundle of that name: ours, and containerd's own where that is not
+        at work any more. Those that come after the first plan are of another run, which finishes them."""
+        found = self.reading.parts_of("tombstone")
+        if self._tombstones is None:
+            self._tombstones = {part.path for part in found if self._is_abandoned(part, view)}
+        return [part for part in found if part.path in self._tombstones and self._is_free(part)]
+
+    def _is_abandoned(self, part: Part, view: HostView) -> bool:
+        if parse_tombstone(part.name, TOMBSTONE_PREFIX) is not None or self.wish.force:
+            return True
+        if not engine_of(self.place, view).locked:
+            return True
+        age = time.time() - part.facts.ctime_ns / 1e9
+        return age >= _ABANDONED_SECONDS
+
+    def _is_free(self, part: Part) -> bool:
+        """One that another run has locked is being finished, or made, by that."""
+        held = {lock.place.path for lock in self.locks}
+        return not held or part.path in held
+
+    # owners
+
+    def look_for_owners(self, view: HostView) -> Owners:
+        return owners_of(self.place, self.reading, view, self.creating)
+
+    def written_ns(self) -> list[int]:
+        bundle = self.reading.bundle
+        return [bundle.facts.ctime_ns] if bundle is not None else []
+
+    def shared_with(self) -> str:
+        pod = self.reading.group
+        if pod in (None, self.wish.container_id):
+            return ""
+        return f"Its shim serves the pod {pod}: remove that with its engine."
+
+    # locks
+
+    def lock_places(self) -> list[LockPlace]:
+        if self.wish.present:
+            self.place.create()
+        elif not self.reading.parts:
+            return []
+        return [self.place.own_lock()] + [
+            LockPlace(part.directory, part.name, is_directory=True, is_optional=True)
+            for part in self.reading.parts_of("tombstone")
+        ]
+
+    def common_lock(self) -> LockPlace | None:
+        if self.wish.present:
+            self.place.create()
+        return self.place.own_lock()
+
+    def guarded(self, plan: Plan) -> set[Inode]:
+        return set()
+
+    def guarded_trees(self, plan: Plan) -> set[str]:
+        return {change.path for change in plan.changes if isinstance(change, RemoveTree)}
+
+    # changes
+
+    def begin(self, plan: Plan) -> bool:
+        if self.wish.present:
+            return False
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import bundle_removal
+
+        bundle_removal.begin(self, plan)
+        return bool(self.hidden)
+
+    def confirm(self, view: HostView) -> None:
+        appeared = self.owner_appeared(view)
+        if appeared is None:
+            return
+        self.bring_back()
+        self.acted = self.acted_before
+        raise appeared
+
+    def bring_back(self) -> None:
+        """Give what was hidden its name again."""
+        hidden, self.hidden = self.hidden, []
+        for one in reversed(hidden):
+            one.bring_back()
+
+    def apply(self, plan: Plan, durable: bool) -> None:
+        if self.wish.present:
+            from ansible_collections.sandboxed.containers.plugins.module_utils._object import bundle_creation
+
+            bundle_creation.apply(self, plan, durable)
+        else:
+            from ansible_collections.sandboxed.containers.plugins.module_utils._object import bundle_removal
+
+            bundle_removal.apply(self, plan)
+
+    def tidy(self) -> None:
+        """Nothing is made by locking: bundles have no lock of their own."""
+
+    def finish(self) -> None:
+        if not self.acted:
+            self.place.remove_empty_roots()

@@ -1,0 +1,167 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of container_bundle and container_bundle_info, and how they become wishes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import read_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, Unreadable
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import (
+    as_name,
+    as_names,
+    check_known_name,
+    check_new_name,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json, oci_spec
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS, NAMES, BundleLayout
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle import Bundle, BundleWish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace, BundleRoots
+
+_DEFAULT_NAMESPACE = "default"
+SELECTORS: dict[str, dict[str, Any]] = {
+    "layout": {"type": "str", "required": True, "choices": list(LAYOUTS)},
+    "container_id": {"type": "raw"},
+    "namespace": {"type": "raw"},
+    "state_root": {"type": "path"},
+    "work_root": {"type": "path"},
+    "path": {"type": "path"},
+}
+INFO_OPTIONS: dict[str, dict[str, Any]] = {**SELECTORS, "with_documents": {"type": "bool", "default": False}}
+_SPEC: dict[str, dict[str, Any]] = {"spec": {"type": "dict"}, "spec_file": {"type": "path"}}
+BUNDLE_OPTIONS: dict[str, dict[str, Any]] = {
+    **SELECTORS,
+    **_SPEC,
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "bundles": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"container_id": {"type": "raw", "required": True}, "namespace": {"type": "raw"}, **_SPEC},
+        "mutually_exclusive": [("spec", "spec_file")],
+    },
+    "fail_if_exists": {"type": "bool", "default": False},
+    "cgroups": {"type": "bool", "default": False},
+    "on_mounted": {"type": "str", "choices": ["refuse", "unmount"], "default": "refuse"},
+    "force": {"type": "bool", "default": False},
+    "stop_processes": {"type": "bool", "default": False},
+}
+
+
+class Places:
+    """The places of the namespaces that a task is about, each opened once. Raises InvalidInput for wrong options."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self.layout: BundleLayout = LAYOUTS[params["layout"]]
+        self._roots = roots_of(params, self.layout)
+        self._places: dict[str, BundlePlace] = {}
+
+    def of(self, namespace: str) -> BundlePlace:
+        if namespace not in self._places:
+            self._places[namespace] = BundlePlace(self.layout, namespace, self._roots)
+        return self._places[namespace]
+
+    def all(self) -> list[BundlePlace]:
+        """One for each namespace that is there. Raises Unreadable."""
+        if not self.layout.has_engine:
+            return [self.of("")]
+        return [self.of(name) for name in self.of("").namespaces()]
+
+
+def roots_of(params: dict[str, Any], layout: BundleLayout) -> BundleRoots:
+    """The directories that the user named. Raises InvalidInput for those that the layout has not."""
+    for option in ("state_root", "work_root") if not layout.has_engine else ("path",):
+        if params[option] is not None:
+            raise InvalidInput(option, f"{layout.name} has no such directory", "Leave it out.")
+    if not layout.has_engine and params["path"] is None:
+        raise InvalidInput("path", f"{layout.name} needs the directory that has the bundles", "Give path.")
+    if not layout.has_engine and params["namespace"] is not None:
+        raise InvalidInput("namespace", f"{layout.name} has no namespaces", "Leave it out.")
+    return BundleRoots(params["host_root"], params["state_root"], params["work_root"], params["path"])
+
+
+def namespace_of(value: Any, option: str, layout: BundleLayout, creating: bool) -> str:
+    """The namespace that is meant; empty where the layout has none. Raises InvalidInput."""
+    if not layout.has_engine:
+        return ""
+    name = _DEFAULT_NAMESPACE if value is None else as_name(value, option)
+    return (check_new_name if creating else check_known_name)(name, option, NAMES)
+
+
+def items_of(params: dict[str, Any]) -> list[Bundle]:
+    """The items of a task. Raises StateError for what cannot be used."""
+    places = Places(params)
+    if params["cgroups"] and params["host_root"] != "/":
+        raise InvalidInput("cgroups", "cgroups are of this host, and host_root is another", "Leave it out.")
+    common = BundleWish(
+        "",
+        present=params["state"] == "present",
+        fail_if_exists=params["fail_if_exists"],
+        cgroups=params["cgroups"],
+        unmount=params["on_mounted"] == "unmount",
+        force=params["force"],
+        stop_processes=params["stop_processes"],
+    )
+    entries = _flat(params, common) if params["bundles"] is None else params["bundles"]
+    found: dict[tuple[str, str], BundleWish] = {}
+    for number, entry in enumerate(entries):
+        prefix = "" if params["bundles"] is None else f"bundles[{number}]."
+        given = params["namespace"] if entry.get("namespace") is None else entry["namespace"]
+        namespace = namespace_of(given, f"{prefix}namespace", places.layout, common.present)
+        wish = _wish(entry, prefix, common)
+        if (namespace, wish.container_id) in found:
+            raise InvalidInput(f"{prefix}container_id", f"'{wish.container_id}' is there twice", "Give it once.")
+        found[namespace, wish.container_id] = wish
+    together: dict[str, set[str]] = {}
+    for namespace, container_id in found if not common.present else ():
+        together.setdefault(namespace, set()).add(container_id)
+    frozen = {namespace: frozenset(ids) for namespace, ids in together.items()}
+    return [
+        Bundle(wish._replace(together=frozen.get(namespace, frozenset())), places.of(namespace))
+        for (namespace, _id), wish in found.items()
+    ]
+
+
+def _flat(params: dict[str, Any], common: BundleWish) -> list[dict[str, Any]]:
+    if params["container_id"] is None:
+        raise InvalidInput("container_id", "it is missing", "Give container_id, or a list of entries as bundles.")
+    ids = as_names(params["container_id"], "container_id", NAMES)
+    if len(ids) > 1 and common.present:
+        raise InvalidInput(
+            "container_id", "several ids share everything only with state=absent", "Give a list of entries as bundles."
+        )
+    given = {name: params[name] for name in _SPEC}
+    return [{"container_id": container_id, **given} for container_id in ids]
+
+
+def _wish(entry: dict[str, Any], prefix: str, common: BundleWish) -> BundleWish:
+    option = f"{prefix}container_id"
+    container_id = check_known_name(as_name(entry["container_id"], option), option, NAMES)
+    spec = _spec(entry, prefix)
+    if spec is not None and not common.present:
+        raise InvalidInput(f"{prefix}spec", "there is nothing to write with state=absent", "Leave it out.")
+    return common._replace(container_id=container_id, spec=spec)
+
+
+def _spec(entry: dict[str, Any], prefix: str) -> dict[str, Any] | None:
+    """The spec that is given, or read from a file of the managed host. Raises InvalidInput and Unreadable."""
+    if entry["spec"] is not None:
+        return oci_spec.check_spec(entry["spec"], f"{prefix}spec")
+    if entry["spec_file"] is None:
+        return None
+    folder, name = os.path.split(entry["spec_file"])
+    with open_given(folder or ".") as directory:
+        data = read_file(directory, name) if directory.exists else None
+    if data is None:
+        raise InvalidInput(
+            f"{prefix}spec_file", f"there is no file {entry['spec_file']} on the host", "Copy it there first."
+        )
+    try:
+        return oci_spec.check_spec(go_json.decode(data, entry["spec_file"]), f"{prefix}spec_file")
+    except Unreadable as error:
+        raise InvalidInput(
+            f"{prefix}spec_file", f"{entry['spec_file']}: {error.why}", "Give a JSON document."
+        ) from error

@@ -1,0 +1,136 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who owns a bundle: its shim, its container's processes, and the engine that may need it (safety.md A4 to A8)."""
+
+from __future__ import annotations
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, describe
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_processes import Whose, claim
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import ROOTFS
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import (
+    Cgroup,
+    hierarchies,
+    to_find,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.shim_sockets import abstract_names
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_engine import Engine, engine_at
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import fate_of, hear
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence, Owners
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+
+def cgroups_of(reading: BundleReading, view: HostView) -> tuple[Cgroup, ...]:
+    """Every cgroup that its spec may mean on this host; none where the spec is missing or leads outside."""
+    spec = reading.spec.content if reading.spec is not None else None
+    if not isinstance(spec, dict):
+        return ()
+    found = view.once("hierarchies", lambda: hierarchies(view.mounts.own.mounts))
+    try:
+        return to_find(spec, reading.container_id, "".join(reading.sandbox_ids[:1]), found)
+    except InvalidInput:
+        return ()  # no runtime could have made it
+
+
+def engine_of(place: BundlePlace, view: HostView) -> Engine:
+    """The containerd that owns these bundles; one that is not there where the layout has none."""
+    return engine_at(place.metadata, view) if place.layout.has_engine else Engine()
+
+
+def owners_of(place: BundlePlace, reading: BundleReading, view: HostView, creating: bool = False) -> Owners:
+    """Gather the evidence for one bundle, from a view whose files were read before.
+
+    creating: there is none yet, so that an engine which does not run, or has just started, needs nothing of it.
+    """
+    engine = engine_of(place, view)
+    naming = _naming(reading, view)
+    claims = _claims(place, reading, view, naming, engine)
+    owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
+    suspects = [f"{describe(claim.process)} {claim.why}" for claim in claims if not claim.proved]
+    unknown = list(reading.problems)
+    dead: list[str] = []
+    claimed = {claim.process.pid for claim in claims}
+    for recorded in reading.pids:
+        if recorded.pid not in claimed:
+            sentence, gone = fate_of(recorded, view, recorded.pid in naming, "container")
+            (dead if gone else suspects).append(sentence)
+    if place.layout.has_engine:
+        _listen(place, reading, view, owners, unknown)
+        suspects += engine.listing(place.namespace, reading.container_id)
+        suspects += [] if creating else engine.unsettled(changed_at(reading))
+    suspects += _contradictions(reading)
+    evidence = Evidence(
+        owners=tuple(owners),
+        suspects=tuple(suspects),
+        unknown=tuple(unknown),
+        dead=tuple(dead),
+        blind=view.blind or ("" if view.asserted else view.once(("another", id(place)), place.roots.another_hosts)),
+    )
+    return Owners(tuple(claim for claim in claims if claim.proved), evidence.suspects, evidence)
+
+
+def _naming(reading: BundleReading, view: HostView) -> dict[int, Process]:
+    """The processes that carry its name or its pod's."""
+    names = {reading.container_id, reading.group, *reading.sandbox_ids} - {None, ""}
+    carrying = view.processes.carrying
+    return {mention.process.pid: mention.process for name in names for mention in carrying(str(name))}
+
+
+def _claims(
+    place: BundlePlace, reading: BundleReading, view: HostView, naming: dict[int, Process], engine: Engine
+) -> list[Claim]:
+    bundle = reading.bundle
+    directory = place.state.join(reading.container_id)
+    rooted = _rooted(directory, view) if bundle is not None else []
+    candidates = dict(naming)
+    for pid in (*(recorded.pid for recorded in reading.pids), *rooted):
+        process = view.processes.by_pid.get(pid)
+        if process is not None and not process.dead:
+            candidates[pid] = process
+    if not candidates:
+        return []
+    work = place.work.join(reading.container_id) if place.work.path else ""
+    whose = Whose(place.namespace, directory, work, cgroups_of(reading, view), engine.locked)
+    claims = {pid: claim(process, reading, whose) for pid, process in candidates.items()}
+    for pid in rooted:
+        known = claims.get(pid)
+        if pid in candidates and (known is None or not known.proved):
+            claims[pid] = Claim(candidates[pid], True, "has its root file system as its root", 2, 1)
+    return sorted((one for one in claims.values() if one is not None), key=lambda one: (one.rank, one.process.pid))
+
+
+def _rooted(directory: str, view: HostView) -> list[int]:
+    """Processes whose root file system is this bundle's, whatever their names and cgroups are."""
+    return view.mounts.rooted_at(f"{directory}/{ROOTFS}")
+
+
+def _listen(place: BundlePlace, reading: BundleReading, view: HostView, owners: list[str], unknown: list[str]) -> None:
+    """Whoever listens where its shim would do so is its owner: that may be the shim of its whole pod (A6)."""
+    sockets = [part.path for part in reading.parts_of("socket")]
+    elsewhere = [path for path in place.recorded_paths(reading) if path not in sockets]
+    hear((*sockets, *elsewhere), view, owners, unknown)
+    names = [address.abstract for address in reading.addresses if address.abstract]
+    for name in (*names, *abstract_names(place.namespace, reading.container_id)):
+        heard = view.sockets.has_abstract(name)
+        if heard and not owners:
+            owners.append(f"somebody listens on the abstract socket {name}")
+        elif heard is None:
+            unknown.append(f"it cannot be told whether somebody listens on {name}: {view.sockets.unreadable[0]}")
+    unknown += [f"its shim's address {one.other} is not one of this host" for one in reading.addresses if one.other]
+
+
+def _contradictions(reading: BundleReading) -> list[str]:
+    """Annotations that name two pods: then nobody knows whose shim serves it (A6)."""
+    if len(reading.sandbox_ids) < 2:
+        return []
+    return [f"it belongs to several sandboxes at once: {', '.join(reading.sandbox_ids)}"]
+
+
+def changed_at(reading: BundleReading) -> float:
+    """The newest change in the bundle, in seconds of the epoch; 0 where there is no bundle."""
+    bundle = [reading.bundle.facts] if reading.bundle is not None else []
+    return max((facts.ctime_ns / 1e9 for facts in (*bundle, *(facts for _name, facts in reading.entries))), default=0.0)

@@ -1,0 +1,127 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What container_bundle_info tells of bundles: what is on disk, who owns it, and the summary in words."""
+
+from __future__ import annotations
+
+import stat
+from typing import Any
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import as_names, check_known_name
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import masked
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import NAMES
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_options import Places, namespace_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import (
+    cgroups_of,
+    changed_at,
+    owners_of,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import age_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.shares import in_workers, shares_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import UNKNOWN, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+_Selected = tuple[BundlePlace, str]
+
+
+def report_all(params: dict[str, Any], view: HostView) -> list[dict[str, Any]]:
+    """The entries of all selected bundles; of many, by a process for each core. Raises StateError."""
+    chosen = _selected(params, view)
+    shares = shares_of([str(number) for number in range(len(chosen))])
+
+    def work(share: list[int]) -> list[Any]:
+        return _entries([chosen[number] for number in share], view, params["with_documents"])
+
+    if len(shares) < 2:
+        return work(list(range(len(chosen))))
+    entries = in_workers(shares, work)
+    return [
+        entry if isinstance(entry, dict) else _unreadable(one, f"the process that read it {entry}")
+        for one, entry in zip(chosen, entries)
+    ]
+
+
+def _selected(params: dict[str, Any], view: HostView) -> list[_Selected]:
+    """Every bundle that is asked for. Without ids all, and without a namespace those of all namespaces."""
+    places = Places(params)
+    if params["namespace"] is None and places.layout.has_engine:
+        where = places.all()
+    else:
+        where = [places.of(namespace_of(params["namespace"], "namespace", places.layout, creating=False))]
+    if params["container_id"] is None:
+        return [(place, container_id) for place in where for container_id in place.ids(view)]
+    names = as_names(params["container_id"], "container_id", NAMES)
+    ids = [check_known_name(name, "container_id", NAMES) for name in names]
+    found = [(place, one) for one in ids for place in where if one in place.ids(view)]
+    there = {one for _place, one in found}
+    absent = [one for one in ids if one not in there]
+    nowhere = where[0] if where else places.of(namespace_of(None, "namespace", places.layout, creating=False))
+    return found + [(nowhere, one) for one in absent]
+
+
+def _entries(chosen: list[_Selected], view: HostView, with_documents: bool) -> list[dict[str, Any]]:
+    """All files first, then the processes, from one view (safety.md B4)."""
+    looks = [_read(place, container_id, view) for place, container_id in chosen]
+    return [
+        _report(one[0], look, view, with_documents) if isinstance(look, BundleReading) else _unreadable(one, look)
+        for one, look in zip(chosen, looks)
+    ]
+
+
+def _read(place: BundlePlace, container_id: str, view: HostView) -> BundleReading | str:
+    """One bundle that cannot be read never stops the listing of the others (field problem 31)."""
+    try:
+        return place.read(container_id, view)
+    except StateError as error:
+        return str(error)
+
+
+def _named(place: BundlePlace, container_id: str) -> dict[str, Any]:
+    namespace = {"namespace": place.namespace} if place.layout.has_engine else {}
+    return {"container_id": container_id, **namespace, "layout": place.layout.name}
+
+
+def _unreadable(one: _Selected, reason: str) -> dict[str, Any]:
+    return {**_named(*one), "exists": True, "verdict": UNKNOWN, "evidence": [reason]}
+
+
+def _report(place: BundlePlace, reading: BundleReading, view: HostView, with_documents: bool) -> dict[str, Any]:
+    entry = {**_named(place, reading.container_id), "exists": bool(reading.parts)}
+    if not reading.parts:
+        return entry
+    verdict = judge(owners_of(place, reading, view).evidence)
+    spec = reading.spec.content if reading.spec is not None else None
+    addresses = [one.path or one.abstract or one.other for one in reading.addresses]
+    mounts = [
+        mount.text for part in reading.parts_of("bundle", "tombstone") for mount in view.mounts.in_the_way(part.path)
+    ]
+    files = [facts for _name, facts in reading.entries if stat.S_ISREG(facts.mode)]
+    newest = max(changed_at(reading), *(part.facts.ctime_ns / 1e9 for part in reading.parts))
+    return {
+        **entry,
+        "verdict": verdict.kind,
+        "evidence": list(verdict.reasons),
+        "paths": [part.path for part in reading.parts],
+        "files": [name for name, _facts in reading.entries],
+        "missing": list(reading.missing),
+        "addresses": addresses,
+        "sandbox_id": reading.sandbox_ids[0] if len(reading.sandbox_ids) == 1 else None,
+        "pids": {recorded.role: recorded.pid for recorded in reading.pids},
+        "mounts": mounts,
+        "cgroups": [one.path for one in cgroups_of(reading, view) if _is_there(one.path)],
+        "age": age_of(newest),
+        "size": sum(facts.size for facts in files),
+        **({"spec": masked(spec)} if with_documents and spec is not None else {}),
+    }
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return cgroup_directories.exists(path)
+    except StateError:
+        return True
