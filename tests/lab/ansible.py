@@ -77,9 +77,8 @@ class Bare:
     """A module as a process of its own, without AnsiballZ: a tenth of the time, and many can race."""
 
     def __init__(self, module: str, options: dict[str, Any]) -> None:
-        name = f"ansible_collections.{COLLECTION}.plugins.modules.{module}"
         self.popen = subprocess.Popen(
-            [sys.executable, "-c", _BARE, name],
+            words_of(module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -94,11 +93,21 @@ class Bare:
     def result(self, timeout: float = 180.0) -> Result:
         """Wait and read the answer. Raises RuntimeError for a traceback."""
         output, errors = self.popen.communicate(timeout=timeout)
-        try:
-            answer: dict[str, Any] = json.loads(output.splitlines()[-1])
-        except (IndexError, ValueError) as exc:
-            raise RuntimeError(f"the module ended with {self.popen.returncode}: {output}{errors}") from exc
-        return Result(bool(answer.get("failed")), answer)
+        return result_of(output, f"{self.popen.returncode}: {errors}")
+
+
+def words_of(module: str) -> list[str]:
+    """The command that is a module, which reads its options from standard input."""
+    return [sys.executable, "-c", _BARE, f"ansible_collections.{COLLECTION}.plugins.modules.{module}"]
+
+
+def result_of(printed: str, ended: object) -> Result:
+    """What a module printed last. Raises RuntimeError for a traceback."""
+    try:
+        answer: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    except (IndexError, ValueError) as exc:
+        raise RuntimeError(f"the module ended with {ended}: {printed}") from exc
+    return Result(bool(answer.get("failed")), answer)
 
 
 def bare(module: str, /, **options: Any) -> Result:

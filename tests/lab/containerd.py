@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.sandboxed.containers.tests.lab import host, processes, runsc
+from ansible_collections.sandboxed.containers.tests.lab.ansible import Result, result_of, words_of
 from ansible_collections.sandboxed.containers.tests.lab.host import Host
 from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable, package, tool
 from ansible_collections.sandboxed.containers.tests.lab.workspace import Outcome, Running, Workspace
@@ -199,6 +201,10 @@ class Lab:
     def bundle(self, container_id: str, runtime: str = "v2", namespace: str = NAMESPACE) -> Path:
         return self.host.path(f"{BUNDLES[runtime]}/{namespace}/{container_id}")
 
+    def host_bundle(self, container_id: str, runtime: str = "v2", namespace: str = NAMESPACE) -> str:
+        """The bundle's path as the inner host has it."""
+        return f"{BUNDLES[runtime]}/{namespace}/{container_id}"
+
     def bundles(self, runtime: str = "v2", namespace: str = NAMESPACE) -> list[str]:
         """The names in the namespace's directory, hidden ones too."""
         folder = self.bundle("", runtime, namespace)
@@ -220,6 +226,28 @@ class Lab:
                 found[Path(words[words.index("-workdir") + 1]).name] = pid
         return found
 
+    # -- our modules -------------------------------------------------------------------------------------------------
+
+    def module(self, name: str, /, **options: Any) -> Result:
+        """Run a module on the inner host to its end. Its processes are all that there are (safety.md A2)."""
+        given = self.workspace.folder / "options.json"
+        given.write_text(json.dumps({"sees_all_processes": True, **options}), encoding="utf-8")
+        script = 'options=$1; shift; exec "$@" <"$options"'
+        outcome = self.host.run(["sh", "-c", script, "sh", given, *words_of(name)])
+        return result_of(outcome.output, outcome.code)
+
+    def free(self, container_id: str, runtime: str = "v2", **options: Any) -> Result:
+        """container_bundle with state=absent, for a bundle of containerd's."""
+        layout = f"containerd_{runtime}"
+        return self.module("container_bundle", layout=layout, container_id=container_id, state="absent", **options)
+
+    def look(self, container_id: str, runtime: str = "v2") -> dict[str, Any]:
+        """The entry of container_bundle_info for it."""
+        layout = f"containerd_{runtime}"
+        result = self.module("container_bundle_info", layout=layout, namespace=NAMESPACE, container_id=container_id)
+        entry: dict[str, Any] = result.answer["bundles"][0]
+        return entry
+
     # -- crashes -----------------------------------------------------------------------------------------------------
 
     def kill_shim(self, container_id: str, runtime: str = "v2") -> None:
@@ -229,6 +257,7 @@ class Lab:
         """SIGKILL to the daemon first, then to every shim and container, as a crash of all of them would."""
         self.kill_daemon()
         processes.kill(*self.host.pids())
+        processes.kill(*self.host.nested_pids())  # a container has a pid namespace of its own, and outlives its shim
 
     def interrupt_delete(self, container_id: str, runtime: str = "v2", namespace: str = NAMESPACE) -> None:
         """Have the daemon killed inside its own atomic delete: renamed to `.<id>`, and nothing of it removed yet."""
@@ -244,6 +273,15 @@ class Lab:
         finally:
             deletion.close()
             tracer.close()
+        # Its other threads end when nobody traces them any more.
+        processes.wait_until(lambda: not _has_threads(daemon), "all of containerd to end", 30)
+
+
+def _has_threads(pid: int) -> bool:
+    try:
+        return len(os.listdir(f"/proc/{pid}/task")) > 1
+    except FileNotFoundError:
+        return False
 
 
 def _traced(pid: int) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ansible_collections.sandboxed.containers.tests.lab import cgroups, processes
@@ -113,6 +114,16 @@ class Host:
                 if processes.lives(int(name)) and (not program or (arguments and Path(arguments[0]).name == program)):
                     found.append(int(name))
         return sorted(found)
+
+    def nested_pids(self) -> list[int]:
+        """The processes in pid namespaces below it, by our numbers: those of containers."""
+        depth = len(_numbers(self.init))
+        found = []
+        for pid in cgroups.pids(self.workspace.folder.name):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if len(_numbers(pid)) > depth:
+                    found.append(pid)
+        return found
 
     def _holds(self, pid: int) -> bool:
         try:
