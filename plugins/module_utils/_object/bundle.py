@@ -1,11 +1,15 @@
 # Copyright: (c) 2026, the sandboxed.containers authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A bundle as an object: what is wished of it, and what it has on disk."""
+"""A bundle as an object: what is wished of it, what it has on disk, and its owners.
+
+What is to be done is in bundle_creation.py and bundle_removal.py.
+"""
 
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -72,16 +76,12 @@ class Bundle(OwnedItem):
     def read(self, view: HostView) -> None:
         self.reading = self.place.read(self.wish.container_id, view)
 
+    @abstractmethod
+    def compare(self, view: HostView) -> Plan:
+        """See Item.plan."""
+
     def plan(self, view: HostView) -> Plan:
-        # Imported here: a task needs only one half.
-        if self.wish.present:
-            from ansible_collections.sandboxed.containers.plugins.module_utils._object import bundle_creation
-
-            plan = bundle_creation.plan_present(self, view)
-        else:
-            from ansible_collections.sandboxed.containers.plugins.module_utils._object import bundle_removal
-
-            plan = bundle_removal.plan_absent(self, view)
+        plan = self.compare(view)
         if not self._paths:  # the first plan tells, so that check mode and the run say the same
             planned = [change.path for change in plan.changes if not isinstance(change, (Stop, Unmount))]
             found = [part.path for part in self.reading.parts_of("bundle", "work")]
@@ -149,14 +149,6 @@ class Bundle(OwnedItem):
 
     # changes
 
-    def begin(self, plan: Plan) -> bool:
-        if self.wish.present:
-            return False
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object import bundle_removal
-
-        bundle_removal.begin(self, plan)
-        return bool(self.hidden)
-
     def confirm(self, view: HostView) -> None:
         appeared = self.owner_appeared(view)
         if appeared is None:
@@ -170,16 +162,6 @@ class Bundle(OwnedItem):
         hidden, self.hidden = self.hidden, []
         for one in reversed(hidden):
             one.bring_back()
-
-    def apply(self, plan: Plan, durable: bool) -> None:
-        if self.wish.present:
-            from ansible_collections.sandboxed.containers.plugins.module_utils._object import bundle_creation
-
-            bundle_creation.apply(self, plan, durable)
-        else:
-            from ansible_collections.sandboxed.containers.plugins.module_utils._object import bundle_removal
-
-            bundle_removal.apply(self, plan)
 
     def tidy(self) -> None:
         """Nothing is made by locking: bundles have no lock of their own."""

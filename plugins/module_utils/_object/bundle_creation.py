@@ -48,6 +48,16 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 
+class PresentBundle(Bundle):
+    """One that is to be there."""
+
+    def compare(self, view: HostView) -> Plan:
+        return plan_present(self, view)
+
+    def apply(self, plan: Plan, durable: bool) -> None:
+        make_all(self, plan, durable)
+
+
 def plan_present(item: Bundle, view: HostView) -> Plan:
     """Compare the bundle with what is wished. Nothing of a live one is changed (safety.md F3)."""
     bundle = item.reading.bundle
@@ -196,7 +206,7 @@ def _note(item: Bundle) -> str:
     return f"{spec.path}: {spec.problem}. Give spec or spec_file to write it again." if spec.problem else ""
 
 
-def apply(item: Bundle, plan: Plan, durable: bool) -> None:
+def make_all(item: Bundle, plan: Plan, durable: bool) -> None:
     """Make the changes. When one fails, exactly what this run made is removed again."""
     for change in plan.changes:
         if isinstance(change, RemoveTree) and change.remove():

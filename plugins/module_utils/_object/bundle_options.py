@@ -119,10 +119,21 @@ def items_of(params: dict[str, Any]) -> list[Bundle]:
     for namespace, container_id in found if not common.present else ():
         together.setdefault(namespace, set()).add(container_id)
     frozen = {namespace: frozenset(ids) for namespace, ids in together.items()}
+    make = _item_class(common.present)
     return [
-        Bundle(wish._replace(together=frozen.get(namespace, frozenset())), places.of(namespace))
+        make(wish._replace(together=frozen.get(namespace, frozenset())), places.of(namespace))
         for (namespace, _id), wish in found.items()
     ]
+
+
+def _item_class(present: bool) -> type[Bundle]:
+    if present:  # imported here, since a task needs only one of them
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_creation import PresentBundle
+
+        return PresentBundle
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_removal import AbsentBundle
+
+    return AbsentBundle
 
 
 def _flat(params: dict[str, Any], common: BundleWish) -> list[dict[str, Any]]:

@@ -20,6 +20,20 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 
+class AbsentBundle(Bundle):
+    """One of which nothing is to be left."""
+
+    def compare(self, view: HostView) -> Plan:
+        return plan_absent(self, view)
+
+    def begin(self, plan: Plan) -> bool:
+        hide_bundle(self, plan)
+        return bool(self.hidden)
+
+    def apply(self, plan: Plan, durable: bool) -> None:
+        remove_all(self, plan)
+
+
 def plan_absent(item: Bundle, view: HostView) -> Plan:
     """Tombstones first; mounts; the bundle, which is the commit point; then what only it needed."""
     tombstones = item.tombstones(view)
@@ -78,7 +92,7 @@ def _cgroups_of(item: Bundle, view: HostView) -> list[Change]:
     ]
 
 
-def begin(item: Bundle, plan: Plan) -> None:
+def hide_bundle(item: Bundle, plan: Plan) -> None:
     """Unmount, finish older deletes, and hide the bundle: up to here it can be put back."""
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
 
@@ -98,7 +112,7 @@ def begin(item: Bundle, plan: Plan) -> None:
                 item.did(change.directory)
 
 
-def apply(item: Bundle, plan: Plan) -> None:
+def remove_all(item: Bundle, plan: Plan) -> None:
     """Empty what was hidden, and remove the rest. Where the first fails the second is still tried (C7: both told)."""
     errors: list[StateError] = []
     for one in item.hidden:
