@@ -70,7 +70,13 @@ class Ground:
             files = rf"\.?[^/]+_sandbox:{re.escape(name)}\.(state|lock)|runsc-{re.escape(name)}\.sock"
             filestore = HOST / "bundles" / name / "rootfs" / f".gvisor.filestore.{name}"
             return path == filestore or (path.parent in self.roots and bool(re.fullmatch(files, path.name)))
-        return any(name and (root / name in (path, *path.parents)) for root in self.roots)
+        tombstone = re.compile(rf"\.sbx-del\.{re.escape(name)}\.[0-9a-f]{{16}}")  # of a delete that was killed
+        return any(
+            one == root / name or (one.parent == root.parent and tombstone.fullmatch(one.name))
+            for one in (path, *path.parents)
+            for root in self.roots
+            if name
+        )
 
     def documents(self, sandbox_id: str) -> dict[str, Any]:
         """What is needed to make a sandbox, with all the keys that its runtime writes."""

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.sandboxed.containers.tests.integration.hostile.ground import CANARY, NEIGHBOUR
@@ -24,7 +26,9 @@ _SPECIAL = [
 # Not all of Unicode: hypothesis would need seconds for its table of that, in each host anew.
 _LETTERS = "".join(map(chr, range(0x180))) + "\u0660\u202e\u2028\u2029\ufeff\uffff😀\U0010ffff"
 _ALPHANUMERIC = "ABCXYZabcxyz0189"
-_NUMBERS = st.one_of(st.integers(), st.floats(), st.sampled_from([1, 2, -1, 2**31, 2**63, 2**70, 10**400, 1e308]))
+# A float above 2**53 is written as Go writes it, in digits that another reader may take for a slightly other integer.
+_FLOATS = st.one_of(st.floats(-(2.0**53), 2.0**53), st.sampled_from([math.nan, math.inf]))
+_NUMBERS = st.one_of(st.integers(), _FLOATS, st.sampled_from([1, 2, -1, 2**31, 2**63, 2**70, 10**400, 1e308]))
 _TEXTS = st.one_of(
     st.sampled_from(_SPECIAL), st.text(_LETTERS, max_size=20), st.text("./\\-_:,\0\n a", max_size=12), _BYTES
 )
@@ -39,16 +43,35 @@ NEW_NAMES = st.builds(str.join, st.sampled_from("._-"), _WORDS).filter(lambda na
 NAMES = st.one_of(_TEXTS, st.text(_LETTERS, max_size=300), NEW_NAMES, JSON)
 
 
-@st.composite
-def changed(draw: st.DrawFn, content: Any, keep: bool = False) -> Any:
-    """A document with one value in it replaced. keep: the outermost value stays a mapping."""
-    keys = list(content) if isinstance(content, dict) else range(len(content) if isinstance(content, list) else 0)
-    if not keys or not (keep or draw(st.integers(0, 4))):
-        return draw(JSON)
-    key = draw(st.sampled_from(keys))
+# What the collection itself reads in a document: values there are replaced more often than others.
+_READ = {
+    *("HypervisorState", "Pid", "VirtiofsDaemonPid", "Type", "Config", "HypervisorType", "HypervisorConfig", "VMid"),
+    *("ContainerConfigs", "Annotations", "SandboxContainer", "hypervisor", "hypervisor_type", "id", "pid"),
+    *("virtiofs_daemon_pid", "sandbox", "goferPid", "bundleDir", "spec", "annotations", "root", "ID", "ProxyPid"),
+}
+
+
+def _places(content: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The keys that lead to each value in a document."""
+    yield above
+    for key in content if isinstance(content, dict) else range(len(content) if isinstance(content, list) else 0):
+        yield from _places(content[key], (*above, key))
+
+
+def _replaced(content: Any, place: tuple[Any, ...], value: Any) -> Any:
+    if not place:
+        return value
     copy: Any = list(content) if isinstance(content, list) else dict(content)
-    copy[key] = draw(changed(content[key]))
+    copy[place[0]] = _replaced(content[place[0]], place[1:], value)
     return copy
+
+
+def changed(content: Any, keep: bool = False) -> st.SearchStrategy[Any]:
+    """A document with one value in it replaced. keep: the outermost value stays a mapping."""
+    places = [place for place in _places(content) if place or not keep]
+    read = [place for place in places if place and place[-1] in _READ] or places
+    chosen = st.one_of(st.sampled_from(read), st.sampled_from(places))
+    return st.builds(_replaced, st.just(content), chosen, JSON)
 
 
 def mappings(content: Any) -> st.SearchStrategy[dict[str, Any]]:

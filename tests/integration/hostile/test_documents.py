@@ -68,12 +68,12 @@ def test_promise_7_any_document_on_disk_stops_nobody_and_proves_nothing(ground: 
 
 def test_R3_any_document_that_is_given_is_written_whole_or_refused(ground: Ground, factor: int) -> None:
     documents = ground.documents(NAME)
-    ground.build()
 
     def check(chosen: tuple[str, dict[str, Any]]) -> None:
         document, content = chosen
+        ground.build()
         before = ground.seen
-        wish = {"sandbox_id": NAME, "documents": {**documents, document: content}}
+        wish: dict[str, Any] = {"sandbox_id": NAME, "documents": {**documents, document: content}}
         made = ground.run("sandbox_state", **wish)
         touched = ground.touched()
         assert made.changed is bool(touched) and ground.foreign(touched, {NAME}) == set()

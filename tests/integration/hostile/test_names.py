@@ -33,15 +33,13 @@ def names_in(value: Any) -> set[str]:
 
 
 def test_any_value_as_a_name_gives_a_clean_answer(ground: Ground, factor: int) -> None:
-    ground.build()
-
     def check(value: Any, container: Any, listed: bool, force: bool) -> None:
+        ground.build()
         name = value if isinstance(value, str) else "web-1"
-        wish = {"sandbox_id": value, "container_id": container}
+        wish: dict[str, Any] = {"sandbox_id": value, "container_id": container}
         entry = {"sandboxes": [wish]} if listed else wish
         documents = {"documents": ground.documents(name)}
         full = {"sandboxes": [{**wish, **documents}]} if listed else {**wish, **documents}
-        dirty = False
         for module, options in (
             ("sandbox_state_info", wish),
             ("sandbox_state", {"state": "absent", "force": force, **entry}),
@@ -49,13 +47,10 @@ def test_any_value_as_a_name_gives_a_clean_answer(ground: Ground, factor: int) -
         ):
             answer = ground.run(module, **options)
             touched = ground.touched()
-            dirty = dirty or bool(touched)
             if answer.failed:
                 check_refusal(answer)
             assert ground.foreign(touched, names_in(value)) == set(), options
             assert answer.changed is bool(touched), answer.message
-        if dirty:
-            ground.build()
 
     explore(
         check,
@@ -68,11 +63,10 @@ def test_any_value_as_a_name_gives_a_clean_answer(ground: Ground, factor: int) -
 
 
 def test_a_name_that_is_accepted_is_made_found_and_removed(ground: Ground, factor: int) -> None:
-    ground.build()
-
     def check(name: str) -> None:
+        ground.build()
         before = ground.seen
-        wish = {"sandbox_id": name, "documents": ground.documents(name)}
+        wish: dict[str, Any] = {"sandbox_id": name, "documents": ground.documents(name)}
         for state, options, changed in (("present", wish, True), ("present", wish, False), ("absent", {}, True)):
             answer = ground.run("sandbox_state", **{"sandbox_id": name, "state": state, **options})
             assert not answer.failed and answer.changed is changed, answer.message
