@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.sandboxed.containers.tests.faults import snapshot
 from ansible_collections.sandboxed.containers.tests.integration.kata.conftest import Modules, gone
 from ansible_collections.sandboxed.containers.tests.integration.kata.test_leftovers import shapes, wanted
 from ansible_collections.sandboxed.containers.tests.lab import forked, mounting, own_host, trees
@@ -20,11 +21,12 @@ STORE = pytest.mark.parametrize("layout", ["kata_store"])
 # Before the first change, between the two renames, at the first and at a later file.
 SOME = [("renameat2", 1), ("renameat2", 2), ("unlinkat", 1), ("unlinkat", 4), ("umount2", 2)]
 CUTS = [
-    pytest.param(layout, call, number, reboot, marks=[] if number < 2 or layout == "kata_store" else pytest.mark.long)
+    pytest.param(layout, call, number, marks=[] if number < 2 or layout == "kata_store" else pytest.mark.long)
     for layout in GENERATIONS
     for call, number in SOME
-    for reboot in ((False, True) if layout == "kata_store" else (False,))
 ]
+# Before the config tree goes, between the two trees, with the config tree half removed, and wholly.
+REBOOTS = [("umount2", 2), ("renameat2", 1), ("renameat2", 2), ("unlinkat", 24), ("unlinkat", 36)]
 MOST = 60  # more changes than any run makes
 
 
@@ -58,14 +60,41 @@ def finish(modules: Modules) -> None:
     assert modules.info().sandboxes == []
 
 
-@pytest.mark.parametrize(("layout", "call", "number", "reboot"), CUTS)
-def test_D1_a_killed_delete_is_finished_by_the_next(modules: Modules, call: str, number: int, reboot: bool) -> None:
+@pytest.mark.parametrize(("layout", "call", "number"), CUTS)
+def test_D1_a_killed_delete_is_finished_by_the_next(modules: Modules, call: str, number: int) -> None:
     """Kata's own delete, cut in the middle, leaves what it can never delete again (K12)."""
     data = prepare(modules.box)
     before = mounting.checksum(*data)
     assert killed(modules, "absent", call, number, on_mounted="unmount") or number > 1
-    if reboot:
-        own_host.reboot()
+    finish(modules)
+    assert mounting.checksum(*data) == before
+
+
+@STORE
+@pytest.mark.parametrize(("call", "number"), REBOOTS)
+def test_D1_a_reboot_in_the_middle_of_a_delete(modules: Modules, call: str, number: int) -> None:
+    """Fresh /run, old /var/lib: what is left is shown, then finished, and its name is free for a whole new one."""
+    box = modules.box
+    whole = shapes(box)
+    data = prepare(box)
+    before = mounting.checksum(*data)
+    assert killed(modules, "absent", call, number, on_mounted="unmount")
+    own_host.reboot()
+    left = gone(box)  # the config tree under its name, or hidden, or nothing
+    assert all(path.startswith(f"{box.trees[0].parent.parent}/") for path in left) and len(left) < 2, left
+    seen = snapshot.take(Path("/run")), snapshot.take(Path("/var/lib"))
+    found = modules.look()
+    assert (snapshot.take(Path("/run")), snapshot.take(Path("/var/lib"))) == seen
+    assert (found["exists"], found.get("paths", []), found.get("verdict")) == (
+        bool(left), left, "leftover" if left else None
+    )  # fmt: skip
+    for changes in (bool(left), False):
+        done = modules.absent(on_mounted="unmount")
+        assert not done.failed and done.changed is changes, done.message
+        assert gone(box) == []
+    made = modules.make(wanted(box), fail_if_exists=True)
+    assert made.changed and not made.failed, made.message
+    assert shapes(box) == whole
     finish(modules)
     assert mounting.checksum(*data) == before
 
