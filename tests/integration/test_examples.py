@@ -22,7 +22,12 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.sandboxed.containers.plugins.modules import sandbox_state, sandbox_state_info
+from ansible_collections.sandboxed.containers.plugins.modules import (
+    container_bundle,
+    container_bundle_info,
+    sandbox_state,
+    sandbox_state_info,
+)
 from ansible_collections.sandboxed.containers.tests.lab.forked import forked
 
 COLLECTION = Path(__file__).resolve().parents[2]
@@ -45,6 +50,8 @@ KATA = {
     "var/lib/vc/sbs/web-4/config.json": {"ID": "web-4", "HypervisorType": "qemu"},
     "var/lib/vc/sbs/web-5/config.json": {"ID": "web-5", "HypervisorType": "qemu"},
 }
+# Bundles of dead containers, by namespace and id.
+BUNDLES = (("k8s.io", "web-1"), ("default", "web-1"), ("default", "web-2"))
 SHARE = f"/run/kata-containers/shared/sandboxes/{KUBERNETES[0]}"
 
 pytestmark = [
@@ -83,10 +90,11 @@ def on_a_laid_out_host(*words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("task", examples(sandbox_state))
-def test_example_of_sandbox_state(task: dict[str, Any]) -> None:
-    options = task["sandboxed.containers.sandbox_state"]
-    checked, done, again = json.loads(on_a_laid_out_host("sandbox_state", json.dumps(options)))
+@pytest.mark.parametrize("task", [*examples(sandbox_state), *examples(container_bundle)])
+def test_example_of_a_module_that_changes_something(task: dict[str, Any]) -> None:
+    ((module, options),) = ((key, value) for key, value in task.items() if key != "name")
+    name = module.rpartition(".")[2]
+    checked, done, again = json.loads(on_a_laid_out_host(name, json.dumps(options)))
     assert (checked["changed"], done["changed"], again["changed"]) == (True, True, False), (checked, done, again)
     assert checked["diff"] == done["diff"]
     failed = [bool(answer.get("failed")) for answer in (checked, done, again)]
@@ -102,8 +110,9 @@ def test_example_of_sandbox_state_in_a_play(task: dict[str, Any], tmp_path: Path
     assert (stats["failed"], stats["ignored"]) == (0, 1 if once else 0)
 
 
-def test_examples_of_sandbox_state_info(tmp_path: Path) -> None:
-    tasks = yaml.safe_load(sandbox_state_info.EXAMPLES)
+@pytest.mark.parametrize("module", [sandbox_state_info, container_bundle_info])
+def test_examples_of_a_module_that_looks(module: Any, tmp_path: Path) -> None:
+    tasks = yaml.safe_load(module.EXAMPLES)
     stats = run(tasks, tmp_path)
     assert (stats["ok"], stats["changed"], stats["failed"]) == (3 * len(tasks), 0, 0)
 
@@ -118,7 +127,8 @@ def test_playbook_of_the_readme(tmp_path: Path) -> None:
 def lay_out() -> None:
     """An empty /run and /mnt, and the sandboxes that the examples speak of, dead, as their runtimes leave them."""
     os.makedirs("/var/lib/vc", exist_ok=True)  # to mount on: it stays empty on the host
-    for place in ("/run", "/mnt", "/var/lib/vc"):
+    # Nothing of a containerd that this machine may have is seen.
+    for place in ("/run", "/mnt", "/srv", "/var/lib/vc", *filter(os.path.isdir, ["/var/lib/containerd"])):
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", place], check=True)
     os.makedirs("/mnt/image/var")
     os.symlink("/run", "/mnt/image/var/run")
@@ -132,6 +142,10 @@ def lay_out() -> None:
     for path, content in KATA.items():
         Path("/", path).parent.mkdir(parents=True, exist_ok=True)
         Path("/", path).write_text(json.dumps(content), encoding="utf-8")
+    for namespace, container_id in BUNDLES:
+        bundle = Path("/run/containerd/io.containerd.runtime.v2.task", namespace, container_id)
+        (bundle / "rootfs").mkdir(parents=True)
+        (bundle / "config.json").write_text(json.dumps({"ociVersion": "1.0.2"}), encoding="utf-8")
     for name in ("mounts", "shared"):
         os.makedirs(f"{SHARE}/{name}")
     subprocess.run(["mount", "--bind", f"{SHARE}/mounts", f"{SHARE}/shared"], check=True)

@@ -36,6 +36,10 @@ class Result(NamedTuple):
         return bool(self.value.get("failed"))
 
     @property
+    def changed(self) -> bool:
+        return bool(self.value.get("changed"))
+
+    @property
     def actions(self) -> list[str]:
         return [entry["action"] for entry in self.value["sandboxes"]]
 

@@ -1,0 +1,323 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import Result, run
+
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+SPEC: dict[str, Any] = {
+    "ociVersion": "1.0.2",
+    "process": {"args": ["/bin/true"], "cwd": "/", "env": ["TOKEN=hidden-value"]},
+    "root": {"path": "rootfs"},
+}
+
+
+class Site:
+    """A containerd's directories, of which no process can know."""
+
+    def __init__(self, folder: Path, layout: str = "containerd_v2") -> None:
+        inside = "io.containerd.runtime.v2.task" if layout == "containerd_v2" else "io.containerd.runtime.v1.linux"
+        self.layout = layout
+        self.state_root, self.work_root = folder / "state", folder / "work"
+        self.state, self.work = self.state_root / inside / "default", self.work_root / inside / "default"
+
+    def run(self, check_mode: bool = False, **options: Any) -> Result:
+        given = {"state_root": str(self.state_root), "work_root": str(self.work_root), "sees_all_processes": True}
+        return run("container_bundle", {"layout": self.layout, **given, **options}, check_mode)
+
+    def add(self, name: str = "a5", **files: str) -> Path:
+        """A bundle as containerd leaves it."""
+        bundle = self.state / name
+        (bundle / "rootfs").mkdir(parents=True)
+        (bundle / "config.json").write_text(json.dumps(SPEC))
+        for file, text in files.items():
+            (bundle / file.replace("_", ".")).write_text(text)
+        work = self.work / name
+        work.mkdir(parents=True)
+        (work / "log").write_text("x")
+        if self.layout == "containerd_v2":
+            (bundle / "work").symlink_to(work)
+        return bundle
+
+
+@pytest.fixture(params=["containerd_v2", "containerd_v1"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
+    return Site(tmp_path, request.param)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat(follow_symlinks=False).st_mode)
+
+
+def test_a_bundle_is_made_with_the_modes_of_the_contract(site: Site) -> None:
+    planned = site.run(check_mode=True, container_id="a5", spec=SPEC)
+    assert not site.state_root.exists()
+    made = site.run(container_id="a5", spec=SPEC)
+    assert (made.failed, made.changed) == (False, True), made
+    assert planned.value["diff"] == made.value["diff"]
+    assert planned.value["bundles"] == made.value["bundles"]
+    bundle = site.state / "a5"
+    assert mode(bundle) == 0o700
+    assert mode(bundle / "rootfs") == 0o711
+    assert mode(site.work / "a5") == 0o711
+    assert mode(site.state) == 0o711
+    assert json.loads((bundle / "config.json").read_bytes()) == SPEC
+    if site.layout == "containerd_v2":
+        assert os.readlink(bundle / "work") == str(site.work / "a5")
+    again = site.run(container_id="a5", spec=SPEC)
+    assert (again.failed, again.changed) == (False, False), again
+
+
+@NEEDS_ROOT
+def test_C10_gid_mappings_make_it_reachable_for_the_mapped_group_alone(site: Site) -> None:
+    mappings = [{"containerID": 0, "hostID": 12345, "size": 1000}]
+    site.run(container_id="a5", spec={**SPEC, "linux": {"gidMappings": mappings}})
+    assert mode(site.state / "a5") == 0o710
+    assert (site.state / "a5").stat().st_gid == 12345
+
+
+def test_another_spec_is_written_and_secrets_stay(site: Site) -> None:
+    site.run(container_id="a5", spec=SPEC)
+    other = {**SPEC, "hostname": "new"}
+    changed = site.run(container_id="a5", spec=other)
+    assert changed.value["bundles"][0]["action"] == "updated"
+    assert json.loads((site.state / "a5" / "config.json").read_bytes()) == other
+    assert "hidden-value" not in json.dumps(changed.value)
+
+
+def test_a_bundle_that_lacks_something_is_completed(site: Site) -> None:
+    site.run(container_id="a5", spec=SPEC)
+    (site.state / "a5" / "rootfs").rmdir()
+    (site.work / "a5").rmdir()
+    (site.state / "a5").chmod(0o755)
+    done = site.run(container_id="a5", spec=SPEC)
+    assert done.value["bundles"][0]["action"] == "updated"
+    assert (site.state / "a5" / "rootfs").is_dir()
+    assert (site.work / "a5").is_dir()
+    assert mode(site.state / "a5") == 0o700
+    assert not site.run(container_id="a5", spec=SPEC).changed
+
+
+def test_problem_36_the_second_of_two_that_make_it_fails_and_takes_nothing_away(site: Site) -> None:
+    site.run(container_id="a5", spec=SPEC)
+    (site.state / "a5" / "rootfs" / "data").write_text("x")
+    refused = site.run(container_id="a5", spec=SPEC, fail_if_exists=True)
+    assert "it exists already" in refused.msg
+    assert (site.state / "a5" / "rootfs" / "data").read_text() == "x"
+
+
+def test_C3_a_work_directory_of_an_older_container_is_not_used_again(site: Site) -> None:
+    (site.work / "a5").mkdir(parents=True)
+    (site.work / "a5" / "old.log").write_text("x")
+    refused = site.run(container_id="a5", spec=SPEC)
+    assert "it is left from an older container" in refused.msg
+    assert not (site.state / "a5").exists()
+    assert (site.work / "a5" / "old.log").exists()
+
+
+def test_C5_a_step_that_fails_leaves_nothing_of_this_run(site: Site) -> None:
+    site.work.mkdir(parents=True)
+    site.state.mkdir(parents=True)
+    (site.state / "a5").write_text("somebody's file")
+    refused = site.run(container_id="a5", spec=SPEC)
+    assert "it is no directory" in refused.msg
+    assert list(site.work.iterdir()) == []
+    assert (site.state / "a5").read_text() == "somebody's file"
+
+
+def test_all_of_a_dead_bundle_goes(site: Site) -> None:
+    bundle = site.add(init_pid="4194999", address="unix:///run/containerd/s/" + "0" * 64)
+    planned = site.run(check_mode=True, container_id="a5", state="absent")
+    done = site.run(container_id="a5", state="absent")
+    assert (done.failed, done.changed) == (False, True), done
+    assert planned.value["diff"] == done.value["diff"]
+    assert planned.value["bundles"] == done.value["bundles"]
+    assert not bundle.exists()
+    assert list(site.state.iterdir()) == []
+    assert list(site.work.iterdir()) == []
+    assert not site.run(container_id="a5", state="absent").changed
+
+
+def test_C9_the_work_link_is_never_followed(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "data").write_text("keep")
+    bundle = site.add()
+    (bundle / "work").unlink()
+    (bundle / "work").symlink_to(precious)
+    done = site.run(container_id="a5", state="absent")
+    assert not done.failed, done.msg
+    assert (precious / "data").read_text() == "keep"
+    assert list(site.work.iterdir()) == []
+
+
+def test_C7_a_bundle_that_is_gone_leaves_a_work_directory_that_is_removed(site: Site) -> None:
+    site.add()
+    subprocess.run(["rm", "-rf", str(site.state / "a5")], check=True)
+    done = site.run(container_id="a5", state="absent")
+    assert done.value["bundles"][0]["action"] == "deleted"
+    assert list(site.work.iterdir()) == []
+
+
+def test_D2_a_rest_of_an_older_delete_goes_and_a_young_one_of_containerd_too_where_none_runs(site: Site) -> None:
+    site.state.mkdir(parents=True)
+    for name in (".a5", ".a5.0123456789abcdef"):
+        (site.state / name / "rootfs").mkdir(parents=True)
+    (site.state / ".other").mkdir()
+    done = site.run(container_id="a5", state="absent")
+    assert not done.failed, done.msg
+    assert [path.name for path in site.state.iterdir()] == [".other"]
+
+
+def test_B2_a_socket_on_which_somebody_listens_is_live(site: Site) -> None:
+    path = site.state_root / "shim.sock"
+    site.add(address=f"unix://{path}")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        refused = site.run(container_id="a5", state="absent", force=True)
+    assert f"somebody listens on {path}" in refused.msg
+    assert (site.state / "a5").exists()
+
+
+def test_A6_an_abstract_socket_is_heard(tmp_path: Path) -> None:
+    site = Site(tmp_path, "containerd_v1")
+    site.add(name="lab-abstract-1")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("\0/containerd-shim/default/lab-abstract-1/shim.sock")
+        listener.listen()
+        refused = site.run(container_id="lab-abstract-1", state="absent", force=True)
+    assert "somebody listens on the abstract socket" in refused.msg
+
+
+def test_A4_where_containerd_is_installed_and_does_not_run_a_bundle_is_kept(site: Site) -> None:
+    site.add()
+    metadata = site.work_root / "io.containerd.metadata.v1.bolt"
+    metadata.mkdir(parents=True)
+    (metadata / "meta.db").write_bytes(b"no database")
+    kept = site.run(container_id="a5", state="absent")
+    assert "does not run" in kept.msg
+    assert "what containerd lists cannot be read" in kept.msg
+    assert site.run(container_id="a5", state="absent", force=True).changed
+
+
+def test_A6_two_annotations_that_contradict_each_other_leave_it_unknown(site: Site) -> None:
+    bundle = site.add()
+    annotations = {"io.kubernetes.cri.sandbox-id": "pod-a", "io.kubernetes.cri-o.SandboxID": "pod-b"}
+    (bundle / "config.json").write_text(json.dumps({**SPEC, "annotations": annotations}))
+    assert "it belongs to several sandboxes at once: pod-a, pod-b" in site.run(container_id="a5", state="absent").msg
+
+
+def test_what_cannot_be_read_is_unknown_and_kept(site: Site) -> None:
+    bundle = site.add()
+    (bundle / "address").mkdir()
+    kept = site.run(container_id="a5", state="absent")
+    assert "address cannot be read: it is not a plain file" in kept.msg
+    assert bundle.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({}, "container_id: it is missing"),
+        ({"container_id": 123}, "Quote it"),
+        ({"container_id": "../x", "state": "absent"}, "is not a name"),
+        ({"container_id": ".a5", "state": "absent"}, "that do not begin with '.'"),
+        ({"container_id": "-x", "spec": SPEC}, "cannot be the name of something new"),
+        ({"container_id": "a5", "namespace": "a/b", "state": "absent"}, "namespace: 'a/b' is not a name"),
+        ({"container_id": "a5"}, "there is nothing to make it from. Give spec or spec_file"),
+        ({"container_id": ["a5", "b5"], "spec": SPEC}, "several ids share everything only with state=absent"),
+        ({"container_id": "a5", "spec": SPEC, "state": "absent"}, "there is nothing to write with state=absent"),
+        ({"container_id": "a5", "spec": {"ociVersion": "1.0.2"}}, "spec.process"),
+        ({"container_id": "a5", "spec_file": "/nowhere/config.json"}, "there is no file /nowhere/config.json"),
+        ({"container_id": "a5", "path": "/srv", "state": "absent"}, "path: "),
+        ({"bundles": [{"container_id": "a5"}, {"container_id": "a5"}], "state": "absent"}, "'a5' is there twice"),
+    ],
+)
+def test_wrong_options_are_refused_in_words(tmp_path: Path, options: dict[str, Any], text: str) -> None:
+    site = Site(tmp_path)
+    refused = site.run(**options)
+    assert refused.failed
+    assert text in refused.msg
+    assert not site.state_root.exists()
+
+
+def test_an_empty_list_means_none(site: Site) -> None:
+    site.add()
+    done = site.run(container_id=[], state="absent")
+    assert (done.failed, done.changed, done.value["bundles"]) == (False, False, [])
+
+
+def test_many_bundles_in_one_task_and_one_failure(site: Site) -> None:
+    for name in ("a1", "a2", "a3"):
+        site.add(name)
+    (site.state / "a2" / "bootstrap.json").write_text("{")
+    done = site.run(container_id=["a1", "a2", "a3"], state="absent")
+    assert [entry["action"] for entry in done.value["bundles"]] == ["deleted", "failed", "deleted"]
+    assert done.msg.startswith("1 of 3 bundles failed, 2 changed.")
+
+
+def test_a_spec_file_of_the_host_and_namespaces_of_their_own(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps(SPEC))
+    entries = [{"container_id": "a5", "namespace": name, "spec_file": str(file)} for name in ("k8s.io", "moby")]
+    assert site.run(bundles=entries).changed
+    info = run(
+        "container_bundle_info",
+        {
+            "layout": "containerd_v2",
+            "state_root": str(site.state_root),
+            "work_root": str(site.work_root),
+            "sees_all_processes": True,
+            "with_documents": True,
+        },
+    )
+    found = info.value["bundles"]
+    assert [(one["namespace"], one["container_id"], one["verdict"]) for one in found] == [
+        ("k8s.io", "a5", "leftover"),
+        ("moby", "a5", "leftover"),
+    ]
+    assert found[0]["spec"]["hostname" if "hostname" in found[0]["spec"] else "ociVersion"] == "1.0.2"
+    assert "hidden-value" not in json.dumps(info.value)
+    assert info.msg.startswith("2 bundles: 2 leftover.")
+
+
+class TestOci:
+    def run(self, folder: Path, **options: Any) -> Result:
+        given = {"layout": "oci", "path": str(folder), "sees_all_processes": True}
+        return run("container_bundle", {**given, **options})
+
+    def test_a_relative_root_is_made_and_all_of_it_goes(self, tmp_path: Path) -> None:
+        made = self.run(tmp_path, container_id="hello", spec=SPEC)
+        assert made.changed, made.msg
+        assert sorted(path.name for path in (tmp_path / "hello").iterdir()) == ["config.json", "rootfs"]
+        assert not self.run(tmp_path, container_id="hello", spec=SPEC).changed
+        assert self.run(tmp_path, container_id="hello", state="absent").changed
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_absolute_root_must_be_there_and_stays(self, tmp_path: Path) -> None:
+        root = tmp_path / "image"
+        spec = {**SPEC, "root": {"path": str(root)}}
+        bundles = tmp_path / "bundles"
+        assert "there is no directory" in self.run(bundles, container_id="hello", spec=spec).msg
+        root.mkdir()
+        assert self.run(bundles, container_id="hello", spec=spec).changed
+        assert self.run(bundles, container_id="hello", state="absent").changed
+        assert root.is_dir()
+
+    def test_it_needs_a_path_and_knows_no_namespace(self, tmp_path: Path) -> None:
+        assert "path: oci needs" in run("container_bundle", {"layout": "oci", "container_id": "x1"}).msg
+        assert "has no namespaces" in self.run(tmp_path, container_id="x1", namespace="a", state="absent").msg
