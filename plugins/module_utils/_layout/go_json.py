@@ -153,4 +153,11 @@ def same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
-    return bool(one == other)
+    return bool(one == other) or _written_as(one, other) or _written_as(other, one)
+
+
+def _written_as(value: Any, number: Any) -> bool:
+    """Whether a large float is written as these digits, whose value differs a little from its own."""
+    if not isinstance(value, float) or not isinstance(number, int) or not 2**53 < abs(value) < 1e21:
+        return False
+    return _number(value, "") == str(number)

@@ -170,6 +170,8 @@ def test_whatever_can_be_read_can_be_compared_and_written(tmp_path: Path) -> Non
         ("", None, False),
         (2**53, float(2**53), True),
         (2**53 + 1, float(2**53), False),
+        (53955395697057210, 5.395539569705721e16, True),
+        (53955395697057211, 5.395539569705721e16, False),
         ({"a": {"b": [1, {"c": "d"}]}}, {"a": {"b": [1, {"c": "d"}]}}, True),
         ({"a": {"b": [1, {"c": "d"}]}}, {"a": {"b": [1, {"c": "e"}]}}, False),
     ],
