@@ -53,8 +53,9 @@ Invariant = Callable[[Observed], None]
 
 
 def subject_of(path: str) -> str | None:
-    """The name of the sandbox whose tombstone a path is, or lies in (safety.md D1)."""
-    return next((subject for part in path.split("/") if (subject := parse_tombstone(part)) is not None), None)
+    """The name of the object whose tombstone a path is, or lies in (safety.md D1)."""
+    found = (parse_tombstone(part) or parse_tombstone(part, ".") for part in path.split("/"))
+    return next(filter(None, found), None)
 
 
 def names_in(*trees: Tree) -> set[str]:
