@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, describe
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim
@@ -85,7 +87,8 @@ def _claims(
 ) -> list[Claim]:
     bundle = reading.bundle
     directory = place.state.join(reading.container_id)
-    rooted = _rooted(directory, view) if bundle is not None else []
+    root = _root_of(directory, reading)
+    rooted = view.mounts.rooted_at(root) if bundle is not None else []
     candidates = dict(naming)
     for pid in (*(recorded.pid for recorded in reading.pids), *rooted):
         process = view.processes.by_pid.get(pid)
@@ -96,16 +99,25 @@ def _claims(
     work = place.work.join(reading.container_id) if place.work.path else ""
     whose = Whose(place.namespace, directory, work, cgroups_of(reading, view), engine.locked)
     claims = {pid: claim(process, reading, whose) for pid, process in candidates.items()}
+    own = root.startswith(f"{directory}/")
     for pid in rooted:
         known = claims.get(pid)
         if pid in candidates and (known is None or not known.proved):
-            claims[pid] = Claim(candidates[pid], True, "has its root file system as its root", 2, 1)
+            # A root file system elsewhere may be that of several bundles.
+            proved = own or known is not None
+            claims[pid] = Claim(
+                candidates[pid], proved, "has its root file system as its root", 2, 1 if proved else None
+            )
     return sorted((one for one in claims.values() if one is not None), key=lambda one: (one.rank, one.process.pid))
 
 
-def _rooted(directory: str, view: HostView) -> list[int]:
-    """Processes whose root file system is this bundle's, whatever their names and cgroups are."""
-    return view.mounts.rooted_at(f"{directory}/{ROOTFS}")
+def _root_of(directory: str, reading: BundleReading) -> str:
+    """The root file system that its spec names; that of the usual name where it names none that could be looked for."""
+    spec = reading.spec.content if reading.spec is not None else None
+    root = spec.get("root") if isinstance(spec, dict) else None
+    path = root.get("path") if isinstance(root, dict) else None
+    named = isinstance(path, str) and path.isprintable()
+    return os.path.normpath(os.path.join(directory, str(path) if named else ROOTFS)).replace("//", "/")
 
 
 def _listen(place: BundlePlace, reading: BundleReading, view: HostView, owners: list[str], unknown: list[str]) -> None:

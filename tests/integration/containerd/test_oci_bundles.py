@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Bundles that container_bundle makes with layout=oci are run by real runtimes as they are."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.sandboxed.containers.tests.lab import runsc
+from ansible_collections.sandboxed.containers.tests.lab.ansible import Result
+from ansible_collections.sandboxed.containers.tests.lab.containerd import Lab, available
+from ansible_collections.sandboxed.containers.tests.lab.forked import forked
+from ansible_collections.sandboxed.containers.tests.lab.packages import package
+
+pytestmark = pytest.mark.real
+HELLO = ("/bin/echo", "hello from the bundle")
+
+
+def image(folder: Path) -> Path:
+    """A root file system of busybox."""
+    programs = folder / "image" / "bin"
+    programs.mkdir(parents=True)
+    shutil.copy2(package("busybox-static") / "bin/busybox", programs / "busybox")
+    for applet in ("sh", "sleep", "echo"):
+        (programs / applet).symlink_to("busybox")
+    (folder / "image" / "proc").mkdir()
+    return folder / "image"
+
+
+def spec(root: Path, *args: str) -> dict[str, Any]:
+    """The smallest spec for these arguments, whose root file system is the caller's."""
+    mounts = [{"destination": "/proc", "type": "proc", "source": "proc"}]
+    return {**runsc.bundle_config(args, {}), "root": {"path": str(root)}, "mounts": mounts}
+
+
+@pytest.fixture
+def host() -> Iterator[Lab]:
+    """An inner host with runc, and no daemon."""
+    why = available("1.7")
+    if why:
+        pytest.skip(why)
+    with Lab("1.7") as one:
+        yield one
+
+
+def bundle(host: Lab, **options: Any) -> Result:
+    """container_bundle on the inner host."""
+    path = str(host.workspace.folder / "bundles")
+    return host.module("container_bundle", layout="oci", path=path, container_id="lab-oci-1", **options)
+
+
+def test_runc_runs_it_and_while_it_lives_it_is_kept(host: Lab) -> None:
+    root = image(host.workspace.folder)
+    where = host.workspace.folder / "bundles" / "lab-oci-1"
+    assert bundle(host, spec=spec(root, *HELLO)).changed
+    assert "hello from the bundle" in host.shell(f"runc run --bundle {where} lab-oci-1")
+    assert bundle(host, spec=spec(root, "/bin/sleep", "1000")).answer["bundles"][0]["action"] == "updated"
+    host.shell(f"runc run --detach --bundle {where} lab-oci-1 </dev/null >/dev/null 2>&1")
+    refused = bundle(host, state="absent", force=True)
+    assert refused.failed
+    assert "is in use: sleep" in refused.message
+    assert bundle(host, spec=spec(root, *HELLO)).failed, "nothing of a live container is changed"
+    host.shell("runc delete --force lab-oci-1")
+    gone = bundle(host, state="absent")
+    assert (gone.failed, gone.changed) == (False, True), gone.message
+    assert (root / "bin/busybox").exists()
+
+
+def test_runsc_runs_it(tmp_path: Path) -> None:
+    why = runsc.available("new")
+    if why:
+        pytest.skip(why)
+    with runsc.Lab() as lab:
+        given = {"layout": "oci", "path": str(lab.folder / "bundles"), "container_id": "lab-oci-2"}
+        made = forked("container_bundle", **given, spec=spec(image(lab.folder), *HELLO))
+        assert made.changed, made.message
+        printed = lab.runsc().must("run", "--bundle", lab.folder / "bundles" / "lab-oci-2", "lab-oci-2")
+        assert "hello from the bundle" in printed
+        gone = forked("container_bundle", **given, state="absent")
+        assert (gone.failed, gone.changed) == (False, True), gone.message
