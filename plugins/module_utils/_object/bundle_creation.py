@@ -211,15 +211,16 @@ def make_all(item: Bundle, plan: Plan, durable: bool) -> None:
     for change in plan.changes:
         if isinstance(change, RemoveTree) and change.remove():
             item.did(change.directory)
-    acted = item.acted
+    kept = item.acted
     with ExitStack() as held:
         undo = ExitStack()
         try:
             for change in plan.changes:
                 _make(item, change, durable, undo, held)
+                kept = kept or isinstance(change, (Write, SetMode))  # these replaced something, and stay
         except StateError:
             undo.close()
-            item.acted = acted if item.creating else item.acted
+            item.acted = kept
             raise
 
 
