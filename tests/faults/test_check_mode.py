@@ -12,15 +12,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.sandboxed.containers.tests.faults import bundles, gvisor, harness, kata, snapshot
+from ansible_collections.sandboxed.containers.tests.faults import bundles, gvisor, harness, kata, mappings, snapshot
 from ansible_collections.sandboxed.containers.tests.faults.harness import Case
 from ansible_collections.sandboxed.containers.tests.faults.running import Ended, Task, Worker
 
 pytestmark = pytest.mark.real
-_SHORT = ("gvisor", "kata_store", "containerd_v2")  # the layouts of the short run; the others work with the same code
+_SHORT = (
+    "gvisor",
+    "kata_store",
+    "containerd_v2",
+    "mapping",
+)  # the layouts of the short run; the others work with the same code
 CASES = [
     pytest.param(case, id=case.name, marks=() if layout in _SHORT else pytest.mark.long)
-    for runtime in (gvisor, kata, bundles)
+    for runtime in (gvisor, kata, bundles, mappings)
     for layout in runtime.LAYOUTS
     for table in (runtime.cases, runtime.quiet_cases)
     for case in table(layout)

@@ -25,6 +25,8 @@ import yaml
 from ansible_collections.sandboxed.containers.plugins.modules import (
     container_bundle,
     container_bundle_info,
+    container_id_mapping,
+    container_id_mapping_info,
     sandbox_state,
     sandbox_state_info,
 )
@@ -90,7 +92,9 @@ def on_a_laid_out_host(*words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("task", [*examples(sandbox_state), *examples(container_bundle)])
+@pytest.mark.parametrize(
+    "task", [*examples(sandbox_state), *examples(container_bundle), *examples(container_id_mapping)]
+)
 def test_example_of_a_module_that_changes_something(task: dict[str, Any]) -> None:
     ((module, options),) = ((key, value) for key, value in task.items() if key != "name")
     name = module.rpartition(".")[2]
@@ -110,7 +114,7 @@ def test_example_of_sandbox_state_in_a_play(task: dict[str, Any], tmp_path: Path
     assert (stats["failed"], stats["ignored"]) == (0, 1 if once else 0)
 
 
-@pytest.mark.parametrize("module", [sandbox_state_info, container_bundle_info])
+@pytest.mark.parametrize("module", [sandbox_state_info, container_bundle_info, container_id_mapping_info])
 def test_examples_of_a_module_that_looks(module: Any, tmp_path: Path) -> None:
     tasks = yaml.safe_load(module.EXAMPLES)
     stats = run(tasks, tmp_path)
@@ -142,6 +146,8 @@ def lay_out() -> None:
     for path, content in KATA.items():
         Path("/", path).parent.mkdir(parents=True, exist_ok=True)
         Path("/", path).write_text(json.dumps(content), encoding="utf-8")
+    for container_id in ("old-1", "old-2"):
+        os.makedirs(f"/run/kata-containers/containers-mapping/{container_id}/web-9")
     for namespace, container_id in BUNDLES:
         bundle = Path("/run/containerd/io.containerd.runtime.v2.task", namespace, container_id)
         (bundle / "rootfs").mkdir(parents=True)

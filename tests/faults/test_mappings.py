@@ -1,0 +1,34 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Kills and errors at the system calls of container_id_mapping."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.sandboxed.containers.tests.faults.harness import Case, changing_points, explore, few_points
+from ansible_collections.sandboxed.containers.tests.faults.mappings import LAYOUTS, cases
+from ansible_collections.sandboxed.containers.tests.faults.running import Worker
+
+CASES = [pytest.param(case, id=case.name) for layout in LAYOUTS for case in cases(layout)]
+# The cases of the short run, and the kinds of change that each makes.
+FEW = {
+    "mapping create": {"mkdirat", "fchmodat", "fchmod", "renameat2", "fsync"},
+    "mapping move": {"renameat2", "fsync"},
+}
+pytestmark = pytest.mark.real
+
+
+@pytest.mark.parametrize("case", [one for one in CASES if one.id in FEW])
+def test_some_faults(case: Case, workers: list[Worker]) -> None:
+    report = explore(case, workers, few_points)
+    assert report.problems == []
+    assert report.points == few_points(report.calls), "each of them was made once"
+    assert {point.call.name for point in report.points if point.kills} == FEW[case.name]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("case", CASES)
+def test_every_fault(case: Case, workers: list[Worker]) -> None:
+    assert explore(case, workers, changing_points).problems == []

@@ -1,0 +1,183 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import Result, run
+
+
+class Site:
+    """A tree of mappings."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "mapping"
+        self.folder = folder
+
+    def run(self, check_mode: bool = False, **options: Any) -> Result:
+        given = {"root": str(self.root), "host_root": str(self.folder), "sees_all_processes": True}
+        return run("container_id_mapping", {**given, **options}, check_mode)
+
+    def info(self, **options: Any) -> Result:
+        given = {"root": str(self.root), "host_root": str(self.folder), "sees_all_processes": True}
+        return run("container_id_mapping_info", {**given, **options})
+
+    def add(self, container_id: str, *sandboxes: str) -> None:
+        (self.root / container_id).mkdir(parents=True)
+        for name in sandboxes:
+            (self.root / container_id / name).mkdir()
+
+    def tree(self) -> list[str]:
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_a_mapping_is_made_with_the_modes_of_the_contract(site: Site) -> None:
+    planned = site.run(check_mode=True, container_id="c1", sandbox_id="s1")
+    assert site.tree() == []
+    made = site.run(container_id="c1", sandbox_id="s1")
+    assert (made.failed, made.changed) == (False, True), made.msg
+    assert planned.value["diff"] == made.value["diff"]
+    assert planned.value["mappings"] == made.value["mappings"]
+    assert site.tree() == ["mapping", "mapping/c1", "mapping/c1/s1"]
+    for path in (site.root, site.root / "c1", site.root / "c1" / "s1"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o750
+    assert not site.run(container_id="c1", sandbox_id="s1").changed
+
+
+def test_M1_none_is_completed_and_can_be_removed(site: Site) -> None:
+    site.add("c1")
+    site.add("c2")
+    info = site.info()
+    assert [entry["state"] for entry in info.value["mappings"]] == ["none", "none"]
+    assert "c1: it leads to no sandbox" in info.msg
+    assert site.run(container_id="c1", sandbox_id="s1").value["mappings"][0]["action"] == "updated"
+    assert site.run(container_id="c2", state="absent").changed
+    assert site.tree() == ["mapping", "mapping/c1", "mapping/c1/s1"]
+
+
+def test_M2_another_sandboxs_mapping_is_moved_only_when_asked(site: Site) -> None:
+    site.add("c1", "s1")
+    refused = site.run(container_id="c1", sandbox_id="s2")
+    assert "it leads to sandbox s1. Set remap=true" in refused.msg
+    assert site.tree()[-1] == "mapping/c1/s1"
+    planned = site.run(check_mode=True, container_id="c1", sandbox_id="s2", remap=True)
+    moved = site.run(container_id="c1", sandbox_id="s2", remap=True)
+    assert planned.value["diff"] == moved.value["diff"]
+    assert site.tree() == ["mapping", "mapping/c1", "mapping/c1/s2"]
+
+
+def test_M2_a_reader_never_finds_none_while_it_is_moved(site: Site) -> None:
+    site.add("c1", "s1")
+    reader = os.fork()
+    if reader == 0:
+        status = 1
+        try:
+            seen: set[int] = set()
+            while os.listdir(site.root / "c1") != ["end"]:
+                seen.add(len(os.listdir(site.root / "c1")))
+            status = 0 if seen == {1} else 2
+        finally:
+            os._exit(status)
+    for number in range(100):
+        assert site.run(container_id="c1", sandbox_id=f"sb{number}", remap=True).changed
+    assert site.run(container_id="c1", sandbox_id="end", remap=True).changed
+    assert os.waitpid(reader, 0)[1] == 0
+
+
+@pytest.mark.parametrize("wanted", ["s2", "s9"])
+def test_several_are_reported_and_only_one_is_left_when_asked(site: Site, wanted: str) -> None:
+    site.add("c1", "s1", "s2", "s3")
+    assert site.info().value["mappings"][0]["state"] == "several"
+    assert "it leads to several sandboxes: s1, s2, s3" in site.run(container_id="c1", sandbox_id=wanted).msg
+    assert site.run(container_id="c1", sandbox_id=wanted, remap=True).changed
+    assert os.listdir(site.root / "c1") == [wanted]
+    site.add("c2", "s1", "s2")
+    assert site.run(container_id="c2", state="absent").changed
+
+
+def test_many_go_in_one_task_and_what_is_strange_stays(site: Site) -> None:
+    for name in ("c1", "c2", "c3"):
+        site.add(name, "s1")
+    (site.root / "c2" / "s1" / "data").write_text("somebody's")
+    done = site.run(container_id=["c1", "c2", "c3"], state="absent")
+    assert [entry["action"] for entry in done.value["mappings"]] == ["deleted", "failed", "deleted"]
+    assert "c2/s1: it is no empty directory" in done.msg
+    assert (site.root / "c2" / "s1" / "data").read_text() == "somebody's"
+    assert not site.run(container_id=["c1", "c3"], state="absent").changed
+
+
+def test_a_link_is_not_followed(site: Site) -> None:
+    (site.folder / "precious" / "s1").mkdir(parents=True)
+    site.root.mkdir()
+    (site.root / "c1").symlink_to(site.folder / "precious")
+    for options in ({"state": "absent"}, {"sandbox_id": "s2", "remap": True}):
+        assert "it is no directory" in site.run(container_id="c1", **options).msg
+    assert (site.folder / "precious" / "s1").is_dir()
+
+
+def test_what_a_killed_run_left_is_finished(site: Site) -> None:
+    site.root.mkdir()
+    rest = site.folder / ".sbx-del.c1.0123456789abcdef"
+    (rest / "s1").mkdir(parents=True)
+    assert site.run(container_id="c1", sandbox_id="s1").changed
+    assert site.tree() == ["mapping", "mapping/c1", "mapping/c1/s1"]
+    (rest / "s1").mkdir(parents=True)
+    assert site.run(container_id="c1", state="absent").changed
+    assert site.tree() == ["mapping"]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({}, "container_id: it is missing"),
+        ({"container_id": "c1"}, "sandbox_id: it is missing"),
+        ({"container_id": 12, "sandbox_id": "s1"}, "Quote it"),
+        ({"container_id": "..", "state": "absent"}, "'..' is not a name"),
+        ({"container_id": ".", "state": "absent"}, "'.' is not a name"),
+        ({"container_id": "a/b", "state": "absent"}, "'a/b' is not a name"),
+        ({"container_id": "c1", "sandbox_id": "../x"}, "sandbox_id: '../x' is not a name"),
+        ({"container_id": "-c", "sandbox_id": "s1"}, "cannot be the name of something new"),
+        ({"container_id": "c1", "sandbox_id": "s1", "state": "absent"}, "whatever it leads to"),
+        ({"mappings": [{"container_id": "c1"}]}, "mappings[0].sandbox_id: it is missing"),
+    ],
+)
+def test_M4_wrong_options_are_refused_in_words(site: Site, options: dict[str, Any], text: str) -> None:
+    site.add("other", "s1")
+    before = site.tree()
+    refused = site.run(**options)
+    assert refused.failed
+    assert text in refused.msg
+    assert site.tree() == before
+
+
+def test_info_tells_which_layouts_know_the_sandbox_and_about_the_bundle(site: Site) -> None:
+    site.add("c1", "s1")
+    (site.folder / "run/vc/sbs/s1").mkdir(parents=True)
+    (site.folder / "b1").mkdir()
+    (site.folder / "link").symlink_to("/b1")
+    found = site.info(container_id=["c1", "c9"], bundle="/link")
+    assert found.value["mappings"][0]["sandboxes"] == [{"sandbox_id": "s1", "layouts": ["kata_store", "kata_persist"]}]
+    assert found.value["mappings"][1]["exists"] is False
+    assert found.value["bundle"] == {"path": "/link", "is_directory": True, "resolved": str(site.folder / "b1")}
+    assert site.info(bundle="/nowhere").value["bundle"]["is_directory"] is False
+
+
+def test_more_than_one_process_works_on_many(site: Site) -> None:
+    entries = [{"container_id": f"c{number:05}", "sandbox_id": f"s{number:05}"} for number in range(1200)]
+    made = site.run(mappings=entries)
+    assert not made.failed, made.msg
+    assert len(os.listdir(site.root)) == 1200
+    gone = site.run(container_id=[entry["container_id"] for entry in entries], state="absent")
+    assert not gone.failed, gone.msg
+    assert site.tree() == ["mapping"]
