@@ -57,7 +57,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
 
 
 def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat(follow_symlinks=False).st_mode)
+    return stat.S_IMODE(path.lstat().st_mode)
 
 
 def test_a_bundle_is_made_with_the_modes_of_the_contract(site: Site) -> None:
