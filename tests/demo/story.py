@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demo's steps: a sandbox lives, is killed, and its state is removed so that runsc can use the name again."""
+"""The demo's first part: a sandbox is killed, and its state is removed so that runsc can use the name again."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.sandboxed.containers.tests.demo import bundle_story
 from ansible_collections.sandboxed.containers.tests.demo.screen import Screen
-from ansible_collections.sandboxed.containers.tests.lab import processes
+from ansible_collections.sandboxed.containers.tests.demo.story_parts import Unexpected, expect
+from ansible_collections.sandboxed.containers.tests.lab import containerd, processes
 from ansible_collections.sandboxed.containers.tests.lab.ansible import Result, adhoc
 from ansible_collections.sandboxed.containers.tests.lab.runsc import Lab, Runsc, available
 
@@ -23,10 +25,6 @@ PROVED = (
     "can use the name again."
 )
 PROVED_WITHOUT = "a state is written and removed, the same task twice changes nothing. Nothing about real crashes."
-
-
-class Unexpected(Exception):
-    """A step came out otherwise than it should; the text says how."""
 
 
 class Story:
@@ -81,12 +79,6 @@ class Story:
             self.screen.came_of_it("unchanged")
 
 
-def expect(holds: bool, otherwise: str) -> None:
-    """Raise Unexpected unless a step came out as it should."""
-    if not holds:
-        raise Unexpected(otherwise)
-
-
 def with_runsc(story: Story, lab: Lab, runsc: Runsc) -> None:
     """The whole story, on a real container."""
     screen = story.screen
@@ -137,6 +129,13 @@ def tell() -> int:
                 runsc = lab.runsc("new")
                 screen.say(f"With Debian's {runsc.version()}, unpacked below .lab; nothing else changes.")
                 with_runsc(Story(screen, runsc.root), lab, runsc)
+        proved = PROVED_WITHOUT if why else PROVED
+        stuck = containerd.available(bundle_story.VERSION)
+        if stuck:
+            screen.cannot("A real containerd is stuck on a bundle: ctr", stuck)
+        else:
+            bundle_story.tell(screen)
+            proved = f"{proved[:-1]}; {bundle_story.PROVED}."
     except (Unexpected, RuntimeError, OSError, subprocess.TimeoutExpired) as exc:
         screen.failed(str(exc))
         return 1
@@ -144,7 +143,7 @@ def tell() -> int:
         screen.failed("interrupted; what was started is ended, what was made is removed")
         return 130
     screen.say("")
-    screen.say(f"Proved in {time.monotonic() - started:.0f} s: {PROVED_WITHOUT if why else PROVED}")
+    screen.say(f"Proved in {time.monotonic() - started:.0f} s: {proved}")
     screen.say("Install it; look at a host of yours, which changes nothing; read about the options; run all tests:")
     screen.say("(with .venv/bin on your PATH, if you have no Ansible)")
     screen.command("ansible-galaxy collection install .")
