@@ -100,10 +100,14 @@ def _looks_like_a_bundle(cwd: str, served: str) -> bool:
 
 
 def _claim_by_cgroup(process: Process, reading: BundleReading, whose: Whose) -> Claim | None:
-    """The processes of a container are in its cgroup, which the spec names."""
+    """The processes of a container are in its cgroup, which the spec names; one of another name may have several."""
     for cgroup in whose.cgroups:
-        if cgroup.place.inside in process.cgroups and cgroup.carries(reading.container_id):
-            return Claim(process, True, f"runs in its cgroup {cgroup.place.inside}", 2, _CONTAINER_ORDER, _BY_HAND)
+        path = cgroup.place.inside
+        if path in process.cgroups:
+            if cgroup.carries(reading.container_id):
+                return Claim(process, True, f"runs in its cgroup {path}", 2, _CONTAINER_ORDER, _BY_HAND)
+            if cgroup.place.form != "overhead":
+                return Claim(process, False, f"is in the cgroup {path}, which its spec names", 3)
     return None
 
 

@@ -23,12 +23,14 @@ _REST = {"exec.fifo"}  # what there is beside it before the container is started
 
 class RuncState(NamedTuple):
     """bundle: the one that the container was made from; empty where the state does not tell, so that it may be of any.
-    pid: its first process. is_rest: what a broken delete has left, without a state. problem: why it is not known."""
+    pid: its first process, which began at `started`, in clock ticks since boot, 0 where that is not told.
+    is_rest: what a broken delete has left, without a state. problem: why it is not known."""
 
     bundle: str = ""
     pid: RecordedProcess | None = None
     is_rest: bool = False
     problem: str = ""
+    started: int = 0
 
 
 def read_runc_state(root: Directory, container_id: str) -> RuncState:
@@ -54,4 +56,9 @@ def read_runc_state(root: Directory, container_id: str) -> RuncState:
     bundles = [text[len("bundle=") :] for text in texts if text.startswith("bundle=")]
     pid = document.content.get("init_process_pid")
     known = isinstance(pid, int) and not isinstance(pid, bool) and pid > 0
-    return RuncState(bundles[0] if bundles else "", RecordedProcess("runc's", pid, container_id) if known else None)
+    started = document.content.get("init_process_start")
+    return RuncState(
+        bundles[0] if bundles else "",
+        RecordedProcess("runc's", pid, container_id) if known else None,
+        started=started if isinstance(started, int) else 0,
+    )

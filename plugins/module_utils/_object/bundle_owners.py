@@ -90,14 +90,17 @@ def _claims(
     root = _root_of(directory, reading)
     rooted = view.mounts.rooted_at(root) if bundle is not None else []
     candidates = dict(naming)
-    for pid in (*(recorded.pid for recorded in reading.pids), *rooted):
+    cgroups = cgroups_of(reading, view)
+    members = _by_cgroup(view) if cgroups else {}
+    inside = [pid for one in cgroups for pid in members.get(one.place.inside, ())]
+    for pid in (*(recorded.pid for recorded in reading.pids), *rooted, *inside):
         process = view.processes.by_pid.get(pid)
         if process is not None and not process.dead:
             candidates[pid] = process
     if not candidates:
         return []
     work = place.work.join(reading.container_id) if place.work.path else ""
-    whose = Whose(place.namespace, directory, work, cgroups_of(reading, view), engine.locked)
+    whose = Whose(place.namespace, directory, work, cgroups, engine.locked)
     claims = {pid: claim(process, reading, whose) for pid, process in candidates.items()}
     own = root.startswith(f"{directory}/")
     for pid in rooted:
@@ -108,7 +111,32 @@ def _claims(
             claims[pid] = Claim(
                 candidates[pid], proved, "has its root file system as its root", 2, 1 if proved else None
             )
+    first = _first_process(reading, candidates)
+    if first is not None and claims[first.pid] is None:
+        claims[first.pid] = Claim(first, True, "is its first process, as runc has recorded", 2, 1)
     return sorted((one for one in claims.values() if one is not None), key=lambda one: (one.rank, one.process.pid))
+
+
+def _by_cgroup(view: HostView) -> dict[str, list[int]]:
+    """The living processes in each cgroup."""
+
+    def look() -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for process in view.processes.by_pid.values():
+            for path in process.cgroups if not process.dead else ():
+                found.setdefault(path, []).append(process.pid)
+        return found
+
+    return view.once("by cgroup", look)
+
+
+def _first_process(reading: BundleReading, candidates: dict[int, Process]) -> Process | None:
+    """The process that runc has recorded, if that pid still is the one that began at the recorded time."""
+    runtime = reading.runtime
+    if runtime is None or runtime.pid is None or not runtime.started:
+        return None
+    process = candidates.get(runtime.pid.pid)
+    return process if process is not None and process.start_ticks == runtime.started else None
 
 
 def _root_of(directory: str, reading: BundleReading) -> str:

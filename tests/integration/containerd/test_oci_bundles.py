@@ -72,6 +72,18 @@ def test_runc_runs_it_and_while_it_lives_it_is_kept(host: Lab) -> None:
     assert (root / "bin/busybox").exists()
 
 
+def test_A7_a_live_one_is_told_although_its_cgroup_has_another_name(host: Lab) -> None:
+    made = spec(image(host.workspace.folder), "/bin/sleep", "1000")
+    made["linux"]["cgroupsPath"] = "/lab-odd/shared"
+    where = host.workspace.folder / "bundles" / "lab-oci-1"
+    assert bundle(host, spec=made).changed
+    host.shell(f"runc run --detach --bundle {where} lab-oci-1 </dev/null >/dev/null 2>&1")
+    refused = bundle(host, state="absent", force=True)
+    assert refused.failed
+    assert "is in use: sleep" in refused.message
+    assert where.exists()
+
+
 def test_runsc_runs_it(tmp_path: Path) -> None:
     why = runsc.available("new")
     if why:

@@ -9,6 +9,7 @@ import os
 import socket
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +294,57 @@ def test_a_spec_file_of_the_host_and_namespaces_of_their_own(tmp_path: Path) -> 
     assert found[0]["spec"]["hostname" if "hostname" in found[0]["spec"] else "ociVersion"] == "1.0.2"
     assert "hidden-value" not in json.dumps(info.value)
     assert info.msg.startswith("2 bundles: 2 leftover.")
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that names nothing."""
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        yield process
+        process.kill()
+
+
+def start_ticks(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
+def add_runc_state(site: Site, bundle: Path, **fields: Any) -> Path:
+    folder = site.state_root / "runc/default" / bundle.name
+    folder.mkdir(parents=True)
+    state = {"config": {"labels": [f"bundle={bundle}"]}, **fields}
+    (folder / "state.json").write_text(json.dumps(state))
+    return folder
+
+
+def test_A7_the_process_that_runc_has_recorded_is_its_owner(site: Site, sleeper: subprocess.Popen[bytes]) -> None:
+    bundle = site.add()
+    began = start_ticks(sleeper.pid)
+    add_runc_state(site, bundle, init_process_pid=sleeper.pid, init_process_start=began)
+    refused = site.run(container_id="a5", state="absent", force=True)
+    assert "is its first process, as runc has recorded" in refused.msg
+    assert sleeper.poll() is None
+    stopped = site.run(container_id="a5", state="absent", stop_processes=True)
+    assert not stopped.failed, stopped.msg
+    assert sleeper.wait(10) == -15
+
+
+def test_R7_a_stranger_with_the_recorded_pid_is_no_owner_and_survives(
+    site: Site, sleeper: subprocess.Popen[bytes]
+) -> None:
+    bundle = site.add(init_pid=str(sleeper.pid))
+    folder = add_runc_state(site, bundle, init_process_pid=sleeper.pid, init_process_start=start_ticks(sleeper.pid) - 1)
+    done = site.run(container_id="a5", state="absent", stop_processes=True)
+    assert not done.failed, done.msg
+    assert not folder.exists()
+    assert sleeper.poll() is None
+
+
+def test_what_runc_keeps_of_another_bundle_is_left_and_told(site: Site, tmp_path: Path) -> None:
+    site.add()
+    folder = add_runc_state(site, tmp_path / "elsewhere" / "a5")
+    done = site.run(container_id="a5", state="absent")
+    assert "runc will refuse the id: it was made from" in done.value["bundles"][0]["msg"]
+    assert (folder / "state.json").exists()
 
 
 class TestOci:
