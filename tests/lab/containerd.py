@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -273,15 +272,9 @@ class Lab:
         finally:
             deletion.close()
             tracer.close()
-        # Its other threads end when nobody traces them any more.
-        processes.wait_until(lambda: not _has_threads(daemon), "all of containerd to end", 30)
-
-
-def _has_threads(pid: int) -> bool:
-    try:
-        return len(os.listdir(f"/proc/{pid}/task")) > 1
-    except FileNotFoundError:
-        return False
+        # A fork of it that has not become a shim or runc yet, and was traced with it, may be left, and dies with it.
+        self.kill_daemon()
+        processes.wait_until(lambda: not self.host.pids("containerd"), "all of containerd to end", 30)
 
 
 def _traced(pid: int) -> bool:
