@@ -28,4 +28,4 @@ def ground(host: None, request: pytest.FixtureRequest) -> Ground:
 @pytest.fixture(params=["few", pytest.param("many", marks=pytest.mark.long)])
 def factor(request: pytest.FixtureRequest) -> int:
     """How many times the examples of the short run are tried."""
-    return 1 if request.param == "few" else 8
+    return 1 if request.param == "few" else 4
