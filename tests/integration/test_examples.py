@@ -114,7 +114,10 @@ def test_example_of_sandbox_state_in_a_play(task: dict[str, Any], tmp_path: Path
     assert (stats["failed"], stats["ignored"]) == (0, 1 if once else 0)
 
 
-@pytest.mark.parametrize("module", [sandbox_state_info, container_bundle_info, container_id_mapping_info])
+_IN_A_LONG_RUN = [pytest.param(one, marks=pytest.mark.long) for one in (sandbox_state_info, container_id_mapping_info)]
+
+
+@pytest.mark.parametrize("module", [container_bundle_info, *_IN_A_LONG_RUN])
 def test_examples_of_a_module_that_looks(module: Any, tmp_path: Path) -> None:
     tasks = yaml.safe_load(module.EXAMPLES)
     stats = run(tasks, tmp_path)

@@ -103,7 +103,7 @@ TARGETS: dict[str, list[Step]] = {
     "units": [*UNITS, *COLLECTION],
     "integration": INTEGRATION,
     "faults": FAULTS,
-    "test": [*UNITS, *LINT, *SANITY, *INTEGRATION, *FAULTS, *COLLECTION],
+    "test": [*INTEGRATION, *UNITS, *LINT, *SANITY, *FAULTS, *COLLECTION],
     "test-all": ALL,
 }
 AT_ONCE = {"test-all": 1}  # races and crashes by the thousand: each has the machine for itself

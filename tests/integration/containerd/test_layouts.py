@@ -78,6 +78,7 @@ def test_A5_sandboxes_of_1_7_are_listed(lab: Lab) -> None:
     assert listed(lab)["default"].sandboxes == {"lab-pod-1"}
 
 
+@pytest.mark.long
 @newest
 def test_A5_a_daemon_that_writes_all_the_time_is_read_whole(lab: Lab) -> None:
     """Several clients create and delete; what is there all the time is in each answer, what never was in none."""

@@ -19,7 +19,11 @@ forked.prepare("sandbox_state", "sandbox_state_info")
 __all__ = ["host", "pytest_runtest_protocol"]
 
 
-@pytest.fixture(params=LAYOUTS)
+# Two in the short run: one with files side by side, and the one with two trees and most documents.
+_SHORT = ("gvisor", "kata_store")
+
+
+@pytest.fixture(params=[pytest.param(one, marks=[] if one in _SHORT else pytest.mark.long) for one in LAYOUTS])
 def ground(host: None, request: pytest.FixtureRequest) -> Ground:
     """The tree of each layout, with what must stay around it."""
     return Ground(request.param)
