@@ -24,6 +24,7 @@ EXCUSES = (
     "went away while this task came for it",
     "it is not the lock that this task holds",
     "somebody else has made it meanwhile",
+    "it was removed meanwhile",
     "did not wait",
     "this task has waited 0 s",
     "Try again when it is done",

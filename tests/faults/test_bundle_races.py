@@ -39,12 +39,18 @@ class Kind(NamedTuple):
     def absent(self, ids: Sequence[str]) -> Task:
         return Task(self.module, {**self.options, "lock_timeout": 100, "state": "absent", "container_id": list(ids)})
 
+    def entries(self, ended: Ended) -> list[dict[str, Any]]:
+        """What became of each item; a task that failed as a whole is one failure."""
+        assert ended.answer is not None, ended.text
+        found: list[dict[str, Any]] = ended.answer.get(self.plural, [{"action": "failed", "msg": ended.message}])
+        return found
+
     def actions(self, results: list[Ended], container_id: str) -> Counter[str]:
-        entries = [entry for one in results for entry in (one.answer or {})[self.plural]]
-        return Counter(entry["action"] for entry in entries if entry["container_id"] == container_id)
+        entries = [entry for one in results for entry in self.entries(one)]
+        return Counter(entry["action"] for entry in entries if entry.get("container_id") == container_id)
 
     def failures(self, results: list[Ended]) -> list[str]:
-        entries = [entry for one in results for entry in (one.answer or {})[self.plural]]
+        entries = [entry for one in results for entry in self.entries(one)]
         return [entry["msg"] for entry in entries if entry["action"] == "failed"]
 
 

@@ -12,13 +12,18 @@ import stat
 from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, os_reason
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    ChangedMeanwhile,
+    Unreadable,
+    os_reason,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import tombstone_name
 
 ROOT = "/var/run/kata-containers/containers-mapping"
 MODE = 0o750
+_TRIES = 1000  # somebody else may be at work on it while it is read
 # Whatever is one component of a path may be there, since Kata checks nothing (M4).
 NAMES = NameRule(extra_bytes=len(tombstone_name("")))
 
@@ -55,20 +60,33 @@ def read_mapping(root: Directory, container_id: str) -> Mapping:
         return Mapping(container_id)
     if not stat.S_ISDIR(facts.mode):
         raise Unreadable(root.join(container_id), "it is no directory", "Find out what it is; nothing was changed.")
+    for _try in range(_TRIES):
+        entries = _entries_of(root, container_id)
+        if entries is not None:
+            strange = tuple(sorted(name for name, is_strange in entries.items() if is_strange))
+            return Mapping(container_id, facts, tuple(sorted(entries)), strange)
+        facts = look(root, container_id)
+        if facts is None:
+            return Mapping(container_id)
+    raise ChangedMeanwhile(root.join(container_id), "it is changed all the time", "Find out who does that.")
+
+
+def _entries_of(root: Directory, container_id: str) -> dict[str, bool] | None:
+    """Each entry, and whether it is something else than an empty directory. None: one went away meanwhile."""
     try:
         with root.child(container_id).opened() as directory:
-            entries = tuple(sorted(directory.names()))
-            strange = tuple(name for name in entries if not _is_empty_directory(directory, name))
+            return {name: _is_strange(directory, name) for name in directory.names()}
     except FileNotFoundError:
-        return Mapping(container_id)
+        return None
     except OSError as error:
         raise Unreadable(root.join(container_id), os_reason(error)) from error
-    return Mapping(container_id, facts, entries, strange)
 
 
-def _is_empty_directory(directory: Directory, name: str) -> bool:
+def _is_strange(directory: Directory, name: str) -> bool:
     facts = look(directory, name)
-    if facts is None or not stat.S_ISDIR(facts.mode):
-        return False
+    if facts is None:
+        raise FileNotFoundError(directory.join(name))
+    if not stat.S_ISDIR(facts.mode):
+        return True
     with directory.child(name).opened() as inner:
-        return not inner.names()
+        return bool(inner.names())

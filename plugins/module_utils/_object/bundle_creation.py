@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import remove_file
@@ -38,7 +38,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundl
     MakeLink,
     SetMode,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change, Write
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change, Write, gone_meanwhile
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import (
     MakeEntry,
@@ -170,11 +170,18 @@ def _mending(item: Bundle) -> list[Change]:
     spec = wish.spec if wish.spec is not None else content
     if bundle is not None and spec is not None:
         mode, group = oci_spec.bundle_mode(spec), oci_spec.mapped_gid(spec)
-        with directory.opened() as opened:
-            gid = os.fstat(opened.fd).st_gid
+        gid = _group_of(directory)
         if stat.S_IMODE(bundle.facts.mode) != mode or (group and gid != group):
             changes.append(SetMode("mode", directory, mode, group or gid))
     return changes
+
+
+def _group_of(directory: Directory) -> int:
+    try:
+        with directory.opened() as opened:
+            return os.fstat(opened.fd).st_gid
+    except FileNotFoundError as error:
+        raise gone_meanwhile(directory) from error
 
 
 def _cgroups(item: Bundle, view: HostView) -> list[Change]:
@@ -256,5 +263,5 @@ def _take_back(change: MakeEntry | MakeLink) -> None:
     if isinstance(change, MakeEntry):
         remove_empty((change.path,))
     else:
-        with change.directory.opened() as directory:
+        with suppress(FileNotFoundError), change.directory.opened() as directory:
             remove_file(directory, change.name)
