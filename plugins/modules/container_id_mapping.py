@@ -77,6 +77,15 @@ EXAMPLES = r"""
   sandboxed.containers.container_id_mapping:
     container_id: [old-1, old-2]
     state: absent
+
+- name: Lead many containers in one task, also those that lead to other sandboxes
+  sandboxed.containers.container_id_mapping:
+    remap: true
+    mappings:
+      - container_id: sidecar-1
+        sandbox_id: web-1
+      - container_id: old-1
+        sandbox_id: web-2
 """
 
 RETURN = r"""

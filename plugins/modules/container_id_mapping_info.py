@@ -27,7 +27,8 @@ options:
     type: path
   bundle:
     description:
-      - The path of a bundle below O(host_root), to be told whether it is a directory and where it really is.
+      - The path of a bundle below O(host_root), to be told whether it is a directory and where it really is. An empty
+        one is refused.
     type: path
 extends_documentation_fragment:
   - sandboxed.containers.options
@@ -58,7 +59,9 @@ msg:
   type: str
   sample: "2 mappings. sidecar-2: it leads to no sandbox: its runtime was killed between two steps."
 bundle:
-  description: The C(path) that was given, whether it C(is_directory), and as C(resolved) that directory without links.
+  description:
+    - The C(path) that was given, whether it C(is_directory), and as C(resolved) that directory without links.
+    - As C(problem) why it is no directory, where it is none.
   returned: with O(bundle)
   type: dict
   sample: {"path": "/var/run/b1", "is_directory": true, "resolved": "/run/b1"}
@@ -108,8 +111,8 @@ mappings:
 """
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_options import (
-    INFO_OPTIONS,
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_options import INFO_OPTIONS
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_report import (
     bundle_check,
     in_words,
     report_all,

@@ -68,6 +68,9 @@ def as_names(value: Any, option: str, rule: NameRule | None = None) -> list[str]
 
 def check_known_name(name: str, option: str, rule: NameRule) -> str:
     """Accept a name that may be on disk, for inspection and deletion; InvalidInput with the rule otherwise."""
+    plain = name.isalnum() and name.isascii() and len(name) + rule.extra_bytes <= FILE_NAME_BYTES
+    if plain and not (rule.characters or rule.reserved):
+        return name  # as an engine's ids are, of which there may be thousands
     if name in ("", ".", "..") or "/" in name:
         raise InvalidInput(option, f"'{name}' is not a name", "A name is not empty, '.' or '..', and has no '/'.")
     if name in rule.reserved:
@@ -95,7 +98,10 @@ def is_engines_name(name: str) -> bool:
 
 def check_new_name(name: str, option: str, rule: NameRule) -> str:
     """Accept a name for something new: what every runtime accepts (R8); InvalidInput with the rule otherwise."""
-    check_known_name(name, option, rule._replace(characters="", described=""))
+    if not (rule.characters or rule.described):
+        check_known_name(name, option, rule)
+    else:
+        check_known_name(name, option, rule._replace(characters="", described=""))
     size = len(name.encode("utf-8"))
     if not 2 <= size <= _NEW_NAME_BYTES or not _NEW_NAME.fullmatch(name):
         shown = name if size <= _NEW_NAME_BYTES else f"{name[:40]}… ({size} bytes)"

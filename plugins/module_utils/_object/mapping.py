@@ -5,24 +5,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
     ChangedMeanwhile,
     InUse,
-    StateError,
     Unreadable,
-    WriteFailed,
     os_reason,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import check_new_name
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import NewTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
     Directory,
     open_below,
@@ -30,7 +25,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
     remove_empty,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import parse_tombstone
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.mappings import (
     MODE,
     NAMES,
@@ -38,21 +32,19 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.mappi
     Mapping,
     read_mapping,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import gone_meanwhile
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import owners_of
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import (
-    MakeTree,
-    RemoveTree,
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_changes import (
+    LeaveSandbox,
+    MakeMapping,
+    MoveMapping,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LIVE, Verdict, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import Hidden, RemoveTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 
 
 class MappingWish(NamedTuple):
@@ -123,70 +115,37 @@ class MappingRoot:
     def rests_of(self, container_id: str, view: HostView) -> list[Part]:
         """What killed runs left of a container's mapping."""
         names = self.tombstones(view).get(container_id, ()) if self.directory.exists else ()
+        if not names:
+            return []
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
+
         found = [(name, look(self.above, name)) for name in names]
         return [Part("tombstone", container_id, self.above, name, facts) for name, facts in found if facts is not None]
 
-    def verdict_of(self, sandbox_id: str, view: HostView) -> Verdict | None:
-        """The verdict on the state that Kata 1.x has of a sandbox; None where it has none."""
-        tree: Tree = view.once(("store of", self.directory.path), self._store)
-        reading = tree.read(view, sandbox_id)
-        if not reading.parts:
-            return None
-        return judge(owners_of(tree.layout, tree.roots, reading, view).evidence)
+    def signs_of_life(self, sandbox_id: str, view: HostView) -> tuple[str, ...]:
+        """What proves that a sandbox of Kata 1.x lives, in sentences; empty where nothing does.
 
-    def _store(self) -> Tree:
-        return Tree(LAYOUTS["kata_store"], self._host_root, {})
+        The mappings are as old as 1.0 and lasted to 1.12, whose sandboxes have a persist.json in the same place.
+        """
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import owners_of
+
+        trees: list[Tree] = view.once(("stores of", self.directory.path), self._stores)
+        for tree in trees:
+            reading = tree.read(view, sandbox_id)
+            owners = owners_of(tree.layout, tree.roots, reading, view).evidence.owners if reading.parts else ()
+            if owners:
+                return owners
+        return ()
+
+    def _stores(self) -> list[Tree]:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
+
+        return [Tree(LAYOUTS[name], self._host_root, {}) for name in ("kata_store", "kata_persist")]
 
     def read(self, container_id: str) -> Mapping:
         """Raises Unreadable."""
         return read_mapping(self.directory, container_id) if self.directory.exists else Mapping(container_id)
-
-
-class MoveMapping(NamedTuple):
-    """Lead a container's directory to another sandbox, or to one at all, by one rename or mkdir in it: no reader ever
-    finds none where there was one (M2). before: its entries, of which but one is left."""
-
-    directory: Directory
-    name: str
-    identity: tuple[int, int]
-    before: tuple[str, ...]
-    after: str
-    role: str = "mapping"
-
-    @property
-    def sign(self) -> str:
-        return "~" if self.before else "+"
-
-    @property
-    def path(self) -> str:
-        return f"{self.directory.join(self.name)}/{self.after}"
-
-    def make(self) -> None:
-        """Raises ChangedMeanwhile and WriteFailed."""
-        done: list[str] = []
-        try:
-            with self.directory.child(self.name).opened() as opened:
-                status = os.fstat(opened.fd)
-                if (status.st_dev, status.st_ino) != self.identity:
-                    raise ChangedMeanwhile(opened.path, "it was replaced since it was looked at", "Run again.")
-                self._move(opened, done)
-        except FileNotFoundError as error:
-            raise gone_meanwhile(self.directory) from error
-        except OSError as error:
-            failed = WriteFailed(self.path, f"it could not be made: {os_reason(error)}")
-            failed.changed = bool(done)
-            raise failed from error
-
-    def _move(self, opened: Directory, done: list[str]) -> None:
-        others = [name for name in self.before if name != self.after]
-        if not self.before:
-            os.mkdir(self.after, MODE, dir_fd=opened.fd)
-        elif self.after not in self.before:
-            syscalls.rename_noreplace(opened.fd, others[0], opened.fd, self.after)
-            done.append(others.pop(0))
-        for name in others:
-            os.rmdir(name, dir_fd=opened.fd)
-            done.append(name)
 
 
 class ContainerMapping(Item):
@@ -215,7 +174,7 @@ class ContainerMapping(Item):
             where = f"{self.root.directory.join(self.wish.container_id)}/{self.mapping.strange[0]}"
             raise Unreadable(where, "it is no empty directory, as a mapping is", "Find out what it is, and remove it.")
         rests = self._free_rests(view)
-        plan = self._plan_present() if self.wish.present else self._plan_absent(view)
+        plan = self._plan_present(view) if self.wish.present else self._plan_absent(view)
         removed = [RemoveTree("tombstone", one.directory, one.name, one.facts.identity) for one in rests]
         if not removed:
             return plan
@@ -225,17 +184,16 @@ class ContainerMapping(Item):
     def _free_rests(self, view: HostView) -> list[Part]:
         held = {lock.place.path for lock in self.locks}
         free = [one for one in self._rests if not held or one.path in held]
-        if free and removal.may_be_mounted(free, view):
-            removal.mounts_in_the_way(free, view.mounts, False, view.asserted)
+        if free:
+            _refuse_mounted(free, view)
         return free
 
-    def _plan_present(self) -> Plan:
+    def _plan_present(self, view: HostView) -> Plan:
         wish, found, root = self.wish, self.mapping, self.root
         if found.facts is None:
             check_new_name(wish.container_id, "container_id", NAMES)
             check_new_name(wish.sandbox_id, "sandbox_id", NAMES)
-            tree = NewTree(MODE, (), ((wish.sandbox_id, MODE),))
-            return Plan("created", (MakeTree("mapping", root.directory, wish.container_id, tree, ()),))
+            return Plan("created", (MakeMapping(root.directory, wish.container_id, wish.sandbox_id),))
         if found.entries == (wish.sandbox_id,):
             return Plan()
         check_new_name(wish.sandbox_id, "sandbox_id", NAMES)
@@ -245,8 +203,10 @@ class ContainerMapping(Item):
                 f"it leads to sandbox {named}" if len(found.entries) == 1 else f"it leads to several sandboxes: {named}"
             )
             raise AlreadyExists("", why, f"Set remap=true to lead it to {wish.sandbox_id}. Nothing was changed.")
+        self._refuse_mounted(found.facts, view)
+        left = [LeaveSandbox(root.directory, wish.container_id, name) for name in found.entries]
         move = MoveMapping(root.directory, wish.container_id, found.facts.identity, found.entries, wish.sandbox_id)
-        return Plan("updated", (move,))
+        return Plan("updated", (*left, move))
 
     def _plan_absent(self, view: HostView) -> Plan:
         facts = self.mapping.facts
@@ -254,16 +214,21 @@ class ContainerMapping(Item):
             return Plan()
         for sandbox_id in self.mapping.entries:
             self._refuse_live(sandbox_id, view)
-        part = Part("mapping", self.wish.container_id, self.root.directory, self.wish.container_id, facts)
-        if removal.may_be_mounted([part], view):
-            removal.mounts_in_the_way([part], view.mounts, False, view.asserted)
-        return Plan("deleted", (RemoveTree("mapping", part.directory, part.name, facts.identity),))
+        self._refuse_mounted(facts, view)
+        return Plan("deleted", (RemoveTree("mapping", self.root.directory, self.wish.container_id, facts.identity),))
+
+    def _refuse_mounted(self, facts: FileFacts, view: HostView) -> None:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
+
+        _refuse_mounted(
+            [Part("mapping", self.wish.container_id, self.root.directory, self.wish.container_id, facts)], view
+        )
 
     def _refuse_live(self, sandbox_id: str, view: HostView) -> None:
         """Without its mapping, the command line cannot find a container of a sandbox that lives."""
-        verdict = self.root.verdict_of(sandbox_id, view)
-        if verdict is not None and verdict.kind == LIVE:
-            why = f"sandbox '{sandbox_id}', to which it leads, is in use: {'; '.join(verdict.reasons)}"
+        signs = self.root.signs_of_life(sandbox_id, view)
+        if signs:
+            why = f"sandbox '{sandbox_id}', to which it leads, is in use: {'; '.join(signs)}"
             raise InUse("", why, "Remove the sandbox first. Nothing was changed.")
 
     # locks and changes
@@ -294,8 +259,10 @@ class ContainerMapping(Item):
         for change in plan.changes:
             if isinstance(change, RemoveTree):
                 self._remove(change)
-            elif isinstance(change, MakeTree):
-                self._make(change, durable)
+            elif isinstance(change, MakeMapping):
+                change.make(self.root.above, durable)
+                self._did(change.directory)
+                self._did(self.root.above)
             elif isinstance(change, MoveMapping):
                 change.make()
                 self._did(change.directory.child(change.name))
@@ -307,21 +274,17 @@ class ContainerMapping(Item):
             return
         hidden = change.hide(self.root.above, self.wish.container_id)
         if hidden is not None:
+            self._refuse_changed(hidden)
             self._did(change.directory)
             self._did(self.root.above)
             hidden.remove()
 
-    def _make(self, change: MakeTree, durable: bool) -> None:
-        tree = change.built(self.root.above, self.wish.container_id, durable)
-        try:
-            tree.put()
-        except StateError:
-            tree.discard()
-            raise
-        finally:
-            tree.close()
-        self._did(change.directory)
-        self._did(self.root.above)
+    def _refuse_changed(self, hidden: Hidden) -> None:
+        """What was put into it after it was read is somebody's: then it gets its name back, and all stays."""
+        now = read_mapping(hidden.directory, hidden.tombstone)
+        if now.strange or now.entries != self.mapping.entries:
+            hidden.bring_back()
+            raise ChangedMeanwhile(hidden.change.path, "something was put into it meanwhile", "Run again.")
 
     def _did(self, directory: Directory) -> None:
         self.acted = True
@@ -333,3 +296,11 @@ class ContainerMapping(Item):
     def finish(self) -> None:
         if not self.acted:
             remove_empty(self.root.directory.made)
+
+
+def _refuse_mounted(parts: list[Part], view: HostView) -> None:
+    """rmdir detaches what is mounted in another namespace (safety.md D3); what is mounted here is somebody's data."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+
+    if removal.may_be_mounted(parts, view):
+        removal.mounts_in_the_way(parts, view.mounts, False, view.asserted)

@@ -70,7 +70,8 @@ class Task(AnsibleModule):
 
     def _shown_params(self) -> dict[str, Any]:
         """The parameters without secrets. Of long lists the beginning, of raw items the names: both may be anything."""
-        return {name: _shortened(name, value) for name, value in masked(self.params).items()}
+        shown = masked({name: _shortened(name, value) for name, value in self.params.items()})
+        return dict(shown)
 
     def new_view(self) -> HostView:
         return HostView(self.params["host_root"], self.params["sees_all_processes"])

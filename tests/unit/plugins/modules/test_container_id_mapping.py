@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import Result, run
 
 
@@ -55,6 +56,20 @@ def test_a_mapping_is_made_with_the_modes_of_the_contract(site: Site) -> None:
     assert not site.run(container_id="c1", sandbox_id="s1").changed
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_modes_are_the_contracts_whatever_the_umask(site: Site, umask: int) -> None:
+    site.add("c2")
+    before = os.umask(umask)
+    try:
+        entries = [{"container_id": name, "sandbox_id": "s1"} for name in ("c1", "c2")]
+        assert site.run(mappings=entries).changed
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    modes = {path: stat.S_IMODE((site.root / path).stat().st_mode) for path in ("c1", "c1/s1", "c2/s1")}
+    assert modes == dict.fromkeys(modes, 0o750)
+
+
 def test_M1_none_is_completed_and_can_be_removed(site: Site) -> None:
     site.add("c1")
     site.add("c2")
@@ -74,6 +89,8 @@ def test_M2_another_sandboxs_mapping_is_moved_only_when_asked(site: Site) -> Non
     planned = site.run(check_mode=True, container_id="c1", sandbox_id="s2", remap=True)
     moved = site.run(container_id="c1", sandbox_id="s2", remap=True)
     assert planned.value["diff"] == moved.value["diff"]
+    (shown,) = moved.value["diff"]
+    assert (shown["before"], shown["after"]) == (f"mapping   {site.root}/c1/s1\n", f"mapping   {site.root}/c1/s2\n")
     assert site.tree() == ["mapping", "mapping/c1", "mapping/c1/s2"]
 
 
@@ -159,6 +176,73 @@ def test_M4_wrong_options_are_refused_in_words(site: Site, options: dict[str, An
     assert refused.failed
     assert text in refused.msg
     assert site.tree() == before
+
+
+def test_nothing_that_is_strange_is_touched_or_followed(site: Site) -> None:
+    """A fifo is not opened either: that would hang."""
+    (site.folder / "data").write_text("precious")
+    for name in ("inner-file", "inner-link", "inner-fifo", "ok"):
+        (site.root / name).mkdir(parents=True)
+    (site.root / "inner-file/s1").write_text("precious")
+    (site.root / "inner-link/s1").symlink_to(site.folder / "data")
+    os.mkfifo(site.root / "inner-fifo/s1")
+    os.mkfifo(site.root / "fifo")
+    (site.root / "file").write_text("precious")
+    (site.root / "ok/s1").mkdir()
+    before = site.tree()
+    names = ["inner-file", "inner-link", "inner-fifo", "fifo", "file"]
+    problems = {entry["container_id"]: entry.get("problem", "") for entry in site.info().value["mappings"]}
+    assert [name for name, problem in problems.items() if not problem] == ["ok"]
+    for name in names:
+        for options in ({"state": "absent"}, {"sandbox_id": "s2", "remap": True}, {"sandbox_id": "s1"}):
+            refused = site.run(container_id=name, **options)
+            assert refused.failed and not refused.changed, name
+            assert "directory" in refused.msg and "Find out what it is" in refused.msg
+    assert site.tree() == before
+    assert (site.root / "inner-file/s1").read_text() == "precious"
+
+
+def test_what_is_put_into_a_mapping_at_the_last_moment_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.add("c1", "s1")
+
+    def late(change: RemoveTree, *arguments: Any, **more: Any) -> Any:
+        (site.root / "c1" / "s2").mkdir()
+        return hide(change, *arguments, **more)
+
+    hide = RemoveTree.hide
+    monkeypatch.setattr(RemoveTree, "hide", late)
+    refused = site.run(container_id="c1", state="absent")
+    assert refused.failed and not refused.changed
+    assert "something was put into it meanwhile" in refused.msg
+    assert site.tree() == ["mapping", "mapping/c1", "mapping/c1/s1", "mapping/c1/s2"]
+
+
+@pytest.mark.parametrize(
+    ("bundle", "problem"),
+    [
+        ("/file", "it is no directory"),
+        ("/fifo", "it is no directory"),
+        ("/nowhere", "it does not exist"),
+        ("/dangling", "a link that leads to none"),
+        ("/loop", "too many levels of symbolic links"),
+        ("/out", "it leads out of"),
+    ],
+)
+def test_a_bundle_that_is_none_is_an_answer(site: Site, bundle: str, problem: str) -> None:
+    (site.folder / "file").touch()
+    os.mkfifo(site.folder / "fifo")
+    for name, target in (("dangling", "/gone"), ("loop", "loop"), ("out", "../" * 20 + "etc")):
+        (site.folder / name).symlink_to(target)
+    found = site.info(container_id="c1", bundle=bundle)
+    assert not found.failed, found.msg
+    assert (found.value["bundle"]["is_directory"], found.value["bundle"]["resolved"]) == (False, None)
+    assert problem in found.value["bundle"]["problem"]
+
+
+def test_an_empty_bundle_is_refused_as_kata_does(site: Site) -> None:
+    """It is not the directory in which the module happens to run."""
+    refused = site.info(container_id="c1", bundle="", host_root="/")
+    assert refused.failed and "bundle: it is empty" in refused.msg
 
 
 def test_info_tells_which_layouts_know_the_sandbox_and_about_the_bundle(site: Site) -> None:
