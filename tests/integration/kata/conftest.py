@@ -24,7 +24,7 @@ from ansible_collections.sandboxed.containers.tests.lab.own_host_plugin import h
 from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable
 from ansible_collections.sandboxed.containers.tests.lab.stand_ins import Crowd
 
-forked.prepare("sandbox_state", "sandbox_state_info")
+forked.prepare("sandbox_state", "sandbox_state_info", "container_id_mapping")
 __all__ = ["host", "pytest_runtest_protocol"]
 T = TypeVar("T")
 
