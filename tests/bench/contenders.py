@@ -12,10 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from ansible_collections.sandboxed.containers.tests.bench.payload import COLLECTION, PING, BenchFailure, Payloads
+from ansible_collections.sandboxed.containers.tests.bench.payload import (
+    COLLECTION,
+    PING,
+    SANDBOXES,
+    BenchFailure,
+    Many,
+    Payloads,
+)
 from ansible_collections.sandboxed.containers.tests.bench.trees import Site
 
 BARE_LOOP = Path(__file__).with_name("bare_loop.py")
+BARE_MKDIRS = Path(__file__).with_name("bare_mkdirs.py")
+MAPPINGS = Many("mappings", lambda name: {"container_id": name, "sandbox_id": name[::-1]})
 
 
 class Command(NamedTuple):
@@ -58,12 +67,13 @@ def answer(output: str) -> dict[str, Any]:
 def options_of(site: Site, **more: Any) -> dict[str, Any]:
     """The options that each call has. The trees lie in a folder of the bench's, which no process can own; the module
     looks at all processes in any case."""
-    return {"layout": site.kind.layout, "sees_all_processes": True, **site.roots, **more}
+    layout = {"layout": site.kind.layout} if site.kind.layout else {}
+    return {**layout, "sees_all_processes": True, **site.roots, **more}
 
 
-def module(site: Site, payloads: Payloads, name: str, **options: Any) -> list[str]:
+def module(site: Site, payloads: Payloads, name: str, many: Many = SANDBOXES, **options: Any) -> list[str]:
     """The command that runs a module for all sandboxes of a site, as Ansible runs it on a host."""
-    return [sys.executable, str(payloads.file(name, options_of(site, **options), site.ids))]
+    return [sys.executable, str(payloads.file(name, options_of(site, **options), site.ids, many))]
 
 
 def _removal(site: Site, payloads: Payloads) -> Command:
@@ -110,6 +120,27 @@ def _bare_loop(site: Site, _payloads: Payloads) -> Command:
     return Command([sys.executable, str(BARE_LOOP), *map(str, site.stores)], check)
 
 
+def _is_mapped(site: Site, _output: str = "") -> None:
+    """Each container leads to its sandbox."""
+    found = {(path.parent.name, path.name) for path in site.stores[0].glob("*/*")}
+    expect(found == {(name, name[::-1]) for name in site.ids}, f"{len(found)} of {len(site.ids)} mappings are there")
+
+
+def _map(site: Site, payloads: Payloads) -> Command:
+    def check(output: str) -> None:
+        actions = [entry["action"] for entry in answer(output)["mappings"]]
+        expect(actions == ["created"] * len(site.ids), f"{actions.count('created')} of {len(site.ids)} were created")
+        _is_mapped(site)
+
+    return Command(module(site, payloads, "container_id_mapping", MAPPINGS), check)
+
+
+def _bare_mkdirs(site: Site, _payloads: Payloads) -> Command:
+    names = site.folder / "names"
+    names.write_text("\n".join(site.ids), encoding="utf-8")
+    return Command([sys.executable, str(BARE_MKDIRS), str(site.stores[0]), str(names)], partial(_is_mapped, site))
+
+
 def _ping(_site: Site, payloads: Payloads) -> Command:
     def check(output: str) -> None:
         expect(answer(output).get("ping") == "pong", f"ping answered {output}")
@@ -150,5 +181,7 @@ LOOK_INSIDE = Contender("sandbox_state_info", partial(_look, with_documents=True
 TASK = Contender("sandbox_state", _task, changes=True)
 RM = Contender("rm -rf", _rm, changes=True)
 LOOP = Contender("bare loop", _bare_loop)
+MAP = Contender("container_id_mapping", _map, changes=True)
+MKDIRS = Contender("bare mkdirs", _bare_mkdirs, changes=True)
 PINGED = Contender("ping", _ping)
 LOOPED_FILE = Contender("looped file", _looped_file, changes=True)

@@ -118,6 +118,9 @@ WHOLE_KATA = Kind(
 )
 NO_KATA = Kind("kata_store", _KATA, (RUN, CONFIG), ())
 
+_MAPPING = "run/kata-containers/containers-mapping"
+NO_MAPPING = Kind("", {"root": _MAPPING}, (_MAPPING,), ())
+
 _RUNSC = "run/runsc"
 _RUNSC_STATE = {
     "id": "@id@",

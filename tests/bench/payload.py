@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, NamedTuple
 
 from ansible_collections.sandboxed.containers.tests.bench.figures import Shipped
 
@@ -29,6 +29,16 @@ class BenchFailure(Exception):
     """The bench cannot go on; the text says which call failed and what it answered."""
 
 
+class Many(NamedTuple):
+    """The option that takes many things, and what it takes for the name of each."""
+
+    option: str
+    element: Callable[[str], Any]
+
+
+SANDBOXES = Many("sandbox_id", str)
+
+
 class Payloads:
     """Makes the files below a folder; the same module with the same options is made once."""
 
@@ -36,18 +46,20 @@ class Payloads:
         self._folder = folder
         self._made: dict[str, Path] = {}
 
-    def file(self, module: str, options: dict[str, Any], ids: list[str] | None = None) -> Path:
-        """The file for a task. ids: for its option sandbox_id. Raises BenchFailure."""
-        asked = {**options, "sandbox_id": [NOWHERE]} if ids is not None else options
+    def file(self, module: str, options: dict[str, Any], ids: list[str] | None = None, many: Many = SANDBOXES) -> Path:
+        """The file for a task. ids: for its option that takes many. Raises BenchFailure."""
+        asked = {**options, many.option: [many.element(NOWHERE)]} if ids is not None else options
         path = self._make(module, asked)
         if ids is None:
             return path
         text = path.read_text(encoding="utf-8")
-        mark = json.dumps(NOWHERE)
+        mark = json.dumps(many.element(NOWHERE))
         if text.count(mark) != 1:
             raise BenchFailure(f"{module}: its file names {NOWHERE} {text.count(mark)} times: where do the ids go?")
         filled = path.with_name(f"filled-{path.name}")
-        filled.write_text(text.replace(mark, ", ".join(map(json.dumps, ids))), encoding="utf-8")
+        filled.write_text(
+            text.replace(mark, ", ".join(json.dumps(many.element(name)) for name in ids)), encoding="utf-8"
+        )
         return filled
 
     def _make(self, module: str, options: dict[str, Any]) -> Path:

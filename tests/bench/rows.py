@@ -10,7 +10,13 @@ from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.tests.bench import contenders
 from ansible_collections.sandboxed.containers.tests.bench.contenders import Contender
-from ansible_collections.sandboxed.containers.tests.bench.kinds import GVISOR, NO_KATA, SMALL_KATA, WHOLE_KATA
+from ansible_collections.sandboxed.containers.tests.bench.kinds import (
+    GVISOR,
+    NO_KATA,
+    NO_MAPPING,
+    SMALL_KATA,
+    WHOLE_KATA,
+)
 from ansible_collections.sandboxed.containers.tests.bench.trees import Kind
 
 MB = 1_000_000
@@ -138,5 +144,16 @@ ROWS = (
         contenders.LOOK_INSIDE,
         contenders.LOOP,
         runs=3,
+    ),
+    Row(
+        "mapping-create-10000",
+        "make {count} mappings",
+        NO_MAPPING,
+        10_000,
+        contenders.MAP,
+        contenders.MKDIRS,
+        runs=5,
+        goal=2.5,
+        how_much="two directories each, one task",
     ),
 )
