@@ -34,8 +34,8 @@ class Entry(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """How a layout's sandboxes look. layout: empty where the module has no such option. roots: the module's options for its roots, each below the site; stores: where the
-    sandboxes lie. entries: of each sandbox, parents first."""
+    """How a layout's sandboxes look. layout: empty where the module has no such option. roots: the module's options
+    for its roots, each below the site; stores: where the sandboxes lie. entries: of each sandbox, parents first."""
 
     layout: str
     roots: dict[str, str]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,19 +109,25 @@ def test_D3_data_behind_a_mount_in_a_tombstone_stays(host: None) -> None:
     assert mounting.checksum(PRECIOUS) == data and not rest.exists()
 
 
+def write_all(path: Path) -> None:
+    with open(path, "wb", buffering=0) as handle:
+        for size in (1 << 16, 1 << 10, 1):
+            with suppress(OSError):
+                while handle.write(bytes(size)):
+                    pass
+        handle.write(b"x")
+
+
+def make_many(folder: Path) -> None:
+    folder.mkdir()
+    for number in range(10_000):
+        (folder / str(number)).touch()
+
+
 def use_up(folder: Path, kind: str) -> None:
     """Every byte of an ext4, every inode of a tmpfs."""
-    if kind == "ext4":
-        with open(folder / "ballast", "wb", buffering=0) as handle:
-            for size in (1 << 16, 1 << 10, 1):
-                with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-                    while True:
-                        handle.write(bytes(size))
-        return
-    (folder / "ballast").mkdir()
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-        for number in range(10_000):
-            (folder / "ballast" / str(number)).touch()
+        (write_all if kind == "ext4" else make_many)(folder / "ballast")
 
 
 @pytest.mark.parametrize("kind", ["ext4", "tmpfs"])
