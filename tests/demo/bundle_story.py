@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.sandboxed.containers.tests.demo.expectations import expect
 from ansible_collections.sandboxed.containers.tests.demo.screen import Screen
-from ansible_collections.sandboxed.containers.tests.demo.story_parts import expect
 from ansible_collections.sandboxed.containers.tests.lab.containerd import IMAGE, RUNTIMES, SLEEP, Lab
 
 NAME = "demo-2"

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.sandboxed.containers.tests.demo import bundle_story
+from ansible_collections.sandboxed.containers.tests.demo.expectations import Unexpected, expect
 from ansible_collections.sandboxed.containers.tests.demo.screen import Screen
-from ansible_collections.sandboxed.containers.tests.demo.story_parts import Unexpected, expect
 from ansible_collections.sandboxed.containers.tests.lab import containerd, processes
 from ansible_collections.sandboxed.containers.tests.lab.ansible import Result, adhoc
 from ansible_collections.sandboxed.containers.tests.lab.runsc import Lab, Runsc, available
@@ -135,7 +135,7 @@ def tell() -> int:
             screen.cannot("A real containerd is stuck on a bundle: ctr", stuck)
         else:
             bundle_story.tell(screen)
-            proved = f"{proved[:-1]}; {bundle_story.PROVED}."
+            proved = f"{bundle_story.PROVED}; {proved}" if why else f"{proved[:-1]}; {bundle_story.PROVED}."
     except (Unexpected, RuntimeError, OSError, subprocess.TimeoutExpired) as exc:
         screen.failed(str(exc))
         return 1

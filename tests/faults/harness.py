@@ -63,6 +63,14 @@ class Undisturbed(NamedTuple):
     wanted: snapshot.Tree
 
 
+def check_some(case: Case, workers: list[Worker], makes: set[str]) -> None:
+    """A few faults of a case hold, each is made once, and kills meet each kind of change that it makes."""
+    report = explore(case, workers, few_points)
+    assert report.problems == []
+    assert report.points == few_points(report.calls), "each of them was made once"
+    assert {point.call.name for point in report.points if point.kills} == makes
+
+
 def all_points(calls: list[Call]) -> list[Point]:
     """Every fault at every call."""
     kills = [Point(call, KILL) for call in calls if call.changes]

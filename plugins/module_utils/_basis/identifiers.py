@@ -98,10 +98,7 @@ def is_engines_name(name: str) -> bool:
 
 def check_new_name(name: str, option: str, rule: NameRule) -> str:
     """Accept a name for something new: what every runtime accepts (R8); InvalidInput with the rule otherwise."""
-    if not (rule.characters or rule.described):
-        check_known_name(name, option, rule)
-    else:
-        check_known_name(name, option, rule._replace(characters="", described=""))
+    check_known_name(name, option, rule._replace(characters="", described=""))
     size = len(name.encode("utf-8"))
     if not 2 <= size <= _NEW_NAME_BYTES or not _NEW_NAME.fullmatch(name):
         shown = name if size <= _NEW_NAME_BYTES else f"{name[:40]}… ({size} bytes)"

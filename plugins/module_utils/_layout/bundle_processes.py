@@ -31,8 +31,9 @@ _RUNTIMES = ("runc", "crun", "runsc", "youki", "kata-runtime")
 _SHIM_ORDER, _CONTAINER_ORDER = 0, 1  # a shim would clean up when its container ends
 
 
-class Whose(NamedTuple):
-    """A bundle, as processes may mean it. directory: its path without links; cgroups: those that its spec asks for.
+class BundleSigns(NamedTuple):
+    """By what a process means a bundle. directory: its path without links. work: that of its work directory, empty
+    where the layout has none. cgroups: those that its spec asks for.
 
     engine_runs: then a shim is the engine's to stop.
     """
@@ -44,17 +45,17 @@ class Whose(NamedTuple):
     engine_runs: bool
 
 
-def claim(process: Process, reading: BundleReading, whose: Whose) -> Claim | None:
+def claim(process: Process, reading: BundleReading, signs: BundleSigns) -> Claim | None:
     """What a process has to do with the bundle; None: nothing. Ids are whole arguments, never parts of them (A8)."""
     if _program(process).startswith(_SHIM):
-        return _claim_of_shim(process, reading, whose)
-    member = _claim_by_cgroup(process, reading, whose)
+        return _claim_of_shim(process, reading, signs)
+    member = _claim_by_cgroup(process, reading, signs)
     if member is not None:
         return member
     mention = _mention(process, reading.container_id)
     if not mention:
         return None
-    names_directory = any(_is_below(part, whose.directory) for text in process.argv for part in _paths(text))
+    names_directory = any(_is_below(part, signs.directory) for text in process.argv for part in _paths(text))
     if names_directory and _program(process).startswith(_RUNTIMES):
         return Claim(process, True, "is at work on it", 0, remedy="Wait until that is done, or stop it by hand.")
     return Claim(process, False, mention, 3)
@@ -65,43 +66,41 @@ def _program(process: Process) -> str:
     return executable if executable.startswith(_SHIM) else process.program
 
 
-def _claim_of_shim(process: Process, reading: BundleReading, whose: Whose) -> Claim | None:
+def _claim_of_shim(process: Process, reading: BundleReading, signs: BundleSigns) -> Claim | None:
     """A shim serves what it was started for, and all containers of that pod; it works in the bundle of the first."""
     served = option_of(process.argv, "id")
-    works_here = _works_in(process, whose, reading.container_id) or option_of(process.argv, "workdir") == whose.work
+    works_here = _works_in(process, signs, reading.container_id)
+    if signs.work and option_of(process.argv, "workdir") == signs.work:  # v1's, which says so in its arguments
+        works_here = True
     if not works_here:
-        if option_of(process.argv, "namespace") != whose.namespace:
+        if option_of(process.argv, "namespace") != signs.namespace:
             return None
         if served not in {reading.container_id, reading.group, *reading.sandbox_ids} - {None, ""}:
             return None
     own = works_here or served == reading.container_id
-    if process.cwd and not works_here and os.path.dirname(process.cwd) != os.path.dirname(whose.directory):
-        if own and _looks_like_a_bundle(process.cwd, served):
+    if process.cwd and not works_here and os.path.dirname(process.cwd) != os.path.dirname(signs.directory):
+        if own and os.path.basename(process.cwd) == served:
             return None  # another engine's container of the same name
         return Claim(process, False, "names it, and works in another directory", 1)
     if "delete" in process.argv[1:]:
         return Claim(process, True, "is cleaning up after it", 0, remedy="Wait until that is done.")
-    stoppable = own and not whose.engine_runs
+    stoppable = own and not signs.engine_runs
     why = "serves it" if own else f"serves its pod {served}"
     return Claim(
-        process, True, why, 0, _SHIM_ORDER if stoppable else None, _ASK_ENGINE if whose.engine_runs else _BY_HAND
+        process, True, why, 0, _SHIM_ORDER if stoppable else None, _ASK_ENGINE if signs.engine_runs else _BY_HAND
     )
 
 
-def _works_in(process: Process, whose: Whose, container_id: str) -> bool:
+def _works_in(process: Process, signs: BundleSigns, container_id: str) -> bool:
     """Whether it works in the bundle, also while that has the hidden name of a delete."""
     folder, _slash, name = (process.cwd or "").rpartition("/")
     own = name == container_id or parse_tombstone(name, TOMBSTONE_PREFIX) == container_id
-    return own and folder == os.path.dirname(whose.directory)
+    return own and folder == os.path.dirname(signs.directory)
 
 
-def _looks_like_a_bundle(cwd: str, served: str) -> bool:
-    return bool(served) and os.path.basename(cwd) == served
-
-
-def _claim_by_cgroup(process: Process, reading: BundleReading, whose: Whose) -> Claim | None:
+def _claim_by_cgroup(process: Process, reading: BundleReading, signs: BundleSigns) -> Claim | None:
     """The processes of a container are in its cgroup, which the spec names; one of another name may have several."""
-    for cgroup in whose.cgroups:
+    for cgroup in signs.cgroups:
         path = cgroup.place.inside
         if path in process.cgroups:
             if cgroup.carries(reading.container_id):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from typing import NamedTuple
 
@@ -37,9 +36,9 @@ class BundleReading(NamedTuple):
 
     parts: roles tombstone, bundle, work, runtime, socket. spec: config.json. entries: what the bundle holds, by name.
     sandbox_ids: the pods that it may belong to, by its annotations and its `sandbox` file. group: see
-    oci_spec.shim_group. addresses: where its shim listens, as its files say. pids: that its files name. work_target:
-    what the link to its work directory says. problems: sentences about what could not be looked at; missing: names of
-    what a whole one has. runtime: what runc keeps of it, None for nothing.
+    oci_spec.shim_group. addresses: where its shim listens, as its files say. pids: that its files name. problems:
+    sentences about what could not be looked at; missing: names of what a whole one has. runtime: what runc keeps of it,
+    None for nothing.
     """
 
     container_id: str
@@ -50,7 +49,6 @@ class BundleReading(NamedTuple):
     group: str | None = None
     addresses: tuple[ShimAddress, ...] = ()
     pids: tuple[RecordedProcess, ...] = ()
-    work_target: str = ""
     problems: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     runtime: RuncState | None = None
@@ -87,7 +85,8 @@ def read_bundle(layout: BundleLayout, state: Directory, container_id: str) -> Bu
 
 
 class _Reader:
-    """One reading. The root file system is never entered: it may be anybody's data, or hang (safety.md B6)."""
+    """One reading. The root file system is never entered: it may be anybody's data, or hang (safety.md B6). Nor is the
+    link to the work directory followed, which is found by its own name (C9)."""
 
     def __init__(self, layout: BundleLayout, container_id: str) -> None:
         self.layout = layout
@@ -97,7 +96,6 @@ class _Reader:
         self.sandboxes: list[str] = []
         self.addresses: list[ShimAddress] = []
         self.pids: list[RecordedProcess] = []
-        self.work_target = ""
         self.problems: list[str] = []
         self.missing: list[str] = []
 
@@ -123,8 +121,6 @@ class _Reader:
         try:
             if name == SPEC:
                 self.spec = read_document("spec", bundle, name, self.container_id, facts)
-            elif name == WORK_LINK and stat.S_ISLNK(facts.mode):
-                self.work_target = os.readlink(name, dir_fd=bundle.fd)
             elif name in ADDRESSES:
                 data = read_known_file(bundle, name, facts)
                 if data is not None:
@@ -136,8 +132,6 @@ class _Reader:
                 self.sandboxes.append(data.decode("utf-8", "replace").strip())
         except StateError as error:
             self.problems.append(f"{error.where or bundle.join(name)} cannot be read: {error.why}")
-        except OSError as error:
-            self.problems.append(f"{bundle.join(name)} cannot be read: {os_reason(error)}")
 
     def _read_pid(self, data: bytes, role: str) -> None:
         digits = data.strip()
@@ -159,7 +153,6 @@ class _Reader:
             oci_spec.shim_group(content),
             tuple(dict.fromkeys(self.addresses)),
             tuple(self.pids),
-            self.work_target,
             tuple(problems),
             tuple(self.missing),
         )

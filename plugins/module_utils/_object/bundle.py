@@ -18,12 +18,13 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombst
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import TOMBSTONE_PREFIX
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import rests
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import engine_of, owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.owned import OwnedItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import Hidden, RemoveTree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Owners
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
@@ -59,10 +60,8 @@ class Bundle(OwnedItem):
         self.place = place
         self.reading = BundleReading(wish.container_id)
         self.creating = False
-        self.hidden: list[Hidden] = []
         self._paths: list[str] = []
         self._tombstones: set[str] | None = None  # those that were there at the first plan
-        self.acted_before = False  # it was hidden
         layout = place.layout
         where = f"{layout.name}, namespace {place.namespace}" if layout.has_engine else layout.name
         self.label = f"Bundle '{wish.container_id}' ({where})"
@@ -94,7 +93,7 @@ class Bundle(OwnedItem):
         found = self.reading.parts_of("tombstone")
         if self._tombstones is None:
             self._tombstones = {part.path for part in found if self._is_abandoned(part, view)}
-        return [part for part in found if part.path in self._tombstones and self._is_free(part)]
+        return rests.ours_to_finish([part for part in found if part.path in self._tombstones], self.locks)
 
     def _is_abandoned(self, part: Part, view: HostView) -> bool:
         if parse_tombstone(part.name, TOMBSTONE_PREFIX) is not None or self.wish.force:
@@ -103,11 +102,6 @@ class Bundle(OwnedItem):
             return True
         age = time.time() - part.facts.ctime_ns / 1e9
         return age >= _ABANDONED_SECONDS
-
-    def _is_free(self, part: Part) -> bool:
-        """One that another run has locked is being finished, or made, by that."""
-        held = {lock.place.path for lock in self.locks}
-        return not held or part.path in held
 
     # owners
 
@@ -131,10 +125,8 @@ class Bundle(OwnedItem):
             self.place.create()
         elif not self.reading.parts:
             return []
-        return [self.place.own_lock()] + [
-            LockPlace(part.directory, part.name, is_directory=True, is_optional=True)
-            for part in self.reading.parts_of("tombstone")
-        ]
+        left = self.reading.parts_of("tombstone")
+        return [self.place.own_lock(), *(lock for one in left for lock in rests.lock_of(one, one.directory))]
 
     def common_lock(self) -> LockPlace | None:
         if self.wish.present:
@@ -146,22 +138,6 @@ class Bundle(OwnedItem):
 
     def guarded_trees(self, plan: Plan) -> set[str]:
         return {change.path for change in plan.changes if isinstance(change, RemoveTree)}
-
-    # changes
-
-    def confirm(self, view: HostView) -> None:
-        appeared = self.owner_appeared(view)
-        if appeared is None:
-            return
-        self.bring_back()
-        self.acted = self.acted_before
-        raise appeared
-
-    def bring_back(self) -> None:
-        """Give what was hidden its name again."""
-        hidden, self.hidden = self.hidden, []
-        for one in reversed(hidden):
-            one.bring_back()
 
     def tidy(self) -> None:
         """Nothing is made by locking: bundles have no lock of their own."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, WriteFailed, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import gone_meanwhile
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import still_there
 
 
 class MakeCgroup(NamedTuple):
@@ -51,12 +51,10 @@ class MakeLink(NamedTuple):
 
     def make(self) -> bool:
         try:
-            with self.directory.opened() as directory:
+            with still_there(self.directory) as directory:
                 os.symlink(self.target, self.name, dir_fd=directory.fd)
         except FileExistsError:
             return False
-        except FileNotFoundError as error:
-            raise gone_meanwhile(self.directory) from error
         except OSError as error:
             raise WriteFailed(self.path, f"the link could not be made: {os_reason(error)}") from error
         return True
@@ -77,10 +75,8 @@ class SetMode(NamedTuple):
 
     def make(self) -> None:
         try:
-            with self.directory.opened() as directory:
+            with still_there(self.directory) as directory:
                 os.fchown(directory.fd, -1, self.group)
                 os.fchmod(directory.fd, self.mode)
-        except FileNotFoundError as error:
-            raise gone_meanwhile(self.directory) from error
         except OSError as error:
             raise WriteFailed(self.path, f"its mode could not be set: {os_reason(error)}") from error

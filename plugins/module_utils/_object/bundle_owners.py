@@ -10,11 +10,12 @@ import os
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, describe
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_processes import Whose, claim
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_processes import BundleSigns, claim
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import ROOTFS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import (
     Cgroup,
+    Hierarchy,
     hierarchies,
     to_find,
 )
@@ -31,11 +32,15 @@ def cgroups_of(reading: BundleReading, view: HostView) -> tuple[Cgroup, ...]:
     spec = reading.spec.content if reading.spec is not None else None
     if not isinstance(spec, dict):
         return ()
-    found = view.once("hierarchies", lambda: hierarchies(view.mounts.own.mounts))
     try:
-        return to_find(spec, reading.container_id, "".join(reading.sandbox_ids[:1]), found)
+        return to_find(spec, reading.container_id, "".join(reading.sandbox_ids[:1]), hierarchies_of(view))
     except InvalidInput:
         return ()  # no runtime could have made it
+
+
+def hierarchies_of(view: HostView) -> tuple[Hierarchy, ...]:
+    """The cgroup hierarchies of this host."""
+    return view.once("hierarchies", lambda: hierarchies(view.mounts.own.mounts))
 
 
 def engine_of(place: BundlePlace, view: HostView) -> Engine:
@@ -100,8 +105,8 @@ def _claims(
     if not candidates:
         return []
     work = place.work.join(reading.container_id) if place.work.path else ""
-    whose = Whose(place.namespace, directory, work, cgroups, engine.locked)
-    claims = {pid: claim(process, reading, whose) for pid, process in candidates.items()}
+    signs = BundleSigns(place.namespace, directory, work, cgroups, engine.locked)
+    claims = {pid: claim(process, reading, signs) for pid, process in candidates.items()}
     own = root.startswith(f"{directory}/")
     for pid in rooted:
         known = claims.get(pid)
@@ -112,7 +117,8 @@ def _claims(
                 candidates[pid], proved, "has its root file system as its root", 2, 1 if proved else None
             )
     first = _first_process(reading, candidates)
-    if first is not None and claims[first.pid] is None:
+    known = claims.get(first.pid) if first is not None else None
+    if first is not None and (known is None or not known.proved):
         claims[first.pid] = Claim(first, True, "is its first process, as runc has recorded", 2, 1)
     return sorted((one for one in claims.values() if one is not None), key=lambda one: (one.rank, one.process.pid))
 

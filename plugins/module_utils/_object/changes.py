@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
@@ -97,16 +99,23 @@ class Write(NamedTuple):
         return self.directory.join(self.name)
 
     def make(self, durable: bool) -> None:
-        try:
-            with self.directory.opened() as directory:
-                write_file(directory, self.name, self.data, self.mode, durable)
-        except FileNotFoundError as error:
-            raise gone_meanwhile(self.directory) from error
+        with still_there(self.directory) as directory:
+            write_file(directory, self.name, self.data, self.mode, durable)
 
 
 def gone_meanwhile(directory: Directory) -> ChangedMeanwhile:
     """The error where a directory was removed before something could be made in it."""
     return ChangedMeanwhile(directory.path, "it was removed meanwhile", "Run again.")
+
+
+@contextmanager
+def still_there(directory: Directory) -> Iterator[Directory]:
+    """The directory, open for a change in it; ChangedMeanwhile where it was removed by then."""
+    try:
+        with directory.opened() as opened:
+            yield opened
+    except FileNotFoundError as error:
+        raise gone_meanwhile(directory) from error
 
 
 class AddLock(NamedTuple):

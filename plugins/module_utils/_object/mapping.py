@@ -173,20 +173,14 @@ class ContainerMapping(Item):
         if self.mapping.strange:
             where = f"{self.root.directory.join(self.wish.container_id)}/{self.mapping.strange[0]}"
             raise Unreadable(where, "it is no empty directory, as a mapping is", "Find out what it is, and remove it.")
-        rests = self._free_rests(view)
         plan = self._plan_present(view) if self.wish.present else self._plan_absent(view)
-        removed = [RemoveTree("tombstone", one.directory, one.name, one.facts.identity) for one in rests]
-        if not removed:
+        if not self._rests:
             return plan
-        action = plan.action if plan.changes else ("updated" if self.wish.present else "deleted")
-        return plan._replace(action=action, changes=(*removed, *plan.changes))
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import rests
 
-    def _free_rests(self, view: HostView) -> list[Part]:
-        held = {lock.place.path for lock in self.locks}
-        free = [one for one in self._rests if not held or one.path in held]
-        if free:
-            _refuse_mounted(free, view)
-        return free
+        left = rests.ours_to_finish(self._rests, self.locks)
+        _refuse_mounted(left, view)
+        return rests.finished_first(plan, left, "updated" if self.wish.present else "deleted")
 
     def _plan_present(self, view: HostView) -> Plan:
         wish, found, root = self.wish, self.mapping, self.root
@@ -238,8 +232,14 @@ class ContainerMapping(Item):
             self.root.create()
         elif self.mapping.facts is None and not self._rests:
             return []
-        optional = [LockPlace(one.directory, one.name, is_directory=True, is_optional=True) for one in self._rests]
-        return [self.root.own_lock(), *optional]
+        return [self.root.own_lock(), *self._rest_locks()]
+
+    def _rest_locks(self) -> list[LockPlace]:
+        if not self._rests:
+            return []
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import rests
+
+        return [lock for one in self._rests for lock in rests.lock_of(one, one.directory)]
 
     def common_lock(self) -> LockPlace | None:
         if self.wish.present:
@@ -300,6 +300,8 @@ class ContainerMapping(Item):
 
 def _refuse_mounted(parts: list[Part], view: HostView) -> None:
     """rmdir detaches what is mounted in another namespace (safety.md D3); what is mounted here is somebody's data."""
+    if not parts:
+        return
     from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
 
     if removal.may_be_mounted(parts, view):

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, NotProved
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import (
     LEFTOVER,
@@ -21,6 +21,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdi
     judge,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import Hidden
 
 _STOP_FIRST = "Stop the container first. Nothing was changed."
 _STOP_FIRST_OR_HERE = "Stop the container first, or set stop_processes=true to stop it here."
@@ -40,12 +43,18 @@ class Terms(Protocol):
 
 
 class OwnedItem(Item):
-    """One thing that has owners. terms: what the user allows. owners: those that were found last."""
+    """One thing that has owners. terms: what the user allows. owners: those that were found last.
+
+    hidden: what has a hidden name, until it is removed or brought back. acted_before: whether anything was changed
+    before that, which stays.
+    """
 
     def __init__(self, terms: Terms) -> None:
         super().__init__()
         self.terms = terms
         self.owners: Owners | None = None
+        self.hidden: list[Hidden] = []
+        self.acted_before = False
 
     @abstractmethod
     def look_for_owners(self, view: HostView) -> Owners:
@@ -118,13 +127,33 @@ class OwnedItem(Item):
             raise self._in_use(verdict, "Nothing was removed.")
         self.refuse_doubts(verdict)
 
-    def owner_appeared(self, view: HostView) -> InUse | None:
+    # what can be taken back
+
+    def unmount_first(self, plan: Plan) -> None:
+        """Make the plan's unmounts, and look that nothing has stayed mounted there. Raises Mounted."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+
+        for change in plan.changes:
+            if isinstance(change, Unmount):
+                self.acted = bool(unmount_all(change.path, any_namespace=change.anywhere)) or self.acted
+                removal.refuse_still_mounted(change.path)
+
+    def confirm(self, view: HostView) -> None:
         """The runtime may have come between the last look and the rename, since few of its steps take the lock (C2):
-        then this is the error, and what was hidden is to get its name back."""
+        then what was hidden gets its name back."""
         verdict = judge(self.look_for_owners(view).evidence)
         if verdict.kind == LEFTOVER or (verdict.kind != LIVE and self.terms.force):
-            return None
-        return self._in_use(verdict, "It was put back.")
+            return
+        self.bring_back()
+        self.acted = self.acted_before
+        raise self._in_use(verdict, "It was put back.")
+
+    def bring_back(self) -> None:
+        """Give what was hidden its name again. Raises StateError."""
+        hidden, self.hidden = self.hidden, []
+        for one in reversed(hidden):
+            one.bring_back()
 
     def did(self, directory: Directory) -> None:
         """Note a change that was made in a directory."""

@@ -28,6 +28,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.proces
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signalling import stop
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _LOOKS, _BETWEEN_LOOKS = 6, 0.05  # our own waiters open a lock for microseconds; a runtime that waits stays
@@ -81,6 +82,24 @@ def may_be_mounted(parts: Collection[Part], view: HostView) -> bool:
         return view.once(("quiet", path), lambda: not survey.in_the_way(path))
 
     return not all(quiet(path) for path in {part.directory.path for part in parts})
+
+
+def removals_of(parts: Collection[Part], unmounts: Collection[Unmount], view: HostView) -> list[RemoveTree]:
+    """The removal of each part, in their order. What lies under a mount that goes first is seen only then."""
+    covered = {mount.point for unmount in unmounts for mount in view.mounts.own.at_or_below(unmount.path)}
+    return [
+        RemoveTree(part.role, part.directory, part.name, None if part.path in covered else part.facts.identity)
+        for part in parts
+    ]
+
+
+def refuse_mounts_in(parts: Collection[Part], view: HostView) -> None:
+    """What is mounted there is not the object's own, and would be written to. Raises Mounted."""
+    table = view.mounts.own
+    mounts = [mount for part in parts for mount in table.at_or_below(part.path)]
+    if mounts:
+        shown = "; ".join(table.describe(mount) for mount in mounts[:3])
+        raise Mounted("", f"something is mounted in it ({shown})", "Unmount it first. Nothing was changed.")
 
 
 def refuse_still_mounted(path: str) -> None:

@@ -23,7 +23,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombst
     TOMBSTONE_PREFIX,
     tombstone_name,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Write, gone_meanwhile
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import (
+    Write,
+    gone_meanwhile,
+    still_there,
+)
 
 
 class MakeTree(NamedTuple):
@@ -67,11 +71,8 @@ class MakeEntry(NamedTuple):
         return self.directory.join(self.name)
 
     def make(self) -> bool:
-        try:
-            with self.directory.opened() as directory:
-                return make_entry(directory, self.name, self.mode, self.is_directory)
-        except FileNotFoundError as error:
-            raise gone_meanwhile(self.directory) from error
+        with still_there(self.directory) as directory:
+            return make_entry(directory, self.name, self.mode, self.is_directory)
 
 
 class RemoveTree(NamedTuple):

@@ -11,7 +11,6 @@ from typing import Any, cast
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
     InvalidInput,
-    Mounted,
     Unreadable,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import NewFile, NewTree
@@ -73,7 +72,9 @@ class TreeCreation(SandboxState):
             return Plan(note=note)
         if any(isinstance(change, (Write, MakeTree)) for change in changes):
             self.refuse_unless_dead(view, creating=not exists)
-            self._refuse_mounts(view)
+            from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+
+            removal.refuse_mounts_in(self.own_trees(), view)
         return Plan("updated" if exists else "created", tuple(changes), note=note)
 
     def _check_sandbox(self) -> None:
@@ -100,14 +101,6 @@ class TreeCreation(SandboxState):
         ]
         damage = [] if any(isinstance(change, Write) for change in changes) else [self.damage(self.wish.container_id)]
         return " ".join(filter(None, [*damage, *lacking]))
-
-    def _refuse_mounts(self, view: HostView) -> None:
-        """What is mounted there is not the sandbox's, and would be written to."""
-        table = view.mounts.own
-        mounts = [mount for part in self.own_trees() for mount in table.at_or_below(part.path)]
-        if mounts:
-            shown = "; ".join(table.describe(mount) for mount in mounts[:3])
-            raise Mounted("", f"something is mounted in it ({shown})", "Unmount it first. Nothing was changed.")
 
     def _plan_tree(self, tree: TreeRule) -> list[Change]:
         directory = self.own_directory(tree.role)

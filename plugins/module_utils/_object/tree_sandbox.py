@@ -26,7 +26,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandb
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import (
-    Hidden,
     MakeEntry,
     MakeTree,
     RemoveTree,
@@ -47,8 +46,6 @@ class TreeSandbox(TreeCreation):
 
     def __init__(self, wish: Wish, tree: Tree) -> None:
         super().__init__(wish, tree)
-        self._hidden: list[Hidden] = []
-        self._acted_before = False  # it was hidden
         self._tombstones: set[str] | None = None  # those that were there at the first plan
         self._needed = ""  # the lock without which nothing may be done
 
@@ -65,33 +62,27 @@ class TreeSandbox(TreeCreation):
         tombstones = [part for part in self.reading.parts if part.role == "tombstone"]
         if self._tombstones is None:
             self._tombstones = {part.name for part in tombstones}
-        left = [part for part in tombstones if part.name in self._tombstones and self._is_ours(part)]
+        left = self._left(tombstones) if tombstones else []
         beside = [part for part in self.reading.parts if part.role in BESIDE and not self.wish.container_id]
         return [*left, *beside, *self.own_trees()]
 
-    def _is_ours(self, tombstone: Part) -> bool:
-        """Whether it can be finished: one that another run has locked is being finished, or made, by that."""
-        held = {lock.place.path for lock in self.locks}
-        return not held or tombstone.path in held or not stat.S_ISDIR(tombstone.facts.mode)
+    def _left(self, tombstones: list[Part]) -> list[Part]:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import rests
+
+        known = self._tombstones or ()
+        return rests.ours_to_finish([part for part in tombstones if part.name in known], self.locks)
 
     # present
 
     def plan_present(self, view: HostView) -> Plan:
         """What a killed run left of the same object is finished with it, where nothing is in the way of that."""
         plan = super().plan_present(view)
-        left = [part for part in self.parts if part.role == "tombstone" and self._is_free(part, view)]
+        left = [part for part in self.parts if part.role == "tombstone"]
         if not left:
             return plan
-        removes = [RemoveTree(part.role, part.directory, part.name, part.facts.identity) for part in left]
-        return plan._replace(action="updated" if plan.idle else plan.action, changes=(*removes, *plan.changes))
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import rests
 
-    def _is_free(self, part: Part, view: HostView) -> bool:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
-
-        try:
-            return not removal.mounts_in_the_way([part], view.mounts, False, view.asserted)
-        except StateError:
-            return False
+        return rests.finished_first(plan, rests.unmounted(left, view), "updated")
 
     # absent
 
@@ -113,11 +104,7 @@ class TreeSandbox(TreeCreation):
         if removal.may_be_mounted(parts, view):
             mounts = removal.mounts_in_the_way(parts, view.mounts, self.wish.unmount, view.asserted)
             self._refuse_covered(view)
-        covered = {mount.point for unmount in mounts for mount in view.mounts.own.at_or_below(unmount.path)}
-        removes = [
-            RemoveTree(part.role, part.directory, part.name, None if part.path in covered else part.facts.identity)
-            for part in parts
-        ]
+        removes = removal.removals_of(parts, mounts, view)
         return Plan("deleted", (*stops, *mounts, *removes))
 
     def _refuse_covered(self, view: HostView) -> None:
@@ -164,11 +151,15 @@ class TreeSandbox(TreeCreation):
         else:
             places = []
         self._needed = places[0].path if places else ""
-        tombstones = [part for part in self.parts if part.role == "tombstone" and stat.S_ISDIR(part.facts.mode)]
-        return places + [
-            LockPlace(self.tree.above_at(part.directory), part.name, is_directory=True, is_optional=True)
-            for part in tombstones
-        ]
+        return places + self._rest_locks()
+
+    def _rest_locks(self) -> list[LockPlace]:
+        left = [part for part in self.parts if part.role == "tombstone"]
+        if not left:
+            return []
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import rests
+
+        return [lock for part in left for lock in rests.lock_of(part, self.tree.above_at(part.directory))]
 
     def common_lock(self) -> LockPlace | None:
         """Our own lock, where the runtime has none or the object does not exist yet."""
@@ -194,14 +185,8 @@ class TreeSandbox(TreeCreation):
 
     def begin(self, plan: Plan) -> bool:
         """Unmount and remove what lies around the trees, then hide these; whether owners are to be looked for again."""
-        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
-
         self._refuse_unlocked(plan)
-        for change in plan.changes:
-            if isinstance(change, Unmount):
-                self.acted = bool(unmount_all(change.path, any_namespace=change.anywhere)) or self.acted
-                removal.refuse_still_mounted(change.path)
+        self.unmount_first(plan)
         for change in plan.changes:
             around = isinstance(change, RemoveTree) and change.role not in TREES
             if isinstance(change, RemoveTree) and around and change.remove():
@@ -211,13 +196,13 @@ class TreeSandbox(TreeCreation):
                 if isinstance(change, RemoveTree) and change.role in TREES:
                     self._hide(change)
         except StateError:
-            self._bring_back()
+            self.bring_back()
             raise
-        self._acted_before = self.acted
-        for one in self._hidden:
+        self.acted_before = self.acted
+        for one in self.hidden:
             self.did(one.change.directory)
             self.did(one.directory)
-        return bool(self._hidden)
+        return bool(self.hidden)
 
     def _refuse_unlocked(self, plan: Plan) -> None:
         """A lock that went away while this run came for it: then what is left is somebody else's to finish."""
@@ -228,22 +213,10 @@ class TreeSandbox(TreeCreation):
         above = self.tree.above(self.tree.root_of(change.role))
         done = change.hide(above, self.wish.sandbox_id)
         if done is not None:
-            self._hidden.append(done)
-
-    def _bring_back(self) -> None:
-        hidden, self._hidden = self._hidden, []
-        for one in reversed(hidden):
-            one.bring_back()
-
-    def confirm(self, view: HostView) -> None:
-        appeared = self.owner_appeared(view)
-        if appeared is not None:
-            self._bring_back()
-            self.acted = self._acted_before
-            raise appeared
+            self.hidden.append(done)
 
     def apply(self, plan: Plan, durable: bool) -> None:
-        for one in self._hidden:
+        for one in self.hidden:
             one.remove()
         self._make_trees([change for change in plan.changes if isinstance(change, MakeTree)], durable)
         for change in plan.changes:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the parts of the demo share."""
+"""What a step of the demo is expected to show, and what is raised where it does not."""
 
 from __future__ import annotations
 
