@@ -148,6 +148,27 @@ def test_D7_cgroups_of_the_dead_container_go_when_asked(lab: Lab) -> None:
 
 
 @newest
+def test_cgroups_are_made_as_the_spec_asks_and_go_with_the_bundle(lab: Lab) -> None:
+    linux = {"cgroupsPath": "/lab-made/lab-b1", "resources": {"memory": {"limit": 1 << 20}, "pids": {"limit": 9}}}
+    spec = {
+        "ociVersion": "1.0.2",
+        "process": {"args": ["/bin/true"], "cwd": "/"},
+        "root": {"path": "rootfs"},
+        "linux": linux,
+    }
+    options = {"layout": "containerd_v2", "container_id": "lab-b1", "cgroups": True}
+    made = lab.module("container_bundle", **options, spec=spec)
+    assert not made.failed, made.message
+    places = [lab.host.path(f"/sys/fs/cgroup/{name}/lab-made/lab-b1") for name in ("memory", "pids")]
+    assert [path.is_dir() for path in places] == [True, True]
+    assert not lab.host.path("/sys/fs/cgroup/blkio/lab-made").exists()
+    assert not lab.module("container_bundle", **options, spec=spec).changed
+    gone = lab.module("container_bundle", **options, state="absent", force=True)
+    assert not gone.failed, gone.message
+    assert [path.exists() for path in places] == [False, False]
+
+
+@newest
 def test_stop_processes_ends_an_orphan_whose_shim_and_daemon_are_dead(lab: Lab) -> None:
     lab.run("a5")
     lab.kill_daemon()

@@ -9,6 +9,7 @@ import os
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -302,10 +303,15 @@ def test_a_spec_file_of_the_host_and_namespaces_of_their_own(tmp_path: Path) -> 
     assert info.msg.startswith("2 bundles: 2 leftover.")
 
 
+def sleeping(*words: str) -> subprocess.Popen[bytes]:
+    """A process with these arguments."""
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)", *words])
+
+
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     """A process that names nothing."""
-    with subprocess.Popen(["sleep", "1000"]) as process:
+    with sleeping() as process:
         yield process
         process.kill()
 
@@ -322,16 +328,22 @@ def add_runc_state(site: Site, bundle: Path, **fields: Any) -> Path:
     return folder
 
 
-def test_A7_the_process_that_runc_has_recorded_is_its_owner(site: Site, sleeper: subprocess.Popen[bytes]) -> None:
+# One that names the container in its arguments may be anybody; that it is the recorded one proves more.
+@pytest.mark.parametrize("words", [(), ("unit-5",)])
+def test_A7_the_process_that_runc_has_recorded_is_its_owner(site: Site, words: tuple[str, ...]) -> None:
     bundle = site.add()
-    began = start_ticks(sleeper.pid)
-    add_runc_state(site, bundle, init_process_pid=sleeper.pid, init_process_start=began)
-    refused = site.run(container_id="unit-5", state="absent", force=True)
-    assert "is its first process, as runc has recorded" in refused.msg
-    assert sleeper.poll() is None
-    stopped = site.run(container_id="unit-5", state="absent", stop_processes=True)
-    assert not stopped.failed, stopped.msg
-    assert sleeper.wait(10) == -15
+    with sleeping(*words) as process:
+        try:
+            began = start_ticks(process.pid)
+            add_runc_state(site, bundle, init_process_pid=process.pid, init_process_start=began)
+            refused = site.run(container_id="unit-5", state="absent", force=True)
+            assert "is its first process, as runc has recorded" in refused.msg
+            assert process.poll() is None
+            stopped = site.run(container_id="unit-5", state="absent", stop_processes=True)
+            assert not stopped.failed, stopped.msg
+            assert process.wait(10) == -15
+        finally:
+            process.kill()
 
 
 def test_R7_a_stranger_with_the_recorded_pid_is_no_owner_and_survives(
