@@ -329,17 +329,18 @@ def add_runc_state(site: Site, bundle: Path, **fields: Any) -> Path:
 
 
 # One that names the container in its arguments may be anybody; that it is the recorded one proves more.
-@pytest.mark.parametrize("words", [(), ("unit-5",)])
-def test_A7_the_process_that_runc_has_recorded_is_its_owner(site: Site, words: tuple[str, ...]) -> None:
-    bundle = site.add()
-    with sleeping(*words) as process:
+@pytest.mark.parametrize("names_it", [False, True])
+def test_A7_the_process_that_runc_has_recorded_is_its_owner(site: Site, names_it: bool) -> None:
+    name = f"unit-a7-{os.getpid()}"  # all processes are looked at, also those of tests that run beside this one
+    bundle = site.add(name)
+    with sleeping(*([name] if names_it else [])) as process:
         try:
             began = start_ticks(process.pid)
             add_runc_state(site, bundle, init_process_pid=process.pid, init_process_start=began)
-            refused = site.run(container_id="unit-5", state="absent", force=True)
+            refused = site.run(container_id=name, state="absent", force=True)
             assert "is its first process, as runc has recorded" in refused.msg
             assert process.poll() is None
-            stopped = site.run(container_id="unit-5", state="absent", stop_processes=True)
+            stopped = site.run(container_id=name, state="absent", stop_processes=True)
             assert not stopped.failed, stopped.msg
             assert process.wait(10) == -15
         finally:
