@@ -36,6 +36,7 @@ def young() -> Iterator[Process]:
         (Engine(installed=True, locked=True, process=OLD), boot_time() + 60, ""),
         (Engine(installed=True, locked=True, process=OLD), time.time(), "ran when it changed"),
     ],
+    ids=["none", "stopped", "hidden", "older", "younger"],
 )
 def test_A4_what_an_engine_may_still_need(engine: Engine, changed: float, text: str) -> None:
     found = engine.unsettled(changed)
