@@ -4,18 +4,21 @@
 
 """The real virtiofsd, in C and in Rust, and the real QEMU, for tests that a stand-in is not good enough for.
 
-They run in a host of their own only (own_host.py): what they start, and what they hide from, ends with it.
+They run in a host of their own only (own_host.py): what they start, and what they hide from, ends with it. The copies
+that stand alone run anywhere on this machine, and what starts them has to end them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable, lab_dir, package
+from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable, lab_dir, package, tool
 from ansible_collections.sandboxed.containers.tests.lab.stand_ins import Program
 
 _INTERPRETER = b"/lib64/ld-linux-x86-64.so.2\0"
@@ -101,6 +104,50 @@ def virtiofsd() -> Real:
     if not here.is_symlink():
         here.symlink_to(linkers[0])
     return Real(target, {"LD_LIBRARY_PATH": ":".join(map(str, folders))})
+
+
+def standalone_virtiofsd() -> Path:
+    """The one in Rust, as an executable that runs anywhere on this machine, in an empty environment too.
+
+    Raises Unavailable.
+    """
+    original = package("virtiofsd", "trixie") / "usr/libexec/virtiofsd"
+    folders = [folder for name in _NEWER for folder in package(name, "trixie").glob("usr/lib/*-linux-gnu")]
+    linkers = [found for folder in folders for found in folder.glob("ld-linux-x86-64.so.2")]
+    if not linkers:
+        raise Unavailable("Debian 13's virtiofsd is not for this machine; run it on x86_64")
+    return _standing_alone("rust", original, folders, linkers[0])
+
+
+def standalone_old_virtiofsd() -> Path:
+    """The one in C, likewise. Raises Unavailable."""
+    program, environment = old_virtiofsd()
+    folders = [Path(one) for one in environment.get("LD_LIBRARY_PATH", "").split(":") if one]
+    return _standing_alone("c", program, folders)
+
+
+def _standing_alone(name: str, program: Path, folders: list[Path], linker: Path | None = None) -> Path:
+    """A copy that names the absolute paths of its libraries and of its linker itself."""
+    lab = lab_dir().resolve()
+    # The paths are written into the copy, so a lab that was moved, or is seen at another path, needs another one.
+    target = lab / f"standalone-{hashlib.sha256(bytes(lab)).hexdigest()[:8]}" / name / "virtiofsd"
+    if target.exists():
+        return target
+    words = ["--set-interpreter", str(linker.resolve())] if linker else []
+    if folders:  # a RUNPATH would not be used for the libraries of a library
+        words += ["--force-rpath", "--set-rpath", ":".join(str(one.resolve()) for one in folders)]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_name(f"virtiofsd.{os.getpid()}")
+    shutil.copyfile(program, scratch)
+    scratch.chmod(0o755)
+    if words:
+        patch = [*tool("patchelf", "patchelf"), *words, str(scratch)]
+        done = subprocess.run(patch, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            scratch.unlink()
+            raise Unavailable(f"{' '.join(patch)} failed: {done.stderr.strip()}")
+    scratch.rename(target)
+    return target
 
 
 def _with_libraries(program: Path) -> Real:
