@@ -15,12 +15,13 @@ import socket
 import stat
 import struct
 import threading
+from collections.abc import Collection
 from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import superblock_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import pids, read
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.syscalls import setns
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.syscalls import CLONE_NEWNET, setns
 
 # From linux/netlink.h, linux/sock_diag.h, linux/unix_diag.h and linux/sched.h.
 _NETLINK_SOCK_DIAG = 4
@@ -30,7 +31,6 @@ _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _UDIAG_SHOW_NAME, _UDIAG_SHOW_VFS = 0x1, 0x2
 _UNIX_DIAG_NAME, _UNIX_DIAG_VFS = 0, 1
 _TCP_LISTEN = 10
-_CLONE_NEWNET = 0x40000000
 
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBHIIIII")
@@ -50,11 +50,13 @@ class Bound(NamedTuple):
     """One socket that has a name. inode: of its file, None where the name is an abstract one.
 
     name: as it was given to bind, so it may be relative; an abstract one without its leading NUL. listening: accepts.
+    number: the one of "socket:[4711]" in /proc/PID/fd.
     """
 
     inode: SocketInode | None
     name: str
     listening: bool
+    number: int = 0
 
 
 class Listeners:
@@ -83,6 +85,10 @@ class Listeners:
         A daemon with one client may have closed its listener and serve the accepted connection only.
         """
         return self._any(path, listening_only=False)
+
+    def at(self, inodes: Collection[SocketInode]) -> list[Bound]:
+        """All sockets that belong to a file: the listener, and each connection that it has accepted."""
+        return [one for inode in inodes for one in self.by_inode.get(inode, ())]
 
     def has_abstract(self, name: str) -> bool | None:
         """Whether any socket has that abstract name, in whichever network namespace; None: cannot tell."""
@@ -208,7 +214,7 @@ def _ask(name: str, paths: list[str]) -> list[Bound]:
         try:
             # The process may have moved or ended since; only the namespace that is named is asked.
             if name == f"net:[{os.fstat(descriptor).st_ino}]":
-                setns(descriptor, _CLONE_NEWNET)
+                setns(descriptor, CLONE_NEWNET)
                 return _dump()
         finally:
             os.close(descriptor)
@@ -257,7 +263,7 @@ def _receive(netlink: socket.socket) -> list[Bound] | None:
 
 
 def _bound(data: bytes, at: int, end: int) -> Bound | None:
-    state = _MESSAGE.unpack_from(data, at)[2]
+    _family, _type, state, _pad, socket_number, _cookie, _cookie_high = _MESSAGE.unpack_from(data, at)
     at += _MESSAGE.size
     attributes = {}
     while at + _ATTRIBUTE.size <= end:
@@ -266,8 +272,10 @@ def _bound(data: bytes, at: int, end: int) -> Bound | None:
         at += (size + 3) & ~3
     text = attributes.get(_UNIX_DIAG_NAME, b"")
     if _UNIX_DIAG_VFS not in attributes:
-        return Bound(None, os.fsdecode(text[1:]), state == _TCP_LISTEN) if text.startswith(b"\0") else None
+        return (
+            Bound(None, os.fsdecode(text[1:]), state == _TCP_LISTEN, socket_number) if text.startswith(b"\0") else None
+        )
     number, device = _VFS.unpack(attributes[_UNIX_DIAG_VFS])
     # The kernel's own form of a device number: 12 bits major, 20 bits minor. st_dev has the one of makedev(3).
     inode = (os.makedev(device >> 20, device & 0xFFFFF), number)
-    return Bound(inode, os.fsdecode(text.split(b"\0", 1)[0]), state == _TCP_LISTEN)
+    return Bound(inode, os.fsdecode(text.split(b"\0", 1)[0]), state == _TCP_LISTEN, socket_number)

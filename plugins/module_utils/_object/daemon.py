@@ -1,0 +1,316 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A virtiofsd that the collection starts and stops, as an object: its processes, socket, record and cgroup."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host, transient_units
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
+    FileFacts,
+    look,
+    read_file,
+    remove_file,
+    write_file,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    AlreadyExists,
+    InUse,
+    InvalidInput,
+    NotProved,
+    StateError,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import masked_arguments
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.open_sockets import holders_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
+    Directory,
+    open_below,
+    open_given,
+    remove_empty,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe, read
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signalling import stop
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import socket_inodes
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_record import (
+    MODE,
+    RUN_DIR,
+    RUN_DIR_MODE,
+    STOPPING_SUFFIX,
+    SUFFIX,
+    Record,
+    read_record,
+    refuse_another_hosts,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Remove, Stop
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_standing import Standing, standing_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_wish import (
+    DaemonWish,
+    Order,
+    again,
+    difference,
+    order_of,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
+
+_KILL_SECONDS = 10.0  # from SIGKILL until the kernel has ended it
+_UNIT_SECONDS = 10.0
+_STOP_FIRST = "Stop its virtual machine first, or set force=true: it loses its file system then. Nothing was changed."
+
+
+class StartDaemon(NamedTuple):
+    """Start a daemon, which the command line and the place of its socket identify."""
+
+    socket_path: str
+    command_line: tuple[str, ...]
+    role: str = "daemon"
+    sign: str = "+"
+
+    @property
+    def path(self) -> str:
+        return f"{self.socket_path} ({' '.join(masked_arguments(self.command_line))})"
+
+
+class RunDir:
+    """The directory of our records. directory: it may not exist."""
+
+    def __init__(self, host_root: str, given: str | None) -> None:
+        self.host_root = host_root
+        self._given = given
+        self.directory = self._open(create=False)
+
+    def _open(self, create: bool) -> Directory:
+        mode = RUN_DIR_MODE if create else None
+        if self._given is not None:
+            return open_given(self._given, mode)
+        return open_below(self.host_root, RUN_DIR, mode)
+
+    def create(self) -> None:
+        if not self.directory.exists:
+            self.directory = self._open(create=True)
+
+    def names(self) -> list[str]:
+        """The names of all daemons that have a record, sorted. Raises StateError."""
+        found = self.directory.names() if self.directory.exists else []
+        return sorted(name[: -len(SUFFIX)] for name in found if name.endswith(SUFFIX) and not name.startswith("."))
+
+    def read(self, name: str) -> Record | None:
+        """The record of a daemon; None where there is none. Raises StateError for one that is not to be trusted."""
+        data = read_file(self.directory, name + SUFFIX) if self.directory.exists else None
+        if data is None:
+            return None
+        path = self.directory.join(name + SUFFIX)
+        record = read_record(data, path)
+        refuse_another_hosts(record, path, host.machine_id() or "")
+        return record
+
+
+class Daemon(Item):
+    """One daemon, by its name."""
+
+    def __init__(self, wish: DaemonWish, run_dir: RunDir) -> None:
+        super().__init__()
+        self.wish = wish
+        self.run_dir = run_dir
+        self.label = f"Daemon '{wish.name}'"
+        self.record: Record | None = None
+        self.standing = Standing()
+        self._order: Order | None = None
+        self._mounts: list[Any] = []
+
+    def described(self) -> dict[str, Any]:
+        record = self.record
+        path = self.run_dir.directory.join(self.wish.name + SUFFIX)
+        if record is None:
+            return {"name": self.wish.name, "paths": [*filter(None, [self.wish.socket_path]), path]}
+        known = {"pid": record.pid, "dialect": record.dialect, "version": record.version, "unit": record.unit}
+        shown = {key: value for key, value in known.items() if value} if self.standing.alive else {}
+        return {"name": self.wish.name, "socket_path": record.socket_path, "paths": [record.socket_path, path], **shown}
+
+    def read(self, view: HostView) -> None:
+        self.record = self.run_dir.read(self.wish.name)
+
+    # plans
+
+    def plan(self, view: HostView) -> Plan:
+        self.standing = standing_of(self.record, view) if self.record is not None else Standing()
+        if self.wish.state == "stopped":
+            return self._plan_stopped()
+        order = self._ordered()
+        self._mounts = view.mounts.own.mounts
+        if self.standing.alive and self.record is not None:
+            return self._plan_running(self.record, order, view)
+        self._refuse_taken(order, view)
+        start = StartDaemon(order.socket_path, order.command_line)
+        return Plan("created", (*self._rests(order), start))
+
+    def _ordered(self) -> Order:
+        """What is to be started, asked and checked once."""
+        if self._order is None:
+            wish = self.wish
+            if wish.share is None and self.record is not None:
+                wish = again(self.record.options, wish)
+            if wish.share is None:
+                why = "there is no record of it, so that it cannot be restarted as it was"
+                raise InvalidInput("", why, "Give socket_path and shared_dir.")
+            self._order = order_of(wish)
+        return self._order
+
+    def _plan_running(self, record: Record, order: Order, view: HostView) -> Plan:
+        other = difference(record.options, order.options)
+        if self.wish.state == "started":
+            if self.standing.main is None:
+                raise InUse(
+                    "", "; ".join(self.standing.reasons), "Set state=restarted to end all of it and start anew."
+                )
+            if not other:
+                return Plan()
+            if not self.wish.restart:
+                why = f"it runs with other options: {other}"
+                way = "Set on_change=restart to restart it; its virtual machine loses its file system then."
+                raise AlreadyExists("", why, f"{way} Nothing was changed.")
+        if order.socket_path != record.socket_path:
+            self._refuse_taken(order, view)
+        start = StartDaemon(order.socket_path, order.command_line)
+        return Plan("updated", (*self._stops(), *self._rests(order), start))
+
+    def _plan_stopped(self) -> Plan:
+        if self.record is None:
+            return Plan()
+        if self.standing.alive and not self.wish.force:
+            if self.standing.clients is None:
+                why = "whether a client is connected cannot be told"
+                raise NotProved("", why, "Run as root, or set force=true. Nothing was changed.")
+            if self.standing.clients:
+                raise InUse("", f"a client is connected: {'; '.join(self.standing.reasons)}", _STOP_FIRST)
+        return Plan("deleted", (*self._stops(), *self._rests(None)))
+
+    def _stops(self) -> list[Stop]:
+        return [Stop(one.pid, one.start_ticks, describe(one)) for one in self.standing.processes]
+
+    def _rests(self, order: Order | None) -> list[Change]:
+        """What is left when its processes are gone: its socket, and its record, unless a new one takes its place.
+
+        A socket file that was replaced is somebody else's. One that no record names is stale: nobody has it.
+        """
+        record = self.record
+        found: list[Change] = []
+        places = {record.socket_path: frozenset(record.socket_file)} if record is not None else {}
+        if order is not None and order.socket_path not in places:
+            places[order.socket_path] = frozenset()
+        for path, known in places.items():
+            facts = _facts_of(path)
+            if facts is not None and (not known or known & socket_inodes(path)):
+                directory = open_given(os.path.dirname(path))
+                found.append(Remove("socket", directory, os.path.basename(path), facts.identity))
+        if record is not None and order is None:
+            name = self.wish.name + SUFFIX
+            facts = look(self.run_dir.directory, name)
+            found.append(Remove("record", self.run_dir.directory, name, facts.identity if facts else None))
+        return found
+
+    def _refuse_taken(self, order: Order, view: HostView) -> None:
+        """Found out without connecting (safety.md B1, B2): one connection would end the daemon that listens there."""
+        path = order.socket_path
+        facts = _facts_of(path)
+        if facts is None:
+            return
+        if not stat.S_ISSOCK(facts.mode):
+            raise InvalidInput("socket_path", f"{path} is there, and is no socket", "Give another path, or remove it.")
+        bound = view.sockets.bound(path)
+        if bound is None:
+            why = f"it cannot be told whether somebody listens on {path}: {'; '.join(view.sockets.unreadable[:2])}"
+            raise NotProved("", why, "Run as root. Nothing was changed.")
+        if bound:
+            numbers = [one.number for one in view.sockets.at(list(socket_inodes(path)))]
+            table = view.processes.by_pid
+            holders = ", ".join(describe(table[pid]) for pid in sorted(holders_of(numbers, table))[:3])
+            raise InUse("", f"{holders or 'a process that is not visible here'} listens on {path}", "Stop it first.")
+
+    # locks and changes
+
+    def lock_places(self) -> list[LockPlace]:
+        if self.wish.state != "stopped":
+            self.run_dir.create()
+        return [own_lock_place(self.run_dir.directory.join(self.wish.name))._replace(is_common=False)]
+
+    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
+        """End all of its processes, the main one first, which the others follow by themselves."""
+        stops = [change for change in plan.changes if isinstance(change, Stop)]
+        if not stops or self.record is None:
+            return
+        self._say_that_it_is_wanted(self.record)
+        for process in self.standing.processes:
+            timeout = self.wish.stop_timeout + _KILL_SECONDS
+            self.acted = stop(process, timeout, kill_after=self.wish.stop_timeout) or self.acted
+        self._wait_for_its_unit(self.record)
+        left = standing_of(self.record, new_view())
+        if left.alive:
+            raise InUse("", "; ".join(left.reasons), "Run again.")
+
+    def _say_that_it_is_wanted(self, record: Record) -> None:
+        """The command of on_quit is for an end that nobody asked for."""
+        if record.unit and record.options["on_quit"]:
+            write_file(self.run_dir.directory, self.wish.name + STOPPING_SUFFIX, b"", MODE, durable=False)
+
+    def _wait_for_its_unit(self, record: Record) -> None:
+        if not record.unit or not transient_units.is_booted():
+            return
+        deadline = time.monotonic() + _UNIT_SECONDS
+        while transient_units.is_active(record.unit):
+            if time.monotonic() > deadline:
+                why = f"{record.unit} has not ended {_UNIT_SECONDS:g} s after its processes"
+                raise StateError("", why, f"Look at it with systemctl status {record.unit}.")
+            time.sleep(0.05)
+        transient_units.forget_failure(record.unit)
+
+    def guarded(self, plan: Plan) -> set[Inode]:
+        return set()
+
+    def apply(self, plan: Plan, durable: bool) -> None:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_start import (
+            Ground,
+            remove_cgroups,
+            start,
+        )
+
+        if self.record is not None:
+            remove_cgroups(self.record.cgroups)
+        for change in plan.changes:
+            if isinstance(change, Remove) and change.make():
+                self._did(change.directory)
+        if self.run_dir.directory.exists:
+            remove_file(self.run_dir.directory, self.wish.name + STOPPING_SUFFIX)
+        if any(isinstance(change, StartDaemon) for change in plan.changes):
+            ground = Ground(self.run_dir.directory, self.run_dir.host_root, self._mounts, durable)
+            self.record = start(self._ordered(), ground)
+            self.standing = Standing(read(self.record.pid))
+            self._did(self.run_dir.directory)
+
+    def _did(self, directory: Directory) -> None:
+        self.acted = True
+        self.touched.add(directory)
+
+    def tidy(self) -> None:
+        """Nothing is made by locking."""
+
+    def finish(self) -> None:
+        if not self.acted:
+            remove_empty(self.run_dir.directory.made)
+
+
+def _facts_of(path: str) -> FileFacts | None:
+    """lstat of a path whose directory may not be there. Raises Unreadable."""
+    with open_given(os.path.dirname(path)) as directory:
+        return look(directory, os.path.basename(path)) if directory.exists else None

@@ -1,0 +1,296 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starting a daemon: socket, process, record, and the wait until it serves. What fails takes all of it back.
+
+The pid is on record before the program begins (V5), so that no crash of this task leaves a daemon that nobody knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import (
+    cgroup_directories,
+    host,
+    processes,
+    transient_units,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import remove_file, write_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    StateError,
+    WriteFailed,
+    os_reason,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.listening import kernel_number, listen_at
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.open_sockets import waits_on_socket
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signalling import stop
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import socket_inodes
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.spawning import spawn
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import Hierarchy, hierarchies
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_record import (
+    MODE,
+    STOPPING_SUFFIX,
+    SUFFIX,
+    Record,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_wish import Order
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import Mount
+
+_SERVING_SECONDS, _LOOK_SECONDS = 30.0, 0.02
+_QUIET_SECONDS = 1.0  # of life, where the kernel does not tell what a process waits for
+_READY = b"Waiting for vhost-user socket connection"
+_LAST_LINES, _LAST_BYTES = 5, 4096
+_LOG_MODE = 0o600
+_CGROUPS = "/sandboxed.containers"
+
+
+class Ground(NamedTuple):
+    """Where a daemon is started. run_dir: the open directory of the records. mounts: of this mount namespace."""
+
+    run_dir: Directory
+    host_root: str
+    mounts: list[Mount]
+    durable: bool
+
+
+class _Output(NamedTuple):
+    """Where a daemon writes. begin: how much was there before."""
+
+    descriptor: int
+    begin: int
+
+    def last_lines(self) -> str:
+        size = os.fstat(self.descriptor).st_size
+        begin = max(self.begin, size - _LAST_BYTES)
+        text = os.pread(self.descriptor, size - begin, begin).decode("utf-8", "replace")
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return " / ".join(lines[-_LAST_LINES:])
+
+    def says(self, text: bytes) -> bool:
+        return text in os.pread(self.descriptor, 1 << 16, self.begin)
+
+
+def leaf_of(name: str, run_dir: str) -> str:
+    """The name of a daemon's unit or cgroup; daemons of the same name in two run_dirs have two."""
+    return f"sandboxed-virtiofsd-{name}-{hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:8]}"
+
+
+def start(order: Order, ground: Ground) -> Record:
+    """Start the daemon; returns when it serves. Raises StateError; then nothing of it is left."""
+    with open_given(os.path.dirname(order.socket_path)) as folder, contextlib.ExitStack() as undo:
+        name = os.path.basename(order.socket_path)
+        listener = listen_at(folder, name)
+        undo.callback(remove_file, folder, name)
+        with listener, contextlib.closing(_Descriptor(_open_output(order.log_file))) as log:
+            output = _Output(log.number, os.fstat(log.number).st_size)
+            record = _new_record(order, ground, kernel_number(listener), sorted(socket_inodes(order.socket_path)))
+            way = _as_unit if transient_units.is_booted() else _as_child
+            record = way(order, ground, record, listener.fileno(), output, undo)
+        undo.pop_all()
+    return record
+
+
+class _Descriptor:
+    """A descriptor that is closed at the end of a with statement."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def close(self) -> None:
+        os.close(self.number)
+
+
+def _open_output(log_file: str) -> int:
+    """The log file; without one a file in memory, which holds what a daemon says before it writes to syslog."""
+    if not log_file:
+        return os.memfd_create("output")
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(log_file, flags, _LOG_MODE)
+    except OSError as error:
+        raise WriteFailed(log_file, f"it cannot be opened: {os_reason(error)}", "Nothing was started.") from error
+
+
+def _new_record(order: Order, ground: Ground, number: int, file: list[tuple[int, int]]) -> Record:
+    return Record(
+        name=order.name,
+        machine_id=host.machine_id() or "",
+        boot_id=host.boot_id(),
+        host_root=ground.host_root,
+        pid=0,
+        start_ticks=0,
+        command_line=order.command_line,
+        dialect=order.dialect.name,
+        version=order.dialect.version,
+        socket_path=order.socket_path,
+        socket=number,
+        socket_file=tuple(file),
+        log_file=order.log_file,
+        unit="",
+        cgroups=(),
+        options=order.options,
+    )
+
+
+def _write(record: Record, ground: Ground) -> None:
+    write_file(ground.run_dir, record.name + SUFFIX, record.to_json(), MODE, ground.durable)
+
+
+# -- a child, where no systemd runs
+
+
+def _as_child(
+    order: Order, ground: Ground, record: Record, listener: int, output: _Output, undo: contextlib.ExitStack
+) -> Record:
+    network = os.open(order.network_namespace, os.O_RDONLY | os.O_CLOEXEC) if order.network_namespace else None
+    try:
+        child = spawn(order.command_line, [listener], output.descriptor, network)
+    except OSError as error:
+        raise StateError("", f"no process could be started: {os_reason(error)}") from error
+    finally:
+        if network is not None:
+            os.close(network)
+    try:
+        process = processes.read(child.pid)
+        cgroups = _own_cgroups(child.pid, leaf_of(order.name, ground.run_dir.path), ground.mounts)
+        undo.callback(remove_cgroups, cgroups)
+        started = process.start_ticks if process is not None else 0
+        record = record._replace(pid=child.pid, start_ticks=started, cgroups=cgroups)
+        _write(record, ground)
+    except BaseException:
+        child.abandon()
+        raise
+    undo.callback(remove_file, ground.run_dir, record.name + SUFFIX)
+    child.release()
+    undo.callback(_end, record)
+    _wait_until_serving(record, child.ended, output)
+    return record
+
+
+def _own_cgroups(pid: int, leaf: str, mounts: list[Mount]) -> tuple[str, ...]:
+    """Move a process to a cgroup of its own in each hierarchy by which a session or a container is ended as a whole.
+
+    Where that is not possible it stays in the one of this task.
+    """
+    moved: list[str] = []
+    for hierarchy in filter(_ends_sessions, hierarchies(mounts)):
+        path = f"{hierarchy.mount.rstrip('/')}{_CGROUPS}/{leaf}"
+        made: list[str] = []
+        try:
+            made = cgroup_directories.make(path)
+            with open(f"{path}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write(str(pid))
+        except (OSError, WriteFailed):
+            cgroup_directories.take_back(made)
+            continue
+        moved.append(path)
+    return tuple(moved)
+
+
+def _ends_sessions(hierarchy: Hierarchy) -> bool:
+    return hierarchy.unified or any(one.startswith("name=") for one in hierarchy.controllers)
+
+
+def remove_cgroups(paths: tuple[str, ...]) -> None:
+    """Remove the cgroups of a daemon that has ended, and the one above them when it was the last."""
+    for path in paths:
+        if not cgroup_directories.is_populated(path):
+            cgroup_directories.remove(path)
+            cgroup_directories.take_back([os.path.dirname(path)])
+
+
+# -- a transient unit of systemd
+
+
+def _as_unit(
+    order: Order, ground: Ground, record: Record, listener: int, output: _Output, undo: contextlib.ExitStack
+) -> Record:
+    unit = transient_units.Unit(
+        leaf_of(order.name, ground.run_dir.path) + ".service",
+        f"virtiofsd {order.name}: {order.options['shared_dir']}",
+        order.on_quit,
+        ground.run_dir.join(order.name + STOPPING_SUFFIX),
+        order.network_namespace,
+    )
+    transient_units.forget_failure(unit.name)
+    record = record._replace(unit=unit.name)
+    # Before there is a pid: by the unit's name its processes are known, should this task end here.
+    _write(record, ground)
+    undo.callback(remove_file, ground.run_dir, record.name + SUFFIX)
+    running = transient_units.start(unit, order.command_line, listener, output.descriptor)
+    undo.callback(_end_unit, running)
+    record = _with_pid(record, running, output)
+    _write(record, ground)
+    _wait_until_serving(record, running.ended, output)
+    running.let_go()
+    return record
+
+
+def _with_pid(record: Record, running: transient_units.Running, output: _Output) -> Record:
+    """The record with the unit's process, when it has become the daemon."""
+    deadline = time.monotonic() + _SERVING_SECONDS
+    while time.monotonic() < deadline:
+        how = running.ended()
+        if how:
+            raise _ended_early(record, how, output)
+        process = processes.read(running.main_pid())
+        if process is not None and process.argv == record.command_line:
+            return record._replace(pid=process.pid, start_ticks=process.start_ticks)
+        time.sleep(_LOOK_SECONDS)
+    raise StateError("", f"its unit {record.unit} did not start within {_SERVING_SECONDS:g} s")
+
+
+def _end_unit(running: transient_units.Running) -> None:
+    transient_units.stop(running.unit.name)
+    running.let_go()
+
+
+# -- until it serves
+
+
+def _wait_until_serving(record: Record, ended: Callable[[], str], output: _Output) -> None:
+    """Return when a thread of the daemon waits for a client; a listening socket alone says nothing, it was ours."""
+    began = time.monotonic()
+    while time.monotonic() < began + _SERVING_SECONDS:
+        how = ended()
+        if how:
+            raise _ended_early(record, how, output)
+        waits = waits_on_socket(_family(record.pid), record.socket)
+        lived = time.monotonic() - began
+        if waits or (waits is None and (output.says(_READY) or lived > _QUIET_SECONDS)):
+            return
+        time.sleep(_LOOK_SECONDS)
+    said = output.last_lines()
+    why = f"it did not serve within {_SERVING_SECONDS:g} s and was ended" + (f"; it said: {said}" if said else "")
+    raise StateError("", why, "Nothing of it was kept.")
+
+
+def _ended_early(record: Record, how: str, output: _Output) -> StateError:
+    said = output.last_lines() or f"it said nothing{'' if record.log_file else ' but to syslog'}"
+    program = record.command_line[0]
+    return StateError("", f"{program} ended {how} before it served: {said.rstrip('.')}", "Nothing of it was kept.")
+
+
+def _family(pid: int) -> list[int]:
+    """A process and its descendants."""
+    table = processes.ProcessTable.scan().by_pid
+    found = [pid]
+    for one in sorted(table.values(), key=lambda process: process.start_ticks):
+        if one.ppid in found and one.pid not in found:
+            found.append(one.pid)
+    return found
+
+
+def _end(record: Record) -> None:
+    process = processes.read(record.pid)
+    if process is not None and process.start_ticks == record.start_ticks:
+        stop(process, _SERVING_SECONDS, kill_after=1.0)

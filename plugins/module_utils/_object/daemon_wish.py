@@ -1,0 +1,174 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user wants of a daemon, checked as far as that can be done before anything is touched."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import Any, NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import transient_units
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, os_reason
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.listening import check_socket_path
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd import (
+    C,
+    Dialect,
+    Share,
+    check_share,
+    command_line,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_programs import (
+    dialect_wanted,
+    find_executable,
+)
+
+_NETWORK_NAMESPACES = "/run/netns"
+_SYSLOG = "/dev/log"
+
+
+class DaemonWish(NamedTuple):
+    """state: started, stopped or restarted. share: None where the daemon is to be stopped, or to be restarted as it
+    was. stop_timeout: seconds from SIGTERM to SIGKILL. force: although a client is connected. restart: where it runs
+    with other options (on_change)."""
+
+    name: str
+    state: str
+    stop_timeout: float
+    force: bool = False
+    restart: bool = False
+    socket_path: str = ""
+    share: Share | None = None
+    executable: str | None = None
+    dialect: str = "auto"
+    log_file: str = ""
+    network_namespace: str = ""
+    on_quit: str = ""
+
+
+class Order(NamedTuple):
+    """What is to be started. options: what was asked for, by name, to be recorded and compared."""
+
+    name: str
+    socket_path: str
+    command_line: tuple[str, ...]
+    dialect: Dialect
+    log_file: str
+    network_namespace: str
+    on_quit: tuple[str, ...]
+    options: dict[str, Any]
+
+
+def order_of(wish: DaemonWish) -> Order:
+    """Check everything that can be checked beforehand, and spell it for the daemon. Raises InvalidInput."""
+    if wish.share is None:
+        raise InvalidInput("shared_dir", "it is missing", "Give the directory that is to be shared.")
+    executable = find_executable(wish.executable)
+    _check_socket(wish.socket_path)
+    _check_shared(wish.share.shared_dir)
+    dialect = dialect_wanted(executable, wish.dialect)
+    check_share(wish.share, dialect)
+    if wish.log_file:
+        _check_folder(wish.log_file, "log_file")
+    elif not wish.share.syslog:
+        raise InvalidInput("syslog", "without it and without log_file its output would be lost", "Give log_file.")
+    elif dialect.name == C and not os.path.exists(_SYSLOG):
+        why = f"{_SYSLOG} does not exist, and the virtiofsd in C dies without it as soon as a client connects"
+        raise InvalidInput("syslog", why, "Give log_file.")
+    return Order(
+        wish.name,
+        wish.socket_path,
+        command_line(executable, wish.share, dialect),
+        dialect,
+        wish.log_file,
+        _network_namespace(wish.network_namespace),
+        _command_on_quit(wish.on_quit),
+        _options(wish, executable, dialect, wish.share),
+    )
+
+
+def _options(wish: DaemonWish, executable: str, dialect: Dialect, share: Share) -> dict[str, Any]:
+    return {
+        "socket_path": wish.socket_path,
+        **share._replace(extra_args=())._asdict(),
+        "extra_args": list(share.extra_args),
+        "executable": executable,
+        "dialect": dialect.name,
+        "log_file": wish.log_file,
+        "network_namespace": wish.network_namespace,
+        "on_quit": wish.on_quit,
+    }
+
+
+def again(options: dict[str, Any], wish: DaemonWish) -> DaemonWish:
+    """The wish for the same daemon once more, from what was recorded of it."""
+    values: dict[str, Any] = {key: options[key] for key in Share._fields}
+    share = Share(**{**values, "extra_args": tuple(options["extra_args"])})
+    same = ("socket_path", "executable", "dialect", "log_file", "network_namespace", "on_quit")
+    return wish._replace(share=share, **{key: options[key] for key in same})
+
+
+def difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """In which options two daemons differ, in words; empty where in none."""
+    texts = []
+    for name, value in new.items():
+        if old.get(name) != value:
+            shown = "" if name == "extra_args" else f" ({_shown(old.get(name))}, and {_shown(value)} is wanted)"
+            texts.append(f"{name}{shown}")
+    return ", ".join(texts)
+
+
+def _shown(value: Any) -> str:
+    return "unset" if value in (None, "") else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _check_socket(path: str) -> None:
+    if not path:
+        raise InvalidInput("socket_path", "it is missing", "Give the path of the socket that the VMM connects to.")
+    check_socket_path(path, "socket_path")
+    _check_folder(path, "socket_path")
+
+
+def _check_folder(path: str, option: str) -> None:
+    if not path.startswith("/") or path.endswith("/"):
+        raise InvalidInput(option, f"'{path}' is no absolute path of a file", "Give one.")
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise InvalidInput(option, f"its directory {folder} does not exist", "Make it first.")
+
+
+def _check_shared(path: str) -> None:
+    if not path.startswith("/"):
+        raise InvalidInput("shared_dir", f"'{path}' is no absolute path", "Give the directory that is to be shared.")
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError as error:
+        raise InvalidInput("shared_dir", f"{path}: {os_reason(error)}", "Give a directory that is there.") from error
+
+
+def _network_namespace(given: str) -> str:
+    """The path of a network namespace that is given by name or path; empty for that of this task."""
+    if not given:
+        return ""
+    path = given if "/" in given else os.path.join(_NETWORK_NAMESPACES, given)
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+    except OSError as error:
+        raise InvalidInput("network_namespace", f"{path}: {os_reason(error)}", "Give its name or path.") from error
+    return path
+
+
+def _command_on_quit(given: str) -> tuple[str, ...]:
+    if not given:
+        return ()
+    if not transient_units.is_booted():
+        why = "the command is carried out by the daemon's transient unit, and no systemd runs here"
+        raise InvalidInput("on_quit", why, "Leave it out.")
+    try:
+        words = tuple(shlex.split(given))
+    except ValueError as error:
+        raise InvalidInput("on_quit", f"it cannot be split into words: {error}", "Mind its quotes.") from error
+    if not words or not words[0].startswith("/") or not os.access(words[0], os.X_OK):
+        raise InvalidInput("on_quit", f"'{given}' does not begin with the absolute path of a program", "Give it.")
+    return words
