@@ -19,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -107,23 +109,34 @@ def killed_at(module: str, options: dict[str, Any], call: str, number: int) -> R
 
     Raises Unavailable where there is no strace.
     """
-    one = Forked(module, options, stopped=True)
-    words = ["-qq", "-o", "/dev/null", "-e", "signal=none", "-e", f"trace={call}", "-p", str(one.pid)]
-    try:
-        processes.wait_until(lambda: processes.state(one.pid) == "T", "the module to stop")
-        with tempfile.TemporaryFile() as said:
-            inject = f"inject={call}:signal=SIGKILL:when={number}"
-            with subprocess.Popen(
-                [*tool("strace", "strace", "libunwind8"), *words, "-e", inject], stderr=said
-            ) as strace:
+    return _traced(Forked(module, options, stopped=True), [call], "-e", f"inject={call}:signal=SIGKILL:when={number}")[
+        0
+    ]
+
+
+def counted(module: str, options: dict[str, Any], calls: Sequence[str]) -> Counter[str]:
+    """How many system calls of these names a module makes, those of its children left out. Raises Unavailable."""
+    result, lines = _traced(Forked(module, options, stopped=True), calls)
+    if result is None or result.failed:
+        raise RuntimeError(f"the module failed: {result}")
+    return Counter(line.partition("(")[0] for line in lines if line.partition("(")[0] in calls)
+
+
+def _traced(one: Forked, calls: Sequence[str], *inject: str) -> tuple[Result | None, list[str]]:
+    """Let a stopped module go on under strace; how it ended, and the trace."""
+    with tempfile.NamedTemporaryFile("r") as trace, tempfile.TemporaryFile() as said:
+        words = ["-qq", "-o", trace.name, "-e", "signal=none", "-e", f"trace={','.join(calls)}", "-p", str(one.pid)]
+        try:
+            processes.wait_until(lambda: processes.state(one.pid) == "T", "the module to stop")
+            with subprocess.Popen([*tool("strace", "strace", "libunwind8"), *words, *inject], stderr=said) as strace:
                 processes.wait_until(lambda: processes.tracer(one.pid) > 0, "strace to attach")
                 os.kill(one.pid, signal.SIGCONT)
                 strace.wait(60)
-    except BaseException:
-        os.kill(one.pid, signal.SIGKILL)  # not reaped yet
-        os.waitpid(one.pid, 0)
-        raise
-    return one.ended()
+        except BaseException:
+            os.kill(one.pid, signal.SIGKILL)  # not reaped yet
+            os.waitpid(one.pid, 0)
+            raise
+        return one.ended(), trace.read().splitlines()
 
 
 def _be(name: str, options: dict[str, Any], output: int, stopped: bool) -> None:

@@ -10,7 +10,9 @@ Only for a mount namespace of the test's own (own_host.py): nothing here is undo
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
+import io
 import os
 import stat
 import subprocess
@@ -91,6 +93,24 @@ def small_ext4(target: Path, image: Path, size: int = 2 << 20) -> None:
         handle.truncate(size)
     _run("mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", str(image))
     _run("mount", "-o", "loop", str(image), str(target))
+
+
+def fill(folder: Path) -> Path:
+    """Take every byte that is left on the file system of a folder; the file that has them."""
+    ballast = folder / "ballast"
+    with open(ballast, "wb", buffering=0) as handle:
+        for size in (1 << 16, 1 << 12, 1):
+            _write_on(handle, size)
+    return ballast
+
+
+def _write_on(handle: io.FileIO, size: int) -> None:
+    try:
+        while True:
+            handle.write(bytes(size))
+    except OSError as exc:
+        if exc.errno != errno.ENOSPC:
+            raise
 
 
 def unmount(target: Path, flags: int = 0) -> None:

@@ -252,4 +252,19 @@ def own_lock_place(root: str) -> LockPlace:
     if owner not in (0, os.geteuid()):
         directory.close()
         raise Unreadable(_OWN_LOCKS, f"it belongs to user {owner}", "Remove it: it must belong to root.")
-    return LockPlace(directory, f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:32]}.lock", 0o600, is_common=True)
+    return LockPlace(directory, _own_lock_name(root), 0o600, is_common=True)
+
+
+def own_lock_is_held(root: str) -> bool:
+    """Whether another process holds our own lock for a tree. Nothing is made or tried (safety.md B3)."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import lock_holders
+
+    try:
+        status = os.stat(f"{_OWN_LOCKS}/{_own_lock_name(root)}", follow_symlinks=False)
+    except OSError:
+        return False
+    return bool(lock_holders((status.st_dev, status.st_ino)))
+
+
+def _own_lock_name(root: str) -> str:
+    return f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:32]}.lock"

@@ -121,13 +121,10 @@ def _close_all_but(kept: set[int]) -> None:
 
 def _give_out(kept: list[int]) -> None:
     """Nothing to read from, one place for all output, and from 3 on what is inherited."""
-    null = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(null, 0)
-    output, *inherited = kept
-    for number, descriptor in enumerate((output, output, *inherited), start=1):
-        os.dup2(descriptor, number)
-    if null > len(inherited) + 2:
-        os.close(null)
+    for number, descriptor in enumerate((os.open("/dev/null", os.O_RDONLY), kept[0], *kept)):
+        if number != descriptor:  # dup2 of a descriptor to itself would leave it close-on-exec
+            os.dup2(descriptor, number)
+        os.set_inheritable(number, True)
 
 
 def _be_plain() -> None:

@@ -70,7 +70,7 @@ def read_record(data: bytes, path: str) -> Record:
         raise Unreadable(path, "it is no record of a daemon, or of another version of this collection", _BY_HAND)
     for name, fits in _FITS.items():
         if not fits(values.get(name)):
-            raise Unreadable(path, f"its {name} is missing or of another type", _BY_HAND)
+            raise Unreadable(path, f"it is no record of a daemon: its {name} is missing or of another type", _BY_HAND)
     known = {name: values[name] for name in Record._fields}
     for name in ("command_line", "cgroups"):
         known[name] = tuple(known[name])

@@ -26,7 +26,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     NotProved,
     StateError,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import (
+    LockPlace,
+    own_lock_is_held,
+    own_lock_place,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import masked_arguments
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.open_sockets import holders_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
@@ -232,18 +236,28 @@ class Daemon(Item):
         if bound is None:
             why = f"it cannot be told whether somebody listens on {path}: {'; '.join(view.sockets.unreadable[:2])}"
             raise NotProved("", why, "Run as root. Nothing was changed.")
-        if bound:
+        if bound and not self._is_being_started():
             numbers = [one.number for one in view.sockets.at(list(socket_inodes(path)))]
             table = view.processes.by_pid
             holders = ", ".join(describe(table[pid]) for pid in sorted(holders_of(numbers, table))[:3])
             raise InUse("", f"{holders or 'a process that is not visible here'} listens on {path}", "Stop it first.")
 
+    def _is_being_started(self) -> bool:
+        """Whether another task of ours has this daemon in hand, or just had it: the plan that counts comes after it."""
+        if self.locks:
+            return False
+        return own_lock_is_held(self._locked) or self.run_dir.read(self.wish.name) != self.record
+
     # locks and changes
+
+    @property
+    def _locked(self) -> str:
+        return self.run_dir.directory.join(self.wish.name)
 
     def lock_places(self) -> list[LockPlace]:
         if self.wish.state != "stopped":
             self.run_dir.create()
-        return [own_lock_place(self.run_dir.directory.join(self.wish.name))._replace(is_common=False)]
+        return [own_lock_place(self._locked)._replace(is_common=False)]
 
     def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
         """End all of its processes, the main one first, which the others follow by themselves."""

@@ -6,10 +6,7 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -24,28 +21,13 @@ pytestmark = pytest.mark.real
 SMALL = Path("/var/lib/small")
 
 
-def fill() -> Path:
-    """Take every byte that is left."""
-    ballast = SMALL / "ballast"
-    with open(ballast, "wb", buffering=0) as handle:
-        for size in (1 << 16, 1 << 12, 1):
-            with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-                write_on(handle, size)
-    return ballast
-
-
-def write_on(handle: io.FileIO, size: int) -> None:
-    while True:
-        handle.write(bytes(size))
-
-
 @pytest.fixture
 def small(host: None, layout: str) -> tuple[Sandbox, Path]:
     """A sandbox on a small ext4, which is full; the file that fills it."""
     mounting.small_ext4(SMALL, Path("/var/lib/image"))
     box = kata.sandbox(layout, "lab-web-1", ["lab-web-1"], places=Places(SMALL))
     box.write()
-    return box, fill()
+    return box, mounting.fill(SMALL)
 
 
 def longer(box: Sandbox) -> list[dict[str, object]]:
