@@ -24,6 +24,7 @@ from ansible_collections.sandboxed.containers.tests.bench.trees import Site
 
 BARE_LOOP = Path(__file__).with_name("bare_loop.py")
 BARE_MKDIRS = Path(__file__).with_name("bare_mkdirs.py")
+BUNDLES = Many("container_id", str)
 MAPPINGS = Many("mappings", lambda name: {"container_id": name, "sandbox_id": name[::-1]})
 
 
@@ -64,6 +65,12 @@ def answer(output: str) -> dict[str, Any]:
     return found
 
 
+def entries_of(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a module said of each object, under whatever plural."""
+    entries: list[dict[str, Any]] = next(found[plural] for plural in ("sandboxes", "bundles") if plural in found)
+    return entries
+
+
 def options_of(site: Site, **more: Any) -> dict[str, Any]:
     """The options that each call has. The trees lie in a folder of the bench's, which no process can own; the module
     looks at all processes in any case."""
@@ -76,13 +83,13 @@ def module(site: Site, payloads: Payloads, name: str, many: Many = SANDBOXES, **
     return [sys.executable, str(payloads.file(name, options_of(site, **options), site.ids, many))]
 
 
-def _removal(site: Site, payloads: Payloads) -> Command:
+def _removal(site: Site, payloads: Payloads, name: str = "sandbox_state", many: Many = SANDBOXES) -> Command:
     def check(output: str) -> None:
-        actions = [entry["action"] for entry in answer(output)["sandboxes"]]
+        actions = [entry["action"] for entry in entries_of(answer(output))]
         expect(actions == ["deleted"] * len(site.ids), f"{actions.count('deleted')} of {len(site.ids)} were deleted")
         is_gone(site)
 
-    return Command(module(site, payloads, "sandbox_state", state="absent"), check)
+    return Command(module(site, payloads, name, many, state="absent"), check)
 
 
 def _unchanged(output: str) -> None:
@@ -100,13 +107,15 @@ def _present_already(site: Site, payloads: Payloads) -> Command:
     return Command([sys.executable, str(payloads.file("sandbox_state", options))], _unchanged)
 
 
-def _look(site: Site, payloads: Payloads, **options: Any) -> Command:
+def _look(
+    site: Site, payloads: Payloads, name: str = "sandbox_state_info", many: Many = SANDBOXES, **options: Any
+) -> Command:
     def check(output: str) -> None:
-        verdicts = [entry.get("verdict") for entry in answer(output)["sandboxes"]]
+        verdicts = [entry.get("verdict") for entry in entries_of(answer(output))]
         leftovers = verdicts.count("leftover")
-        expect(leftovers == len(verdicts) == len(site.ids), f"{leftovers} leftovers of {len(site.ids)} sandboxes")
+        expect(leftovers == len(verdicts) == len(site.ids), f"{leftovers} of {len(site.ids)} are leftovers")
 
-    return Command(module(site, payloads, "sandbox_state_info", **options), check)
+    return Command(module(site, payloads, name, many, **options), check)
 
 
 def _rm(site: Site, _payloads: Payloads) -> Command:
@@ -174,10 +183,12 @@ def _looped_file(site: Site, _payloads: Payloads) -> Command:
 
 
 REMOVAL = Contender("sandbox_state", _removal, changes=True)
+BUNDLE_REMOVAL = Contender("container_bundle", partial(_removal, name="container_bundle", many=BUNDLES), changes=True)
 ABSENT_ALREADY = Contender("sandbox_state", _absent_already)
 PRESENT_ALREADY = Contender("sandbox_state", _present_already)
 LOOK = Contender("sandbox_state_info", _look)
 LOOK_INSIDE = Contender("sandbox_state_info", partial(_look, with_documents=True))
+LOOK_AT_BUNDLES = Contender("container_bundle_info", partial(_look, name="container_bundle_info", many=BUNDLES))
 TASK = Contender("sandbox_state", _task, changes=True)
 RM = Contender("rm -rf", _rm, changes=True)
 LOOP = Contender("bare loop", _bare_loop)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the runtimes write, for the bench's trees (contracts: Kata 1.8's store and runsc)."""
+"""What the runtimes write, for the bench's trees (contracts: Kata 1.8's store, runsc, containerd 1.7)."""
 
 from __future__ import annotations
 
@@ -158,5 +158,56 @@ GVISOR = Kind(
     (
         Entry(_RUNSC + "/{id}_sandbox:{id}.state", 0o640, _go(_RUNSC_STATE)),
         Entry(_RUNSC + "/{id}_sandbox:{id}.lock", 0o600, ""),
+    ),
+)
+
+_TASKS = "io.containerd.runtime.v2.task/default"
+_BUNDLE, _WORK = f"run/containerd/{_TASKS}", f"var/lib/containerd/{_TASKS}"
+_CAPABILITIES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"]
+_BUNDLE_SPEC = {
+    "ociVersion": "1.0.2-dev",
+    "process": {
+        "user": {"uid": 0, "gid": 0, "additionalGids": [0]},
+        "args": ["/bin/sleep", "1000"],
+        "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        "cwd": "/",
+        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), _CAPABILITIES),
+        "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
+        "noNewPrivileges": True,
+    },
+    "root": {"path": "rootfs"},
+    "mounts": [
+        {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=65536k"]},
+        {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
+    ],
+    "linux": {
+        "resources": {"devices": [{"allow": False, "access": "rwm"}]},
+        "cgroupsPath": "/default/@id@",
+        "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")],
+        "maskedPaths": ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
+        "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+    },
+}
+_BUNDLE_FILES = {
+    "address": "unix:///run/containerd/s/@id@",
+    "config.json": _go(_BUNDLE_SPEC),
+    "init.pid": str(NO_PID),
+    "log.json": "",
+    "options.json": _go({"binary_name": "", "root": ""}),
+    "runtime": "io.containerd.runc.v2",
+}
+# What a container leaves whose shim and daemon were killed; its root file system is unmounted.
+BUNDLE = Kind(
+    "containerd_v2",
+    {"host_root": ""},
+    (_BUNDLE, _WORK),
+    (
+        Entry(_BUNDLE + "/{id}", 0o700),
+        *(Entry(f"{_BUNDLE}/{{id}}/{name}", 0o644, content) for name, content in _BUNDLE_FILES.items()),
+        Entry(_BUNDLE + "/{id}/shim-binary-path", 0o600, "/usr/bin/containerd-shim-runc-v2"),
+        Entry(_BUNDLE + "/{id}/rootfs", 0o711),
+        Entry(_BUNDLE + "/{id}/work", 0o777, f"/{_WORK}/@id@", is_link=True),
+        Entry(_WORK + "/{id}", 0o711),
     ),
 )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ansible_collections.sandboxed.containers.tests.bench import contenders
 from ansible_collections.sandboxed.containers.tests.bench.contenders import Contender
 from ansible_collections.sandboxed.containers.tests.bench.kinds import (
+    BUNDLE,
     GVISOR,
     NO_KATA,
     NO_MAPPING,
@@ -92,6 +93,16 @@ ROWS = (
         runs=3,
     ),
     Row(
+        "bundle-remove-10000",
+        "remove {count} bundles of containerd",
+        BUNDLE,
+        10_000,
+        contenders.BUNDLE_REMOVAL,
+        contenders.RM,
+        runs=3,
+        goal=2.5,
+    ),
+    Row(
         "kata-playbook-1000",
         "remove {count} Kata sandboxes by a playbook",
         SMALL_KATA,
@@ -144,6 +155,16 @@ ROWS = (
         contenders.LOOK_INSIDE,
         contenders.LOOP,
         runs=3,
+    ),
+    Row(
+        "bundle-info-10000",
+        "look at {count} bundles of containerd",
+        BUNDLE,
+        10_000,
+        contenders.LOOK_AT_BUNDLES,
+        contenders.LOOP,
+        runs=3,
+        goal=2.0,
     ),
     Row(
         "mapping-create-10000",

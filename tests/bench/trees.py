@@ -26,11 +26,12 @@ _BATCH = 500
 
 class Entry(NamedTuple):
     """A file or directory of each sandbox. path: below the site, {id} and {container} are names. content: None for a
-    directory; @id@ and @container@ are names."""
+    directory; @id@ and @container@ are names. is_link: a symbolic link, whose target is the content."""
 
     path: str
     mode: int
     content: str | None = None
+    is_link: bool = False
 
 
 class Kind(NamedTuple):
@@ -45,12 +46,13 @@ class Kind(NamedTuple):
     def in_words(self, count: int) -> str:
         """How many files and directories that many sandboxes are."""
         directories = sum(entry.content is None for entry in self.entries)
-        files = len(self.entries) - directories
-        return f"{files * count:,} files" + (f", {directories * count:,} directories" if directories else "")
+        links = sum(entry.is_link for entry in self.entries)
+        numbers = {"files": len(self.entries) - directories - links, "directories": directories, "links": links}
+        return ", ".join(f"{number * count:,} {noun}" for noun, number in numbers.items() if number)
 
     def documents(self, name: str) -> dict[str, Any]:
         """The contents of a sandbox's own documents by their names."""
-        found = {os.path.basename(path): content for path, _mode, content in self.entries if content}
+        found = {os.path.basename(one.path): one.content for one in self.entries if one.content}
         return {file.rpartition(".")[0]: json.loads(text.replace("@id@", name)) for file, text in found.items()}
 
 
@@ -104,14 +106,18 @@ def _make(folder: str, entries: tuple[Entry, ...], ids: list[str]) -> None:
     os.umask(0)
     for name in ids:
         container = name[::-1]
-        for path, mode, content in entries:
+        for path, mode, content, is_link in entries:
             place = f"{folder}/{path.format(id=name, container=container)}"
             if content is None:
                 os.mkdir(place, mode)
                 continue
+            text = content.replace("@id@", name).replace("@container@", container)
+            if is_link:
+                os.symlink(text, place)
+                continue
             handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-            if content:
-                os.write(handle, content.replace("@id@", name).replace("@container@", container).encode())
+            if text:
+                os.write(handle, text.encode())
             os.close(handle)
 
 

@@ -39,8 +39,10 @@ class Superblock(NamedTuple):
     options: tuple[str, ...]
 
 
-def superblocks(process: str = "/proc/self") -> dict[int, Superblock]:
+def superblocks(process: str = "/proc/self", only: str = "") -> dict[int, Superblock]:
     """Mount id to superblock for all mounts that one process sees; process is its directory in /proc.
+
+    only: the id of the one mount that is wanted, since most of the time goes into the lines of the others.
 
     The device is the superblock's own: btrfs and overlay report another one in st_dev (safety.md B5).
     Raises OSError.
@@ -48,6 +50,8 @@ def superblocks(process: str = "/proc/self") -> dict[int, Superblock]:
     found = {}
     with open(f"{process}/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
         for line in lines:
+            if only and not line.startswith(f"{only} "):
+                continue
             # Optional fields of any number stand before the single "-"; blanks inside names are escaped.
             head, _separator, tail = line.partition(" - ")
             fields = head.split(" ", 6)
@@ -66,7 +70,8 @@ def superblock_of(descriptor: int) -> Superblock | None:
     with open(f"/proc/self/fdinfo/{descriptor}", encoding="utf-8") as lines:
         for line in lines:
             if line.startswith("mnt_id:"):
-                return superblocks().get(int(line.split()[1]))
+                number = line.split()[1]
+                return superblocks(only=number).get(int(number))
     return None
 
 

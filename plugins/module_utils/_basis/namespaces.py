@@ -76,6 +76,7 @@ class MountSurvey:
         self.unreadable = unreadable
         self._proc = proc
         self._index: dict[tuple[int, int], tuple[list[str], list[tuple[int | None, Mount]]]] = {}
+        self._by_root: dict[tuple[tuple[int, int], str], list[int]] | None = None
 
     @classmethod
     def read(cls, proc: str = "/proc") -> MountSurvey:
@@ -113,13 +114,20 @@ class MountSurvey:
 
         path: as for in_the_way. A root file system is told by its device and the directory of it that is mounted.
         """
+        if not self.others:
+            return []
         holder = self.own.holding(path)
         inside = self.own.inside(holder, path) if holder is not None else None
         top = self.own.holding("/")
         if holder is None or inside is None or (top is not None and (holder.device, inside) == (top.device, top.root)):
             return []  # the host's own root file system is everybody's
-        roots = [(pid, table.holding("/")) for pid, table in self.others if pid is not None]
-        return [pid for pid, root in roots if root is not None and (root.device, root.root) == (holder.device, inside)]
+        if self._by_root is None:
+            self._by_root = {}
+            for pid, table in self.others:
+                root = table.holding("/")
+                if pid is not None and root is not None:
+                    self._by_root.setdefault((root.device, root.root), []).append(pid)
+        return list(self._by_root.get((holder.device, inside), ()))
 
     def _located(self, path: str) -> list[tuple[int | None, Mount, str]]:
         holder = self.own.holding_name(path)

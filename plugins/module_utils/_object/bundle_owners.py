@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, describe
@@ -27,13 +28,13 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdi
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 
-def cgroups_of(reading: BundleReading, view: HostView) -> tuple[Cgroup, ...]:
-    """Every cgroup that its spec may mean on this host; none where the spec is missing or leads outside."""
+def cgroups_of(reading: BundleReading, of: Sequence[Hierarchy]) -> tuple[Cgroup, ...]:
+    """Every cgroup that its spec may mean in some hierarchies; none where the spec is missing or leads outside."""
     spec = reading.spec.content if reading.spec is not None else None
     if not isinstance(spec, dict):
         return ()
     try:
-        return to_find(spec, reading.container_id, "".join(reading.sandbox_ids[:1]), hierarchies_of(view))
+        return to_find(spec, reading.container_id, "".join(reading.sandbox_ids[:1]), of)
     except InvalidInput:
         return ()  # no runtime could have made it
 
@@ -95,7 +96,7 @@ def _claims(
     root = _root_of(directory, reading)
     rooted = view.mounts.rooted_at(root) if bundle is not None else []
     candidates = dict(naming)
-    cgroups = cgroups_of(reading, view)
+    cgroups = cgroups_of(reading, hierarchies_of(view)[:1])  # where a process is, is compared within a hierarchy
     members = _by_cgroup(view) if cgroups else {}
     inside = [pid for one in cgroups for pid in members.get(one.place.inside, ())]
     for pid in (*(recorded.pid for recorded in reading.pids), *rooted, *inside):

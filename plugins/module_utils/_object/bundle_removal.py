@@ -12,7 +12,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundl
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle import Bundle, BundleWish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_changes import RemoveCgroup
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import cgroups_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import (
+    cgroups_of,
+    hierarchies_of,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_sockets import referrers
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change, Remove, Unmount
@@ -63,20 +66,25 @@ class AbsentBundle(Bundle):
         """Sockets that nobody listens on, and that no other bundle refers to, except for those that go in this task."""
         found: list[Change] = []
         own = self.place.state.join(self.wish.container_id)
-        gone = {self.place.state.join(one) for one in self.wish.together} | {own}
         for part in self.reading.parts_of("socket"):
             others = referrers(self.place, view).of(part.path)
             # Of a pod whose containers go together, one of them removes it.
-            if view.sockets.bound(part.path) is False and not others - gone and own == max(others | {own}):
+            alone = all(one == own or self._goes_too(one) for one in others)
+            if view.sockets.bound(part.path) is False and alone and own == max(others | {own}):
                 found.append(Remove("socket", part.directory, part.name, part.facts.identity))
         return found
+
+    def _goes_too(self, bundle: str) -> bool:
+        """Whether the same task removes that bundle."""
+        folder, _slash, name = bundle.rpartition("/")
+        return folder == self.place.state.path and name in self.wish.together
 
     def _cgroups_of(self, view: HostView) -> list[Change]:
         if not self.wish.cgroups:
             return []
         return [
             RemoveCgroup(cgroup.path)
-            for cgroup in cgroups_of(self.reading, view)
+            for cgroup in cgroups_of(self.reading, hierarchies_of(view))
             if cgroup.carries(self.wish.container_id)
             and not cgroup.path.endswith(".slice")
             and cgroup_directories.exists(cgroup.path)

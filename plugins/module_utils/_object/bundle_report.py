@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from typing import Any
 
@@ -18,6 +19,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundl
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import (
     cgroups_of,
     changed_at,
+    hierarchies_of,
     owners_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
@@ -57,9 +59,10 @@ def _selected(params: dict[str, Any], view: HostView) -> list[_Selected]:
         return [(place, container_id) for place in where for container_id in place.ids(view)]
     names = as_names(params["container_id"], "container_id", NAMES)
     ids = [check_known_name(name, "container_id", NAMES) for name in names]
-    found = [(place, one) for one in ids for place in where if one in place.ids(view)]
-    there = {one for _place, one in found}
-    absent = [one for one in ids if one not in there]
+    known = [(place, frozenset(place.ids(view))) for place in where] if ids else []
+    found = [(place, one) for one in ids for place, there in known if one in there]
+    placed = {one for _place, one in found}
+    absent = [one for one in ids if one not in placed]
     nowhere = where[0] if where else places.of(namespace_of(None, "namespace", places.layout, creating=False))
     return found + [(nowhere, one) for one in absent]
 
@@ -113,11 +116,17 @@ def _report(place: BundlePlace, reading: BundleReading, view: HostView, with_doc
         "sandbox_id": reading.sandbox_ids[0] if len(reading.sandbox_ids) == 1 else None,
         "pids": {recorded.role: recorded.pid for recorded in reading.pids},
         "mounts": mounts,
-        "cgroups": [one.path for one in cgroups_of(reading, view) if _is_there(one.path)],
+        "cgroups": [one.path for one in cgroups_of(reading, hierarchies_of(view)) if _is_cgroup(one.path, view)],
         "age": age_of(newest),
         "size": sum(facts.size for facts in files),
         **({"spec": masked(spec)} if with_documents and spec is not None else {}),
     }
+
+
+def _is_cgroup(path: str, view: HostView) -> bool:
+    """Many bundles share the one above theirs, and most hierarchies do not even have that."""
+    above = os.path.dirname(path)
+    return view.once(("cgroup", above), lambda: _is_there(above)) and _is_there(path)
 
 
 def _is_there(path: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.sandboxed.containers.tests.lab import processes
-from ansible_collections.sandboxed.containers.tests.lab.containerd import RUNTIMES, Lab
+from ansible_collections.sandboxed.containers.tests.lab.containerd import NAMESPACE, RUNTIMES, WORK, Lab
 
 pytestmark = pytest.mark.real
 newest = pytest.mark.parametrize("version", ["1.7"], indirect=True)
@@ -179,3 +179,25 @@ def test_stop_processes_ends_an_orphan_whose_shim_and_daemon_are_dead(lab: Lab) 
     assert lab.host.pids() == []
     assert lab.bundles() == []
     assert not processes.naming("a5")
+
+
+@newest
+def test_a_container_is_freed_where_run_is_full_and_runs_again_when_there_is_room(lab: Lab) -> None:
+    lab.run("a5")
+    lab.kill_all()
+    lab.host.must(["mount", "-o", "remount,size=2m", "/run"])
+    lab.host.must(["sh", "-c", "cat /dev/zero >/run/ballast 2>/dev/null || true"])
+    spec = {"ociVersion": "1.0.2", "process": {"args": ["/bin/true"], "cwd": "/"}, "root": {"path": "rootfs"}}
+    new = {"layout": "containerd_v2", "container_id": "lab-new", "force": True}
+    refused = lab.module("container_bundle", **new, spec=spec)
+    assert refused.failed and not refused.changed
+    assert "No space left on device" in refused.message
+    assert lab.bundles() == ["a5"] and not lab.host.path(f"{WORK['v2']}/{NAMESPACE}/lab-new").exists()
+    done = lab.free("a5", force=True, on_mounted="unmount")
+    assert not done.failed, done.message
+    assert (lab.bundles(), lab.sockets()) == ([], [])
+    lab.host.must(["rm", "/run/ballast"])
+    lab.start()
+    lab.must("containers", "delete", "a5")
+    lab.run("a5")
+    assert lab.tasks() == {"a5": "RUNNING"}
