@@ -143,10 +143,14 @@ def test_what_a_dialect_cannot_do_is_refused(share: Share, name: str, text: str)
         ),
         (
             Share("/s", "always", "namespace", 4, True, False, True, True, ("--x",)),
-            "--shared-dir=/s --cache=always --sandbox=namespace --xattr --announce-submounts --thread-pool-size=4"
-            " --syslog --x",
-            "-o source=/s -o cache=always -o sandbox=namespace -o no_posix_lock -o xattr -o announce_submounts"
-            " --thread-pool-size=4 --syslog -f --x",
+            (
+                "--shared-dir=/s --cache=always --sandbox=namespace --xattr --announce-submounts --thread-pool-size=4"
+                " --syslog --x"
+            ),
+            (
+                "-o source=/s -o cache=always -o sandbox=namespace -o no_posix_lock -o xattr -o announce_submounts"
+                " --thread-pool-size=4 --syslog -f --x"
+            ),
         ),
     ],
     ids=["nothing", "cache", "never", "sandbox", "pool", "submounts", "xattr", "locks", "syslog", "extra", "all"],
@@ -194,7 +198,7 @@ RS_SOCKET = "/run/kata/web-1/root/virtiofsd.sock"
             Seen("", SHARED, f"{VM}/vhost-fs.sock"),
         ),
         (f"--fd=3 -o source={SHARED} -o cache=auto --syslog -o no_posix_lock -f", Seen("", SHARED, "")),
-        (f"--fd=3 -o source={SHARED}/shared -o cache=auto --syslog -o no_posix_lock -d", Seen("", SHARED + "/shared", "")),
+        (f"--fd=3 -o source={SHARED}/shared -o cache=auto --syslog -d", Seen("", SHARED + "/shared", "")),
         (
             f"-f -o vhost_user_socket={VM}/virtiofsd.sock -o source={SHARED} -o cache=always",
             Seen("", SHARED, f"{VM}/virtiofsd.sock"),
@@ -209,18 +213,18 @@ RS_SOCKET = "/run/kata/web-1/root/virtiofsd.sock"
             Seen("", SHARED + "/shared", ""),
         ),
         (
-            f"--syslog -o cache=never -o no_posix_lock -o source={SHARED}/shared --fd=3 -f --thread-pool-size=1"
-            " -o announce_submounts",
+            (f"--syslog -o cache=never -o no_posix_lock -o source={SHARED}/shared --fd=3 -f --thread-pool-size=1"
+            " -o announce_submounts"),
             Seen("", SHARED + "/shared", ""),
         ),
         (
-            f"--syslog --cache=auto --shared-dir={SHARED}/shared --fd=3 --thread-pool-size=1 --announce-submounts"
-            " --xattr",
+            (f"--syslog --cache=auto --shared-dir={SHARED}/shared --fd=3 --thread-pool-size=1 --announce-submounts"
+            " --xattr"),
             Seen(RUST, SHARED + "/shared", ""),
         ),
         (
-            f"--socket-path {RS_SOCKET} --shared-dir {SHARED}/ro --cache auto --thread-pool-size=1"
-            " -o announce_submounts --xattr",
+            (f"--socket-path {RS_SOCKET} --shared-dir {SHARED}/ro --cache auto --thread-pool-size=1"
+            " -o announce_submounts --xattr"),
             Seen(RUST, SHARED + "/ro", RS_SOCKET),
         ),
         (

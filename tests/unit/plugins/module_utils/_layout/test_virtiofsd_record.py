@@ -52,8 +52,8 @@ def test_a_field_that_is_missing(name: str) -> None:
 
 
 WRONG: dict[str, list[Any]] = {
-    **dict.fromkeys(Record._fields, [None, 5, ["x"], {}]),
-    **dict.fromkeys(("pid", "start_ticks", "socket"), [None, "5", 5.5, True, [5]]),
+    **{key: [None, 5, ["x"], {}] for key in Record._fields},
+    **{key: [None, "5", 5.5, True, [5]] for key in ("pid", "start_ticks", "socket")},
     "command_line": [None, "v", [], [5], ["v", None]],  # empty: every kernel thread would match it
     "cgroups": [None, "/c", [5]],
     "socket_file": [None, [5], [[1]], [[1, 2, 3]], [["1", "2"]], [[True, 2]], {"1": 2}],
