@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -36,11 +37,13 @@ def listen_at(directory: Directory, name: str) -> socket.socket:
     that name, WriteFailed otherwise; then nothing is left.
     """
     path = directory.join(name)
+    # A short path that leads through links may have a long one without them.
+    address = path if len(os.fsencode(path)) <= MOST_BYTES else f"/proc/self/fd/{directory.fd}/{name}"
     made = False
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     umask = os.umask(0o022)
     try:
-        listener.bind(path)
+        listener.bind(address)
         made = True
         owner = os.fstat(directory.fd)
         # Relative to the directory, and no link is followed: somebody else may write there (V8).
@@ -49,7 +52,8 @@ def listen_at(directory: Directory, name: str) -> socket.socket:
     except OSError as error:
         listener.close()
         if made:
-            os.unlink(name, dir_fd=directory.fd)
+            with contextlib.suppress(OSError):  # the directory was moved meanwhile
+                os.unlink(name, dir_fd=directory.fd)
         if error.errno == errno.EADDRINUSE:
             raise AlreadyExists(path, "something came there meanwhile", "Run again.") from error
         raise WriteFailed(path, f"the socket could not be made: {os_reason(error)}", "Nothing was started.") from error

@@ -36,7 +36,8 @@ class Spawned:
 
     def release(self) -> None:
         """Let it become the program. Raises StateError where it could not."""
-        os.write(self._go, b"x")
+        with contextlib.suppress(BrokenPipeError):  # killed while it waited, which ended() tells
+            os.write(self._go, b"x")
         os.close(self._go)
         with open(self._problem, "rb") as pipe:  # closed by a successful exec
             told = pipe.read().decode("utf-8", "replace")
@@ -121,10 +122,11 @@ def _close_all_but(kept: set[int]) -> None:
 
 def _give_out(kept: list[int]) -> None:
     """Nothing to read from, one place for all output, and from 3 on what is inherited."""
-    for number, descriptor in enumerate((os.open("/dev/null", os.O_RDONLY), kept[0], *kept)):
-        if number != descriptor:  # dup2 of a descriptor to itself would leave it close-on-exec
-            os.dup2(descriptor, number)
-        os.set_inheritable(number, True)
+    # Put aside as the others: dup2 of a descriptor onto itself would leave it to be closed by exec.
+    null = fcntl.fcntl(os.open("/dev/null", os.O_RDONLY), fcntl.F_DUPFD_CLOEXEC, _ABOVE)
+    output, *inherited = kept
+    for number, descriptor in enumerate((null, output, output, *inherited)):
+        os.dup2(descriptor, number)
 
 
 def _be_plain() -> None:

@@ -97,9 +97,9 @@ def on_end_line(command: Sequence[str], unless: str) -> str:
 
 
 def _quoted(word: str) -> str:
-    """One word of a command line in a unit file (systemd.service(5)): C-like escapes, and no specifiers."""
+    """One word of a command line, as systemd-run splits it: C-like escapes. Over D-Bus no "%" is a specifier."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return '"' + escaped.replace("%", "%%") + '"'
+    return f'"{escaped}"'
 
 
 def _plain(word: str) -> str:

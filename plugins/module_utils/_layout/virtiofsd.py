@@ -151,8 +151,10 @@ def read_command_line(arguments: tuple[str, ...]) -> Seen:
 
 # Of those that matter here, or whose value could be taken for an option.
 _WITH_VALUE = frozenset(("shared-dir", "socket-path", "socket", "fd", "cache", "sandbox", "thread-pool-size", "tag"))
-_COMMA = re.compile(r"(?<!\\),")
+# Between commas: a backslash belongs to what follows it, also where that is another one before a comma.
+_PIECE = re.compile(r"(?:[^,\\]|\\.|\\$)+", re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 def _pieces(value: str) -> list[str]:
-    return [re.sub(r"\\(.)", r"\1", piece) for piece in _COMMA.split(value)]
+    return [_ESCAPE.sub(r"\1", piece) for piece in _PIECE.findall(value)]

@@ -86,6 +86,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_text, value))
 
@@ -96,14 +100,29 @@ def _are_inodes(value: Any) -> bool:
     )
 
 
+def _are_words(value: Any) -> bool:
+    return _are_texts(value) and bool(value)
+
+
 def _are_options(value: Any) -> bool:
-    return isinstance(value, dict) and value.keys() >= OPTIONS and _are_texts(value["extra_args"])
+    return isinstance(value, dict) and all(
+        name in value and _OPTION_FITS.get(name, _is_text)(value[name]) for name in OPTIONS
+    )
+
+
+_OPTION_FITS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("announce_submounts", "posix_lock", "xattr", "syslog"), _is_flag),
+    **dict.fromkeys(("cache", "sandbox_mode"), lambda value: value is None or _is_text(value)),
+    "thread_pool_size": lambda value: value is None or _is_number(value),
+    "extra_args": _are_texts,
+}
 
 
 _FITS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(Record._fields, _is_text),
     **dict.fromkeys(("pid", "start_ticks", "socket"), _is_number),
-    **dict.fromkeys(("command_line", "cgroups"), _are_texts),
+    "command_line": _are_words,
+    "cgroups": _are_texts,
     "socket_file": _are_inodes,
     "options": _are_options,
 }
