@@ -189,7 +189,7 @@ daemons:
     pid:
       description: Its main process.
       type: int
-      returned: when it runs
+      returned: when it runs, or ran until this task
       sample: 4711
     dialect:
       description: V(rust) or V(c).

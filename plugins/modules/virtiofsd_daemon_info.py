@@ -42,11 +42,11 @@ EXAMPLES = r"""
   sandboxed.containers.virtiofsd_daemon_info:
   register: host
 
-- name: Fail unless a client uses the share
+- name: Fail unless the share is served
   sandboxed.containers.virtiofsd_daemon_info:
     name: web-data
   register: found
-  failed_when: not found.daemons[0].exists or found.daemons[0].clients != 1
+  failed_when: found.daemons[0].verdict | default('absent') != 'live'
 """
 
 RETURN = r"""

@@ -15,8 +15,10 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,12 @@ from ansible_collections.sandboxed.containers.plugins.modules import (
     container_id_mapping_info,
     sandbox_state,
     sandbox_state_info,
+    virtiofsd_daemon,
+    virtiofsd_daemon_info,
 )
+from ansible_collections.sandboxed.containers.tests.lab import real_programs
 from ansible_collections.sandboxed.containers.tests.lab.forked import forked
+from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable
 
 COLLECTION = Path(__file__).resolve().parents[2]
 KUBERNETES = [
@@ -84,7 +90,8 @@ def run(tasks: list[dict[str, Any]], folder: Path) -> dict[str, int]:
 
 def on_a_laid_out_host(*words: str) -> str:
     """What `main` prints there."""
-    command = ["unshare", "--mount", "--propagation", "private", sys.executable, __file__, *words]
+    unshare = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    command = [*unshare, sys.executable, __file__, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     with contextlib.suppress(OSError):
         os.rmdir("/var/lib/vc")  # made to be mounted on; it is left where it is somebody's
@@ -93,11 +100,17 @@ def on_a_laid_out_host(*words: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "task", [*examples(sandbox_state), *examples(container_bundle), *examples(container_id_mapping)]
-)
+    "task",
+    [
+        *examples(sandbox_state), *examples(container_bundle), *examples(container_id_mapping),
+        *examples(virtiofsd_daemon),
+    ],
+)  # fmt: skip
 def test_example_of_a_module_that_changes_something(task: dict[str, Any]) -> None:
     ((module, options),) = ((key, value) for key, value in task.items() if key != "name")
     name = module.rpartition(".")[2]
+    if name == "virtiofsd_daemon":
+        virtiofsd_or_skip()
     checked, done, again = json.loads(on_a_laid_out_host(name, json.dumps(options)))
     assert (checked["changed"], done["changed"], again["changed"]) == (True, True, False), (checked, done, again)
     assert checked["diff"] == done["diff"]
@@ -117,11 +130,20 @@ def test_example_of_sandbox_state_in_a_play(task: dict[str, Any], tmp_path: Path
 _IN_A_LONG_RUN = [pytest.param(one, marks=pytest.mark.long) for one in (sandbox_state_info, container_id_mapping_info)]
 
 
-@pytest.mark.parametrize("module", [container_bundle_info, *_IN_A_LONG_RUN])
+@pytest.mark.parametrize("module", [container_bundle_info, virtiofsd_daemon_info, *_IN_A_LONG_RUN])
 def test_examples_of_a_module_that_looks(module: Any, tmp_path: Path) -> None:
     tasks = yaml.safe_load(module.EXAMPLES)
+    if module is virtiofsd_daemon_info:
+        virtiofsd_or_skip()
     stats = run(tasks, tmp_path)
     assert (stats["ok"], stats["changed"], stats["failed"]) == (3 * len(tasks), 0, 0)
+
+
+def virtiofsd_or_skip() -> None:
+    try:
+        real_programs.standalone_virtiofsd()
+    except Unavailable as exc:
+        pytest.skip(str(exc))
 
 
 def test_playbook_of_the_readme(tmp_path: Path) -> None:
@@ -133,10 +155,17 @@ def test_playbook_of_the_readme(tmp_path: Path) -> None:
 
 def lay_out() -> None:
     """An empty /run and /mnt, and the sandboxes that the examples speak of, dead, as their runtimes leave them."""
-    os.makedirs("/var/lib/vc", exist_ok=True)  # to mount on: it stays empty on the host
     # Nothing of a containerd that this machine may have is seen.
-    for place in ("/run", "/mnt", "/srv", "/var/lib/vc", *filter(os.path.isdir, ["/var/lib/containerd"])):
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", place], check=True)
+    for place in (
+        "/run",
+        "/mnt",
+        "/srv",
+        "/opt",
+        "/var/log",
+        "/var/lib/vc",
+        *filter(os.path.isdir, ["/var/lib/containerd"]),
+    ):
+        mount_tmpfs(Path(place))
     os.makedirs("/mnt/image/var")
     os.symlink("/run", "/mnt/image/var/run")
     for root, sandbox_id, container_id in HOST:
@@ -160,17 +189,50 @@ def lay_out() -> None:
     subprocess.run(["mount", "--bind", f"{SHARE}/mounts", f"{SHARE}/shared"], check=True)
 
 
+def mount_tmpfs(place: Path) -> None:
+    """An empty directory in the place of that one, which stays empty on the host.
+
+    Where it is made for this, another test that runs beside this one may remove it before it is mounted on.
+    """
+    words = ["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(place)]
+    for attempt in range(100):
+        place.mkdir(parents=True, exist_ok=True)
+        if subprocess.run(words, stderr=subprocess.DEVNULL, check=attempt == 99).returncode == 0:
+            return
+
+
+@contextlib.contextmanager
+def daemons(wanted: bool, running: bool) -> Iterator[None]:
+    """A virtiofsd that can be found, and the daemon that the examples speak of, which has a cgroup on this machine."""
+    if not wanted:
+        yield
+        return
+    os.makedirs("/opt/kata/libexec")
+    os.makedirs("/srv/web")
+    shutil.copy2(real_programs.standalone_virtiofsd(), "/opt/kata/libexec/virtiofsd")
+    first = yaml.safe_load(virtiofsd_daemon.EXAMPLES)[0]["sandboxed.containers.virtiofsd_daemon"]
+    if running:
+        assert forked("virtiofsd_daemon", **first).changed
+    try:
+        yield
+    finally:
+        forked("virtiofsd_daemon", name=first["name"], state="stopped")
+
+
 def main(what: str, details: str) -> None:
     """What runs in the mount namespace: ansible-playbook, or a module in check mode, for real, and again."""
     lay_out()
     if what != "ansible-playbook":
         options = {"sees_all_processes": True, **json.loads(details), "_ansible_diff": True}
-        answers = [forked(what, **options, _ansible_check_mode=checks).answer for checks in (True, False, False)]
+        with daemons(what == "virtiofsd_daemon", running=options.get("state") == "stopped"):
+            answers = [forked(what, **options, _ansible_check_mode=checks).answer for checks in (True, False, False)]
         print(json.dumps(answers))
         return
     ansible = str(Path(sys.executable).with_name("ansible-playbook"))
     os.environ.update(ANSIBLE_NOCOLOR="1", ANSIBLE_STDOUT_CALLBACK="default")
-    os.execv(ansible, [ansible, "-i", "localhost,", "-c", "local", details])
+    with daemons("virtiofsd" in Path(details).read_text(encoding="utf-8"), running=True):
+        done = subprocess.run([ansible, "-i", "localhost,", "-c", "local", details], check=False)
+    sys.exit(done.returncode)
 
 
 if __name__ == "__main__":

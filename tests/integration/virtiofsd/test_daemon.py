@@ -243,7 +243,8 @@ def test_tasks_that_start_and_stop_it_leave_one_or_none(share: Share) -> None:
     stop = {"name": share.name, "state": "stopped"}
     racers = [Bare("virtiofsd_daemon", stop if number % 2 else share.options) for number in range(8)]
     failed = [one.message for one in (racer.result() for racer in racers) if one.failed]
-    assert [message for message in failed if "meanwhile" not in message] == []
+    # Each that did not get its turn says that something else was done meanwhile, and did nothing.
+    assert [one for one in failed if "meanwhile" not in one and "it changed while this task waited" not in one] == []
     assert share.look()["exists"] == bool(share.family())
     share.stopped()
     assert share.rests() == []
