@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.sandboxed.containers.tests.demo import bundle_story
+from ansible_collections.sandboxed.containers.tests.demo import bundle_story, share_story
 from ansible_collections.sandboxed.containers.tests.demo.expectations import Unexpected, expect
 from ansible_collections.sandboxed.containers.tests.demo.screen import Screen
 from ansible_collections.sandboxed.containers.tests.lab import containerd, processes
@@ -136,6 +136,12 @@ def tell() -> int:
         else:
             bundle_story.tell(screen)
             proved = f"{bundle_story.PROVED}; {proved}" if why else f"{proved[:-1]}; {bundle_story.PROVED}."
+        no_guest = share_story.available()
+        if no_guest:
+            screen.cannot("A directory is shared with a virtual machine: qemu", no_guest)
+        else:
+            share_story.tell(screen)
+            proved = f"{proved[:-1]}; {share_story.PROVED}."
     except (Unexpected, RuntimeError, OSError, subprocess.TimeoutExpired) as exc:
         screen.failed(str(exc))
         return 1
