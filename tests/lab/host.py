@@ -125,6 +125,15 @@ class Host:
                     found.append(pid)
         return found
 
+    def nested_inits(self) -> list[int]:
+        """The first process of each pid namespace below it, by our numbers."""
+        found = []
+        for pid in self.nested_pids():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if _numbers(pid)[-1] == 1:
+                    found.append(pid)
+        return found
+
     def _holds(self, pid: int) -> bool:
         try:
             return os.readlink(f"/proc/{pid}/ns/pid") == self._namespace

@@ -170,7 +170,7 @@ class _Apt:
         listed = self.folder / "sources.list.d" / f"{suite}.sources"
         if listed.exists() and not again:
             return
-        source = _debian_source()
+        source = debian_source()
         text = f"Types: deb\nURIs: {source.uri}\nSuites: {suite}\nComponents: main\nSigned-By: {source.signed_by}\n"
         listed.write_text(text, encoding="utf-8")
         try:
@@ -212,7 +212,7 @@ def _suite(name: str) -> str:
     return _release() + name if not name or name.startswith("-") else name
 
 
-def _debian_source() -> Source:
+def debian_source() -> Source:
     """The source that offers the machine's release itself (not its updates or its security fixes)."""
     release = _release()
     for source in _sources():

@@ -1,0 +1,191 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role sandbox_virtiofsd on a booted systemd: its units serve real guests, one after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.sandboxed.containers.tests.lab import booted, processes, real_programs
+from ansible_collections.sandboxed.containers.tests.lab.booted import Booted
+from ansible_collections.sandboxed.containers.tests.lab.guest import Guest, kernel
+from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable
+from ansible_collections.sandboxed.containers.tests.lab.workspace import Outcome
+
+pytestmark = pytest.mark.real
+ROLE = "sandboxed.containers.sandbox_virtiofsd"
+SHARE = {"name": "web-data", "shared_dir": "/srv/web data"}
+SOCKET = "/run/virtiofsd/web-data.sock"
+UNITS = ("virtiofsd@web-data.socket", "virtiofsd@web-data.service")
+# What time itself and the tests' own login change.
+CHANGING = (
+    r"^/(dev|proc|sys|tmp|root|run/(systemd|udev|log|host|ssh|lock|mount|dbus|motd)|var/(log|tmp|cache|lib/systemd))\b"
+)
+
+
+@pytest.fixture
+def system() -> Iterator[Booted]:
+    """A booted Debian 12 with a directory to share."""
+    why = booted.available()
+    if why:
+        pytest.skip(why)
+    try:
+        kernel()
+        started = Booted()
+    except Unavailable as exc:
+        pytest.skip(str(exc))
+    with started:
+        started.must("mkdir", SHARE["shared_dir"])
+        (started.path(SHARE["shared_dir"]) / "hello").write_text("hello from the host\n", encoding="utf-8")
+        yield started
+
+
+def given_binary() -> dict[str, str]:
+    """The variables of the daemon in Rust, installed from a URL."""
+    binary = real_programs.standalone_virtiofsd()
+    digest = hashlib.sha256(binary.read_bytes()).hexdigest()
+    return {
+        "sandbox_virtiofsd_binary": f"file://{binary}",
+        "sandbox_virtiofsd_binary_checksum": f"sha256:{digest}",
+    }
+
+
+def play(system: Booted, variables: dict[str, Any], *flags: str) -> Outcome:
+    """Run the role."""
+    import_role = {"ansible.builtin.import_role": {"name": ROLE}}
+    return system.play([{"hosts": "booted", "gather_facts": False, "tasks": [import_role], "vars": variables}], *flags)
+
+
+def changes(outcome: Outcome) -> int:
+    """How many tasks have changed something. Fails if the play has failed."""
+    assert outcome.code == 0, outcome.output
+    (count,) = re.findall(r"^booted .* changed=(\d+)", outcome.output, re.MULTILINE)
+    return int(count)
+
+
+def refusal(outcome: Outcome) -> str:
+    """Why the play has failed, on one line."""
+    assert outcome.code == 2, outcome.output
+    return " ".join(outcome.output.split())
+
+
+def states(system: Booted) -> list[str]:
+    """The states of the socket and of the service."""
+    return system.run("systemctl", "is-active", *UNITS).output.split()
+
+
+def serve(system: Booted, text: str, socket: str = SOCKET) -> None:
+    """A guest reads and writes the share and leaves; the daemon ends with it."""
+    guest = Guest(system.path(socket), command=f"cat /mnt/hello; echo {text} > /mnt/written")
+    assert guest.run() == "hello from the host"
+    assert (system.path(SHARE["shared_dir"]) / "written").read_text(encoding="utf-8") == f"{text}\n"
+    processes.wait_until(lambda: states(system) == ["active", "inactive"], "the daemon to end")
+
+
+def files(system: Booted) -> set[str]:
+    """All files that do not change by themselves."""
+    listed = system.must("find", "/", "-xdev", "!", "-name", "*.pyc", "-print") + system.must("find", "/run", "-print")
+    return {path for path in listed.splitlines() if not re.search(CHANGING, path)}
+
+
+def test_two_guests_one_after_the_other_and_a_second_run_changes_nothing(system: Booted) -> None:
+    variables = {**given_binary(), "sandbox_virtiofsd_shares": [SHARE]}
+    assert changes(play(system, variables)) > 0
+    assert states(system) == ["active", "inactive"]
+    serve(system, "first")
+    serve(system, "second")
+    assert changes(play(system, variables)) == 0
+    assert system.must("systemctl", "--failed", "--no-legend") == ""
+
+
+@pytest.mark.long
+def test_absent_removes_what_the_role_made_and_nothing_else(system: Booted) -> None:
+    """Check mode tells so before; the given binary goes, a stranger's drop-in stays."""
+    before = files(system)
+    shares = [SHARE, {"name": "other", "shared_dir": "/srv", "socket_path": "/run/other.sock", "socket_mode": "0660"}]
+    variables = {**given_binary(), "sandbox_virtiofsd_shares": shares}
+    ahead = changes(play(system, variables, "--check", "--diff"))
+    assert ahead > 0
+    assert files(system) == before
+    changes(play(system, variables))
+    assert system.must("stat", "-c", "%a %U", "/run/other.sock") == "660 root"
+    theirs = "/etc/systemd/system/virtiofsd@other.service.d/theirs.conf"
+    system.path(theirs).write_text("[Service]\nNice=5\n", encoding="utf-8")
+    gone = {"sandbox_virtiofsd_state": "absent"}
+    assert changes(play(system, gone, "--check")) > 0
+    assert states(system) == ["active", "inactive"]
+    assert changes(play(system, gone)) > 0
+    assert files(system) - before == {theirs, str(Path(theirs).parent)}
+    assert before - files(system) == set()
+    assert system.must("systemctl", "list-units", "--all", "--no-legend", "virtiofsd@web*") == ""
+    assert changes(play(system, gone)) == 0
+
+
+@pytest.mark.long
+def test_share_in_use_is_neither_moved_nor_removed_unless_forced(system: Booted) -> None:
+    """Other options of the daemon are for the next guest, and do not touch this one."""
+    binary = given_binary()
+    changes(play(system, {**binary, "sandbox_virtiofsd_shares": [SHARE]}))
+    with Guest(system.path(SOCKET), command="cat /mnt/hello") as guest:
+        assert guest.start() == "hello from the host"
+        daemon = system.must("systemctl", "show", "-P", "MainPID", UNITS[1])
+        assert changes(play(system, {**binary, "sandbox_virtiofsd_shares": [{**SHARE, "cache": "never"}]})) > 0
+        moved = {**binary, "sandbox_virtiofsd_shares": [{**SHARE, "cache": "never", "socket_path": "/run/moved.sock"}]}
+        assert "Share 'web-data' serves a virtual machine" in refusal(play(system, moved))
+        removed = {**binary, "sandbox_virtiofsd_shares": [{"name": "web-data", "state": "absent"}]}
+        assert "Share 'web-data' serves a virtual machine" in refusal(play(system, removed))
+        gone = {"sandbox_virtiofsd_state": "absent"}
+        assert "Share 'web-data' serves a virtual machine" in refusal(play(system, gone))
+        assert system.must("systemctl", "show", "-P", "MainPID", UNITS[1]) == daemon
+        assert changes(play(system, {**moved, "sandbox_virtiofsd_force": True})) > 0
+        assert states(system) == ["active", "inactive"]
+    assert not system.path(SOCKET).exists()
+    serve(system, "moved", "/run/moved.sock")
+    assert "--cache=never" in system.must("systemctl", "cat", UNITS[1])
+    assert changes(play(system, removed)) > 0
+    assert states(system) == ["inactive", "inactive"]
+    assert changes(play(system, removed)) == 0
+
+
+@pytest.mark.long
+def test_package_of_the_distribution_with_the_daemon_in_C(system: Booted) -> None:
+    """A package that the role has installed goes with it, unless something else needs it."""
+    share = {**SHARE, "cache": "never", "sandbox_mode": "chroot", "announce_submounts": True, "xattr": True}
+    variables = {"sandbox_virtiofsd_dialect": "c", "sandbox_virtiofsd_shares": [share]}
+    changes(play(system, variables))
+    serve(system, "first")
+    serve(system, "second")
+    assert changes(play(system, variables)) == 0
+    changes(play(system, {"sandbox_virtiofsd_state": "absent"}))
+    assert not system.path("/usr/lib/qemu/virtiofsd").exists()
+    assert states(system) == ["inactive", "inactive"]
+
+
+@pytest.mark.long
+def test_broken_daemon_is_a_failed_unit_and_the_next_run_mends_it(system: Booted) -> None:
+    binary = given_binary()
+    broken = {**SHARE, "extra_args": ["--no-such-option"]}
+    changes(play(system, {**binary, "sandbox_virtiofsd_shares": [broken]}))
+    with Guest(system.path(SOCKET)) as guest:
+        with pytest.raises(Exception, match=r"too long|ended early"):
+            guest.start(timeout=5)
+    processes.wait_until(lambda: states(system) == ["failed", "failed"], "systemd to give up")
+    assert changes(play(system, {**binary, "sandbox_virtiofsd_shares": [SHARE]})) > 0
+    serve(system, "mended")
+
+
+@pytest.mark.long
+def test_units_of_somebody_else_are_not_written_over(system: Booted) -> None:
+    theirs = system.path("/etc/systemd/system/virtiofsd@.service")
+    theirs.write_text("[Service]\nExecStart=/bin/true\n", encoding="utf-8")
+    outcome = play(system, {**given_binary(), "sandbox_virtiofsd_shares": [SHARE]})
+    assert "/etc/systemd/system/virtiofsd@.service is not made by this role" in refusal(outcome)
+    assert changes(play(system, {"sandbox_virtiofsd_state": "absent"})) == 0
+    assert theirs.read_text(encoding="utf-8") == "[Service]\nExecStart=/bin/true\n"
