@@ -149,11 +149,16 @@ class _Looker:
         return Beside(
             tuple(self.parts),
             tuple(self.problems),
-            tuple(f"its engine may still know it: the bundle {path} exists" for path in bundles),
+            tuple(map(engine_doubt, bundles)),
             tuple(dict.fromkeys(path for sign in self.signs for path in sign.sockets)),
             frozenset(names),
             tuple(dict.fromkeys(pid for sign in self.signs for pid in sign.pids)),
         )
+
+
+def engine_doubt(path: str) -> str:
+    """The sentence that an engine may still know a sandbox, by its bundle (safety.md A4)."""
+    return f"its engine may still know it: the bundle {path} exists"
 
 
 def _target(directory: Directory, name: str) -> str:

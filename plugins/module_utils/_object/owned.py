@@ -55,6 +55,7 @@ class OwnedItem(Item):
         self.owners: Owners | None = None
         self.hidden: list[Hidden] = []
         self.acted_before = False
+        self.going: frozenset[str] = frozenset()  # suspicions that the same task removes before this, see plan()
 
     @abstractmethod
     def look_for_owners(self, view: HostView) -> Owners:
@@ -73,7 +74,7 @@ class OwnedItem(Item):
 
         Something new needs less than a change: where nothing is on disk, only signs of an owner stand in the way.
         """
-        self.owners = self.look_for_owners(view)
+        self.owners = self._without_what_goes(self.look_for_owners(view))
         evidence = self.owners.evidence
         if creating:
             evidence = evidence._replace(blind="")
@@ -87,6 +88,13 @@ class OwnedItem(Item):
             engines = [claim.remedy for claim in self.owners.proved if claim.stop_order is None]
             raise self._in_use(verdict, engines[0] if engines else _STOP_FIRST_OR_HERE)
         return self._stops(verdict)
+
+    def _without_what_goes(self, owners: Owners) -> Owners:
+        """In the first plan, what goes before this counts as gone; under the lock it must be."""
+        if not self.going or self.locks:
+            return owners
+        left = tuple(one for one in owners.evidence.suspects if one not in self.going)
+        return owners._replace(others=left, evidence=owners.evidence._replace(suspects=left))
 
     def _stops(self, verdict: Verdict) -> list[Stop]:
         """The owners to be ended; raises where one of them is not to be ended for this object alone."""

@@ -18,6 +18,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     RecordedProcess,
     Roots,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import engine_doubt
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import fate_of, hear
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence, Owners
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
@@ -64,7 +65,7 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
             (dead if gone else suspects).append(sentence)
     for path in hints.referrers:
         if roots.may_exist(path):
-            suspects.append(f"its engine may still know it: the bundle {path} exists")
+            suspects.append(engine_doubt(path))
     suspects += reading.doubts
     owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
     unknown = [*reading.problems, *hints.unreadable]

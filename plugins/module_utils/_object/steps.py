@@ -155,7 +155,8 @@ class Held(NamedTuple):
 class Run(NamedTuple):
     """How the steps are to be taken. new_view: makes a fresh look at the host.
 
-    common: locks that are held already, by path. goes_on: whether anybody still waits for what is done.
+    common: locks that are held already, by path. goes_on: whether anybody still waits for what is done. guard: raises
+    StateError where something beside an item forbids a change of it; asked before each of its plans.
     """
 
     new_view: Callable[[], HostView]
@@ -164,12 +165,13 @@ class Run(NamedTuple):
     durable: bool
     common: Mapping[str, HeldLock] = MappingProxyType({})
     goes_on: Callable[[], bool] = lambda: True
+    guard: Callable[[Item, HostView], None] = lambda _item, _view: None
 
 
 def run(items: list[Item], how: Run) -> list[Outcome]:
     """Take all steps for all items; every item is tried. The outcomes are in the order of the items."""
     given, items = items, sorted(items, key=lambda item: item.order)
-    plans = _plan_all(items, how.new_view())
+    plans = _plan_all(items, how.new_view(), how.guard)
     outcomes = {
         id(item): _refused(item, plan) if plan.problem else Outcome(item, plan, plan.action)
         for item, plan in zip(items, plans)
@@ -184,7 +186,7 @@ def run(items: list[Item], how: Run) -> list[Outcome]:
     return [outcomes[id(item)] for item in given]
 
 
-def _plan_all(items: Iterable[Item], view: HostView) -> list[Plan]:
+def _plan_all(items: Iterable[Item], view: HostView, guard: Callable[[Item, HostView], None]) -> list[Plan]:
     """Read all files first, then plan all items from the same view (B4)."""
     items = list(items)
     problems: dict[int, StateError] = {}
@@ -194,13 +196,14 @@ def _plan_all(items: Iterable[Item], view: HostView) -> list[Plan]:
         except StateError as error:
             problems[id(item)] = error
     return [
-        Plan(action=FAILED, problem=problems[id(item)]) if id(item) in problems else _planned(item, view)
+        Plan(action=FAILED, problem=problems[id(item)]) if id(item) in problems else _planned(item, view, guard)
         for item in items
     ]
 
 
-def _planned(item: Item, view: HostView) -> Plan:
+def _planned(item: Item, view: HostView, guard: Callable[[Item, HostView], None]) -> Plan:
     try:
+        guard(item, view)
         return item.plan(view)
     except StateError as error:
         return Plan(action=FAILED, problem=error)
@@ -283,7 +286,7 @@ def _work(held: list[Held], how: Run) -> list[Outcome]:
     """Plan again under the locks, from a new view, and apply what is still the same."""
     if not held:
         return []
-    again = _plan_all([one.item for one in held], how.new_view())
+    again = _plan_all([one.item for one in held], how.new_view(), how.guard)
     ready = []
     done = []
     for one, second in zip(held, again):

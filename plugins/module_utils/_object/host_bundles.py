@@ -1,0 +1,214 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bundles of a host's containerds, and the sockets of shims that no bundle refers to any more."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    ChangedMeanwhile,
+    InUse,
+    StateError,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.shim_sockets import is_shim_socket
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle import BundleWish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import owners_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace, BundleRoots
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_sockets import referrers
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Remove
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import hear
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    Candidate,
+    Terms,
+    identity_of,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots, engine_roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+_NO_ROOT = "the root directory of its containerd is not known, and so is what that lists"
+
+
+class BundleCandidate(Candidate):
+    """One bundle with its work directory."""
+
+    kind = "bundle"
+
+    def __init__(self, place: BundlePlace, container_id: str, is_known: bool) -> None:
+        self.place = place
+        self.layout, self.namespace, self.name = place.layout.name, place.namespace, container_id
+        self._is_known = is_known
+        self._reading = BundleReading(container_id)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset({self.name, *self._reading.sandbox_ids, self._reading.group or ""} - {""})
+
+    @property
+    def paths(self) -> list[str]:
+        return [part.path for part in self._reading.parts]
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        return (self.kind, self.layout, self.namespace, self.name, self.place.state.path)
+
+    @property
+    def identity(self) -> dict[str, int]:
+        parts = self._reading.parts_of("bundle") or list(self._reading.parts)
+        return identity_of(parts[0].facts) if parts else {}
+
+    @property
+    def facts(self) -> list[FileFacts]:
+        return [*(part.facts for part in self._reading.parts), *(facts for _name, facts in self._reading.entries)]
+
+    def read(self, view: HostView) -> bool:
+        self._reading = self.place.read(self.name, view)
+        return bool(self._reading.parts)
+
+    def evidence(self, view: HostView) -> Evidence:
+        found = owners_of(self.place, self._reading, view).evidence
+        return found if self._is_known else found._replace(unknown=(*found.unknown, _NO_ROOT))
+
+    def item(self, terms: Terms) -> Item:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_removal import AbsentBundle
+
+        return AbsentBundle(BundleWish(self.name, present=False, unmount=terms.unmount), self.place)
+
+
+class SocketCandidate(Candidate):
+    """The socket of a shim that nobody refers to (field problem 43)."""
+
+    kind = "socket"
+
+    def __init__(self, place: BundlePlace, name: str) -> None:
+        self.place, self.name = place, name
+        self._facts: FileFacts | None = None
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def paths(self) -> list[str]:
+        return [self.place.sockets.join(self.name)]
+
+    @property
+    def identity(self) -> dict[str, int]:
+        return identity_of(self._facts) if self._facts is not None else {}
+
+    @property
+    def facts(self) -> list[FileFacts]:
+        return [self._facts] if self._facts is not None else []
+
+    def read(self, view: HostView) -> bool:
+        self._facts = look(self.place.sockets, self.name)
+        return self._facts is not None and stat.S_ISSOCK(self._facts.mode)
+
+    def evidence(self, view: HostView) -> Evidence:
+        owners: list[str] = []
+        unknown: list[str] = []
+        hear(self.paths, view, owners, unknown)
+        try:
+            refer = sorted(referrers(self.place, view).of(self.paths[0]))
+        except StateError as error:
+            unknown.append(str(error))
+            refer = []
+        suspects = tuple(f"the bundle {path} refers to it" for path in refer[:3])
+        dead = ("nobody listens on it, and no bundle refers to it",)
+        return Evidence(tuple(owners), suspects, tuple(unknown), dead, view.blind)
+
+    def item(self, terms: Terms) -> Item:
+        return StaleSocket(self)
+
+
+class StaleSocket(Item):
+    """Removes the socket, after another look."""
+
+    def __init__(self, candidate: SocketCandidate) -> None:
+        super().__init__()
+        self.candidate = candidate
+        self.label = f"Socket '{candidate.name[:12]}…'"
+
+    def described(self) -> dict[str, Any]:
+        return {"id": self.candidate.name, "paths": self.candidate.paths}
+
+    def read(self, view: HostView) -> None:
+        if not self.candidate.read(view):
+            raise ChangedMeanwhile(self.candidate.paths[0], "it is gone", "Run again.")
+
+    def plan(self, view: HostView) -> Plan:
+        verdict = judge(self.candidate.evidence(view))
+        if verdict.kind != LEFTOVER:
+            raise InUse("", "; ".join(verdict.reasons), "Nothing was removed.")
+        identity = self.candidate.facts[0].identity
+        return Plan("deleted", (Remove("socket", self.candidate.place.sockets, self.candidate.name, identity),))
+
+    def lock_places(self) -> list[LockPlace]:
+        return [own_lock_place(self.candidate.place.sockets.path)]
+
+    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
+        """It has none."""
+
+    def guarded(self, plan: Plan) -> set[Inode]:
+        return set()
+
+    def apply(self, plan: Plan, durable: bool) -> None:
+        for change in plan.changes:
+            if isinstance(change, Remove) and change.make():
+                self.acted = True
+                self.touched.add(change.directory)
+
+    def tidy(self) -> None:
+        """Nothing is made by locking."""
+
+    def finish(self) -> None:
+        """Nothing is made."""
+
+
+def places_of(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[tuple[BundlePlace, bool]]:
+    """Each namespace of each containerd, and whether that one's root directory is known."""
+    for roots in engine_roots(host_root, view):
+        for layout in LAYOUTS.values():
+            if layout.has_engine and layout.name in layouts:
+                given = _given(host_root, roots)
+                for namespace in BundlePlace(layout, "", given).namespaces():
+                    yield BundlePlace(layout, namespace, given), roots.work is not None
+
+
+def _given(host_root: str, roots: EngineRoots) -> BundleRoots:
+    # Without a root directory of its own, no other one's database is taken for it.
+    return BundleRoots(host_root, roots.state, roots.work or os.path.join(roots.state, ".unknown"))
+
+
+def find(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[BundleCandidate]:
+    """All bundles and what is left of some. Raises StateError where a directory cannot be listed."""
+    for place, is_known in places_of(host_root, layouts, view):
+        yield from (BundleCandidate(place, one, is_known) for one in place.ids(view))
+
+
+def find_sockets(host_root: str, view: HostView) -> Iterator[SocketCandidate]:
+    """The sockets of shims to which no bundle refers; those that have one go with it."""
+    place = BundlePlace(LAYOUTS["containerd_v2"], "", BundleRoots(host_root))
+    if not place.sockets.exists:
+        return
+    known = referrers(place, view)
+    for name in sorted(place.sockets.names()):
+        path = place.sockets.join(name)
+        if is_shim_socket(path, [place.sockets.path]) and not known.by_socket.get(path):
+            yield SocketCandidate(place, name)

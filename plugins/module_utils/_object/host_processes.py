@@ -1,0 +1,199 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes of runtimes that nothing on disk knows any more (field problems 18, 28, 33, 42; safety.md E2)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import ChangedMeanwhile, InUse
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
+    Process,
+    describe,
+    read,
+    started_at,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signalling import stop
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd import read_command_line
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_origin import PROGRAM as VIRTIOFSD
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_origin import (
+    product_of,
+    sandbox_of,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Terms
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+_TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
+_VMM = re.compile(r"qemu-system-.*|qemu|cloud-hypervisor|firecracker|stratovirt")
+_VMM_NAME = re.compile(r"sandbox-(.+?)(?:,.*)?")  # qemu -name sandbox-<sid>
+_VMM_PATH = re.compile(r"(?:^|[:=,])/run/(?:vc/vm|vc/firecracker|kata|kata/firecracker)/([^/,]+)/")
+
+
+class Role(NamedTuple):
+    """What a process is: its program's role, and the ids that its arguments name."""
+
+    role: str
+    sandbox_id: str
+
+
+def role_of(process: Process) -> Role | None:
+    """What a process of a runtime is by its arguments; None: it is none, or belongs to nobody in particular."""
+    program = os.path.basename(process.exe or "")
+    if process.program.startswith("containerd-shim"):
+        sandbox_id = option_of(process.argv, "id")
+        return Role("shim", sandbox_id) if sandbox_id and "delete" not in process.argv[1:] else None
+    if process.program == "runsc-sandbox":
+        return Role("runsc-sandbox", process.argv[-1]) if len(process.argv) > 1 else None
+    if VIRTIOFSD.fullmatch(program) or VIRTIOFSD.fullmatch(process.program):
+        seen = read_command_line(process.argv)
+        return Role("virtiofsd", sandbox_of((seen.shared_dir, seen.socket_path)))
+    if _VMM.fullmatch(program) or _VMM.fullmatch(process.program):
+        return Role("vmm", _machine_of(process.argv))
+    return None
+
+
+def _machine_of(argv: tuple[str, ...]) -> str:
+    """The sandbox whose machine a VMM runs, by paths of Kata's; empty where there is none."""
+    paths = [match[1] for argument in argv for match in _VMM_PATH.finditer(argument)]
+    named = _VMM_NAME.fullmatch(option_of(argv, "name"))
+    if named and paths:
+        return named[1]
+    return paths[0] if paths else ""
+
+
+class ProcessCandidate(Candidate):
+    """A process whose sandbox has nothing on disk. known: the ids of all that is on disk, by a look at the host."""
+
+    kind = "process"
+
+    def __init__(self, process: Process, role: Role, known: Callable[[HostView], Collection[str]]) -> None:
+        self.process, self.role, self._known = process, role, known
+        self.name = role.sandbox_id or str(process.pid)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset({self.role.sandbox_id} - {""})
+
+    @property
+    def paths(self) -> list[str]:
+        return []
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        return (self.kind, "", "", self.name, str(self.process.pid))
+
+    @property
+    def identity(self) -> dict[str, int]:
+        return {"pid": self.process.pid, "start": self.process.start_ticks}
+
+    @property
+    def changed(self) -> float | None:
+        return started_at(self.process)
+
+    def foreign(self) -> str:
+        if self.role.sandbox_id or self.role.role == "shim":
+            return ""
+        seen = read_command_line(self.process.argv)
+        product = product_of(seen, self.process.cgroups)
+        return f"it belongs to {product}" if product else "it names nothing of a sandbox"
+
+    def read(self, view: HostView) -> bool:
+        now = read(self.process.pid)
+        return now is not None and now.start_ticks == self.process.start_ticks and not now.dead
+
+    def evidence(self, view: HostView) -> Evidence:
+        sandbox_id = self.role.sandbox_id
+        if sandbox_id in self._known(view):
+            return Evidence(owners=(f"sandbox {sandbox_id}, which it serves, is on disk",))
+        others = {one.process.pid: one.process for one in view.processes.carrying(sandbox_id)}
+        shims = [
+            one for one in others.values() if one.program.startswith("containerd-shim") and one is not self.process
+        ]
+        parent = view.processes.by_pid.get(self.process.ppid)
+        if parent is not None and parent.program.startswith("containerd-shim"):
+            shims.append(parent)
+        owners = tuple(f"{describe(shim)} serves sandbox {sandbox_id}" for shim in dict.fromkeys(shims))
+        suspects = ("it may be about to begin or to end a container",) if self.role.role == "shim" else ()
+        unknown = () if self.process.complete else ("what it is cannot be read",)
+        dead = (f"nothing on disk knows sandbox {sandbox_id}, and no shim serves it",)
+        return Evidence(owners, suspects, unknown, dead, view.blind)
+
+    def item(self, terms: Terms) -> Item:
+        return StrayProcess(self, terms.stop_processes)
+
+
+class StrayProcess(Item):
+    """Ends the process, where that is allowed."""
+
+    def __init__(self, candidate: ProcessCandidate, allowed: bool) -> None:
+        super().__init__()
+        self.candidate, self._allowed = candidate, allowed
+        self.label = f"Process {candidate.process.pid} ({candidate.process.program})"
+
+    def described(self) -> dict[str, Any]:
+        return {"id": self.candidate.name, "pid": self.candidate.process.pid}
+
+    def read(self, view: HostView) -> None:
+        if not self.candidate.read(view):
+            raise ChangedMeanwhile("", "it has ended", "Run again.")
+
+    def plan(self, view: HostView) -> Plan:
+        verdict = judge(self.candidate.evidence(view))
+        if verdict.kind != LEFTOVER:
+            raise InUse("", "; ".join(verdict.reasons), "It was left alone.")
+        if not self._allowed:
+            raise InUse("", "; ".join(verdict.reasons), "Set stop_processes=true to end it.")
+        process = self.candidate.process
+        return Plan("deleted", (Stop(process.pid, process.start_ticks, describe(process)),))
+
+    def lock_places(self) -> list[LockPlace]:
+        return []
+
+    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
+        self.acted = stop(self.candidate.process, _KILL_SECONDS, _TERM_SECONDS) or self.acted
+
+    def guarded(self, plan: Plan) -> set[Inode]:
+        return set()
+
+    def apply(self, plan: Plan, durable: bool) -> None:
+        """It was ended before."""
+
+    def tidy(self) -> None:
+        """Nothing is made by locking."""
+
+    def finish(self) -> None:
+        """Nothing is made."""
+
+
+def find(
+    host_root: str, view: HostView, own: Collection[int], known: Callable[[HostView], Collection[str]]
+) -> Iterator[ProcessCandidate]:
+    """The processes of runtimes that no object on disk accounts for. own: pids of daemons that have a record."""
+    if host_root != "/":
+        return
+    for process in sorted(view.processes.by_pid.values(), key=lambda one: one.pid):
+        role = role_of(process) if not process.dead and process.pid not in own else None
+        if role is None or role.sandbox_id in known(view):
+            continue
+        parent = view.processes.by_pid.get(process.ppid)
+        if parent is not None and parent.argv == process.argv:
+            continue  # a child of virtiofsd's, which ends with it
+        yield ProcessCandidate(process, role, known)
+
+
+def engines(view: HostView) -> list[str]:
+    """The engines and kubelets that run, in words (safety.md A3)."""
+    programs = ("containerd", "dockerd", "crio", "kubelet", "k3s", "k3s-server", "k3s-agent", "rke2", "kubelite")
+    return [describe(one) for one in view.processes.by_pid.values() if one.program in programs and not one.dead]

@@ -1,0 +1,160 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Removing leftovers of a whole host: in an order that is safe at every point, each judged again right before it goes.
+
+The steps of each object are its own module's: prune adds what ties objects together, and never waits for a lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    ChangedMeanwhile,
+    InUse,
+    LockTimeout,
+    Mounted,
+    NotProved,
+    StateError,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import engine_doubt
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_removal import AbsentBundle
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    KINDS,
+    Candidate,
+    Judged,
+    Terms,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import Scan, Selection
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import (
+    Clock,
+    doubts_of_age,
+    verdict_of,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.owned import OwnedItem
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import FAILED, Item, Outcome, Run, run
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+SKIPPED = "skipped"
+_KEEPS = (ChangedMeanwhile, InUse, LockTimeout, Mounted, NotProved)  # not an error: it is no leftover after all
+
+
+class Ended(NamedTuple):
+    """How the removal of one object ended."""
+
+    judged: Judged
+    outcome: Outcome
+
+
+class Pruner:
+    """One prune: the objects that are to go, and all that they are tied to."""
+
+    def __init__(self, found: Scan, wanted: Sequence[Judged], selection: Selection, terms: Terms) -> None:
+        self._min_age = selection.min_age
+        self._terms = terms
+        self._with_cgroups = selection.host_root == "/"
+        self._wanted = wanted
+        self._tied = _tied(found.all)
+        self._planned: set[int] = set()
+        self._by_item: dict[int, Judged] = {}
+
+    def run(self, new_view: Callable[[], HostView], check_mode: bool, durable: bool) -> list[Ended]:
+        """Take all steps, kind by kind: what others need goes after them."""
+        how = Run(new_view, LockBudget(0), check_mode, durable, guard=self._guard)
+        ended: list[Ended] = []
+        for kind in KINDS:
+            items = [self._item(one) for one in self._wanted if one.candidate.kind == kind]
+            if items:
+                ended += [Ended(self._by_item[id(one.item)], _kept(one)) for one in run(items, how)]
+        return ended
+
+    def _item(self, one: Judged) -> Item:
+        item = one.candidate.item(self._terms)
+        self._by_item[id(item)] = one
+        if isinstance(item, AbsentBundle):
+            ids = [
+                other.candidate.name
+                for other in self._wanted
+                if (other.candidate.kind, other.candidate.key[:3], other.candidate.key[4])
+                == ("bundle", one.candidate.key[:3], one.candidate.key[4])
+            ]
+            item.wish = item.wish._replace(together=frozenset(ids), cgroups=self._with_cgroups)
+        elif isinstance(item, OwnedItem):
+            bundles = [other.candidate for other in self._wanted if other.candidate.kind == "bundle"]
+            item.going = frozenset(engine_doubt(path) for bundle in bundles for path in bundle.paths)
+        return item
+
+    def _guard(self, item: Item, view: HostView) -> None:
+        """Before the plan that counts, look again at all that the object is tied to, and how old it is.
+
+        The first plan is made right after the scan, which has just done so.
+        """
+        if id(item) not in self._planned:
+            self._planned.add(id(item))
+            return
+        candidate = self._by_item[id(item)].candidate
+        for one in self._tied.get(id(candidate), [candidate]):
+            if not one.read(view):
+                continue
+            verdict = verdict_of(one.evidence(view), self._doubts(one))
+            if verdict.kind != LEFTOVER:
+                tied = "" if one is candidate else f"{one.kind} {one.name}, to which it belongs: "
+                raise InUse("", f"{tied}{'; '.join(verdict.reasons)}", "Nothing was removed.")
+
+    def _doubts(self, one: Candidate) -> tuple[str, ...]:
+        clock = Clock(time.time(), host.boot_time(), self._min_age)
+        return doubts_of_age(one.changed, False, clock)
+
+
+def _tied(objects: Sequence[Judged]) -> dict[int, list[Candidate]]:
+    """For each object all that share a name with it, itself included."""
+    by_name: dict[str, list[Candidate]] = {}
+    for one in objects:
+        for name in one.candidate.names:
+            by_name.setdefault(name, []).append(one.candidate)
+    tied = {}
+    for one in objects:
+        found = {id(other): other for name in one.candidate.names for other in by_name[name]}
+        tied[id(one.candidate)] = list({id(one.candidate): one.candidate, **found}.values())
+    return tied
+
+
+def _kept(outcome: Outcome) -> Outcome:
+    """One that turned out to be no leftover, or is held by somebody, is kept, and that is no failure."""
+    error: StateError | None = outcome.error
+    if not isinstance(error, _KEEPS) or outcome.item.acted:
+        return outcome
+    return outcome._replace(action=SKIPPED, error=None, plan=outcome.plan._replace(changes=(), note=str(error)))
+
+
+def entry_of(one: Ended, message: str) -> dict[str, Any]:
+    """What a result shows of the end of one object."""
+    shown = one.judged.entry()
+    kept = ("kind", "layout", "namespace", "id", "paths", "pid", "evidence", "size")
+    known = {key: shown[key] for key in kept if key in shown}
+    return {**known, "action": one.outcome.action, **({"msg": message} if message else {})}
+
+
+def in_words(ended: Sequence[Ended], skipped: int, check_mode: bool) -> str:
+    """How a prune ended: counts by kind, what was kept, and how much room it made."""
+    done = [one for one in ended if one.outcome.action not in (FAILED, SKIPPED)]
+    kinds = [(kind, sum(1 for one in done if one.judged.candidate.kind == kind)) for kind in KINDS]
+    listed = ", ".join(f"{count} {_plural(kind, count)}" for kind, count in kinds if count)
+    verb = "would be removed" if check_mode else "removed"
+    text = f"{len(done)} leftover{'' if len(done) == 1 else 's'} {verb}" + (f" ({listed})." if listed else ".")
+    kept = skipped + sum(1 for one in ended if one.outcome.action == SKIPPED)
+    failed = sum(1 for one in ended if one.outcome.action == FAILED)
+    text += f" {kept} skipped: see msg of each in objects." if kept else ""
+    return text + (f" {failed} failed." if failed else "")
+
+
+def _plural(kind: str, count: int) -> str:
+    if count == 1:
+        return kind
+    return f"{kind}es" if kind.endswith(("s", "x")) else f"{kind}s"

@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a scan found, in words and in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Judged
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import FOREIGN, Scan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, UNKNOWN
+
+_VERDICTS = (LIVE, LEFTOVER, UNKNOWN, FOREIGN)
+_NAMED = 3
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def summary_of(objects: Sequence[Judged]) -> dict[str, Any]:
+    """Counts and bytes by kind, layout and verdict."""
+    rows: dict[tuple[str, str, str], list[int]] = {}
+    for one in objects:
+        row = rows.setdefault((one.candidate.kind, one.candidate.layout, one.verdict), [0, 0])
+        row[0] += 1
+        row[1] += one.candidate.size
+    counts = {verdict: sum(row[0] for key, row in rows.items() if key[2] == verdict) for verdict in _VERDICTS}
+    listed = [
+        {"kind": kind, "layout": layout or None, "verdict": verdict, "count": count, "bytes": size}
+        for (kind, layout, verdict), (count, size) in sorted(rows.items())
+    ]
+    return {"total": len(objects), **counts, "by": listed}
+
+
+def shown(objects: Sequence[Judged], verdicts: Sequence[str]) -> list[Judged]:
+    """Those with these verdicts, leftovers first."""
+    order = (LEFTOVER, UNKNOWN, FOREIGN, LIVE)
+    return sorted((one for one in objects if one.verdict in verdicts), key=lambda one: order.index(one.verdict))
+
+
+def in_words(found: Scan) -> str:
+    """For a tired person: how much there is of what, and the first of what is not simply alive, with the reasons."""
+    objects = found.objects
+    counts = [(verdict, [one for one in objects if one.verdict == verdict]) for verdict in _VERDICTS]
+    shown = ", ".join(f"{len(ones)} {verdict}" for verdict, ones in counts if ones)
+    text = f"{len(objects)} object{'' if len(objects) == 1 else 's'}" + (f": {shown}." if shown else ".")
+    for verdict, ones in counts:
+        if ones and verdict in (LEFTOVER, UNKNOWN):
+            named = "; ".join(_told(one) for one in ones[:_NAMED])
+            more = f"; and {len(ones) - _NAMED} more" if len(ones) > _NAMED else ""
+            text += f" {verdict.capitalize()}: {named}{more}."
+    if any(one.verdict == LEFTOVER for one in objects):
+        text += " Remove leftovers with sandbox_prune scope=all_leftovers; try it with --check first."
+    for problem in found.problems[:_NAMED]:
+        text += f" Not all could be looked at: {problem}"
+    return text
+
+
+def _told(one: Judged) -> str:
+    candidate = one.candidate
+    where = ", ".join(filter(None, [candidate.layout, candidate.namespace]))
+    facts = [f"{len(one.mounts)} mounts"] if one.mounts else []
+    facts += [size_in_words(candidate.size)] if candidate.size else []
+    facts += [f"unchanged for {age_in_words(one.age)}"] if one.age is not None and one.verdict == LEFTOVER else []
+    more = f", {', '.join(facts)}" if facts else ""
+    return f"{candidate.kind} {candidate.name}{f' ({where})' if where else ''}{more}: {'; '.join(one.reasons[:2])}"
+
+
+def size_in_words(size: int) -> str:
+    """1536 as "1.5 KiB"."""
+    amount = float(size)
+    for unit in _UNITS:
+        if amount < 1024 or unit == _UNITS[-1]:
+            return f"{amount:.0f} {unit}" if amount >= 10 or amount == int(amount) else f"{amount:.1f} {unit}"
+        amount /= 1024
+    raise AssertionError("unreachable")
+
+
+def age_in_words(seconds: int) -> str:
+    """7800 as "2 h 10 min"."""
+    days, rest = divmod(seconds, 86_400)
+    hours, rest = divmod(rest, 3600)
+    minutes = rest // 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{seconds} s"

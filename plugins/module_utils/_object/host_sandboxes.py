@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sandboxes of a host, of every layout, with what is left of those that have no state any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, cast
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    Candidate,
+    Terms,
+    identity_of,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import runsc_roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import owners_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import Look, look_at
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+_KATA_TREES = ("kata_store", "kata_persist", "kata_rs")
+# What Kata 1.6 to 1.8 has in a sandbox's directory below /run/vc/sbs, where the Go runtime has persist.json.
+_STORE_FILES = frozenset(("lock", "raw", "state.json", "network.json", "hypervisor.json", "agent.json", "devices.json"))
+_PERSIST = "persist.json"
+
+
+class SandboxCandidate(Candidate):
+    """One sandbox in one layout below one root."""
+
+    kind = "sandbox"
+
+    def __init__(self, tree: Tree, sandbox_id: str) -> None:
+        self.tree = tree
+        self.layout = tree.layout.name
+        self.name = sandbox_id
+        self._look: Look | None = None
+
+    @property
+    def _parts(self) -> Sequence[Part]:
+        return self._look.reading.parts if self._look is not None else ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        if self._look is None:
+            return frozenset((self.name,))
+        reading = self._look.reading
+        ids = {part.container_id for part in reading.parts}
+        return frozenset({self.name, *reading.containers, *ids} - {""})
+
+    @property
+    def paths(self) -> list[str]:
+        return [part.path for part in self._parts]
+
+    @property
+    def main(self) -> Part | None:
+        """The part that identifies it: its state, else the first that is left."""
+        return next((part for part in self._parts if part.role == "state"), self._parts[0] if self._parts else None)
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        root = self.tree.roots[self.tree.layout.root_rules[-1].option].path
+        return (self.kind, self.layout, self.namespace, self.name, root)
+
+    @property
+    def identity(self) -> dict[str, int]:
+        return identity_of(self.main.facts) if self.main is not None else {}
+
+    @property
+    def facts(self) -> list[FileFacts]:
+        if self._look is None:
+            return []
+        documents = self._look.reading.documents
+        return [*(part.facts for part in self._parts), *(one.facts for one in documents if one.facts is not None)]
+
+    def read(self, view: HostView) -> bool:
+        look = look_at(self.tree, self.name, view, LockBudget(0))
+        # What the documents say takes most of the memory, and is needed for files side by side alone.
+        self._look = look if isinstance(self.tree.layout, FlatLayout) else look.without_contents()
+        return bool(self._parts)
+
+    def evidence(self, view: HostView) -> Evidence:
+        if self._look is None:
+            return Evidence(unknown=("it was not read",))
+        found = owners_of(self.tree.layout, self.tree.roots, self._look.reading, view, self._look.hints).evidence
+        return found._replace(suspects=(self._look.locked, *found.suspects)) if self._look.locked else found
+
+    def item(self, terms: Terms) -> Item:
+        wish = Wish(self.name, present=False, unmount=terms.unmount)
+        if isinstance(self.tree.layout, FlatLayout):
+            from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox
+
+            return FlatSandbox(wish, self.tree)
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_sandbox import TreeSandbox
+
+        return TreeSandbox(wish, self.tree)
+
+
+def find(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[SandboxCandidate]:
+    """All sandboxes of these layouts. Raises StateError where a root cannot be listed."""
+    for name in ("gvisor", "gvisor_legacy"):
+        if name in layouts:
+            for root in (None, *runsc_roots(host_root, view)):
+                tree = Tree(LAYOUTS[name], host_root, {"run_root": root})
+                yield from (SandboxCandidate(tree, one) for one in sorted(tree.names(view)))
+    if any(name in layouts for name in _KATA_TREES):
+        yield from _kata(host_root, layouts, view)
+
+
+def _kata(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[SandboxCandidate]:
+    """Kata's. The store of 1.x and persist.json share a directory; what has no state is shown with persist.json's."""
+    trees = {name: Tree(LAYOUTS[name], host_root, {}) for name in _KATA_TREES}
+    listed = {name: tree.names(view) for name, tree in trees.items()}
+    state = trees["kata_persist"].root_of("state")
+    config = trees["kata_store"].root_of("config")
+    for sandbox_id in sorted(listed["kata_rs"]):
+        if "kata_rs" in layouts:
+            yield SandboxCandidate(trees["kata_rs"], sandbox_id)
+    shared = listed["kata_store"].keys() | listed["kata_persist"].keys()
+    for sandbox_id in sorted(shared):
+        layout = _generation(state, config, sandbox_id)
+        if layout in layouts:
+            yield SandboxCandidate(trees[layout], sandbox_id)
+    if "kata_persist" in layouts:
+        left = _beside(trees["kata_persist"], view) - shared - listed["kata_rs"].keys()
+        yield from (SandboxCandidate(trees["kata_persist"], one) for one in sorted(left))
+
+
+def _generation(state: Directory, config: Directory, sandbox_id: str) -> str:
+    """Which of the two has made a sandbox's directory, by the files that only one of them has."""
+    if config.exists and look(config, sandbox_id) is not None:
+        return "kata_store"
+    try:
+        with state.child(sandbox_id).opened() as directory:
+            names = set(directory.names())
+    except (FileNotFoundError, StateError):
+        return "kata_persist"
+    return "kata_store" if _PERSIST not in names and names & _STORE_FILES else "kata_persist"
+
+
+def _beside(tree: Tree, view: HostView) -> set[str]:
+    """The names of shared trees and VM directories. Firecracker's are cut, so that whose they are is not known."""
+    layout = cast(TreeLayout, tree.layout)
+    index = view.once(("index", id(tree)), lambda: layout.index(tree.roots))
+    found: set[str] = set()
+    for place in index.surroundings.places:
+        if not place.rule.length and place.rule.role in ("share", "vm"):
+            found |= {name for name in place.names if name not in place.rule.reserved and not name.startswith(".")}
+    return found
