@@ -26,6 +26,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemo
 
 _NETWORK_NAMESPACES = "/run/netns"
 _SYSLOG = "/dev/log"
+_MAY_BE_SECRET = ("extra_args", "on_quit")
 
 
 class DaemonWish(NamedTuple):
@@ -114,7 +115,7 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     texts = []
     for name, value in new.items():
         if old.get(name) != value:
-            shown = "" if name == "extra_args" else f" ({_shown(old.get(name))}, and {_shown(value)} is wanted)"
+            shown = "" if name in _MAY_BE_SECRET else f" ({_shown(old.get(name))}, and {_shown(value)} is wanted)"
             texts.append(f"{name}{shown}")
     return ", ".join(texts)
 
