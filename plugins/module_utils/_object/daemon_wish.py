@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import transient_units
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.listening import check_socket_path
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import masked_arguments
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd import (
     C,
     Dialect,
@@ -170,6 +171,7 @@ def _command_on_quit(given: str) -> tuple[str, ...]:
         words = tuple(shlex.split(given))
     except ValueError as error:
         raise InvalidInput("on_quit", f"it cannot be split into words: {error}", "Mind its quotes.") from error
-    if not words or not words[0].startswith("/") or not os.access(words[0], os.X_OK):
-        raise InvalidInput("on_quit", f"'{given}' does not begin with the absolute path of a program", "Give it.")
+    if not words or not words[0].startswith("/") or not os.path.isfile(words[0]) or not os.access(words[0], os.X_OK):
+        shown = " ".join(masked_arguments(given.split(" ")))
+        raise InvalidInput("on_quit", f"'{shown}' does not begin with the absolute path of a program", "Give it.")
     return words
