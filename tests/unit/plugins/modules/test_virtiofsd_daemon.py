@@ -101,7 +101,7 @@ def test_it_has_its_own_session_and_no_descriptor_of_ours(site: Site) -> None:
 @NEEDS_ROOT
 def test_other_options_are_refused_unless_a_restart_is_wanted(site: Site) -> None:
     pid = site.started(extra_args=["--a"])
-    other = {"cache": "never", "extra_args": ["--b"], "xattr": True}
+    other: dict[str, Any] = {"cache": "never", "extra_args": ["--b"], "xattr": True}
     for check_mode in (True, False):
         refused = site.start(check_mode=check_mode, **other)
         assert refused.failed and not refused.changed
@@ -418,7 +418,7 @@ def test_the_one_in_c_gets_its_own_spelling(site: Site) -> None:
 
 
 def test_an_executable_that_does_not_tell_needs_the_users_word(site: Site) -> None:
-    silent = {"executable": site.programs["none"]}
+    silent: dict[str, Any] = {"executable": site.programs["none"]}
     assert "Set dialect to rust or c if it is one all the same." in site.start(**silent).msg
     pid = site.started(dialect="rust", **silent)
     entry = site.start(dialect="rust", **silent).value["daemons"][0]
