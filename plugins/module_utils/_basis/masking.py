@@ -15,7 +15,8 @@ _KEYS = r"(?:api|private|access|auth|encryption|signing|ssl|tls)[_-]?key"
 _SECRET_KEY = re.compile(rf"(?:^|[^a-z])(?:{_WORDS})$|(?:passw(?:or)?d|secret|token|{_KEYS})$", re.I)
 _SECRET_FLAG = re.compile(rf"{_SECRET_KEY.pattern}|(?:^|[-_])key$", re.I)
 _ENVIRONMENT_KEY = re.compile(r"^(env|envs|environ|environment)$", re.I)
-_ARGUMENTS_KEY = re.compile(r"^(args|argv|cmd|command|entrypoint)$", re.I)
+_ARGUMENTS_KEY = re.compile(r"^(args|extra_args|argv|cmd|command|entrypoint)$", re.I)
+_COMMAND_KEY = re.compile(r"^on_quit$")  # a whole command line in one text
 _ARGUMENT = re.compile(r"^(?P<flag>-{0,2}[A-Za-z0-9_.-]+)(?P<sep>[=:])(?P<value>.*)$", re.S)
 
 
@@ -31,6 +32,8 @@ def masked(value: Any, key: str = "") -> Any:
         if _ARGUMENTS_KEY.search(key) and all(isinstance(element, str) for element in value):
             return masked_arguments(value)
         return [masked(element) for element in value]
+    if isinstance(value, str) and _COMMAND_KEY.search(key):
+        return " ".join(masked_arguments(value.split(" ")))
     return value
 
 

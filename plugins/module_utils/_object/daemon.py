@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host, transient_units
@@ -25,6 +25,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     InvalidInput,
     NotProved,
     StateError,
+    Unreadable,
+    os_reason,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import (
     LockPlace,
@@ -41,7 +43,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe, read
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signalling import stop
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import socket_inodes
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import SocketInode, socket_inodes
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_record import (
     MODE,
     RUN_DIR,
@@ -150,14 +152,14 @@ class Daemon(Item):
     def plan(self, view: HostView) -> Plan:
         self.standing = standing_of(self.record, view) if self.record is not None else Standing()
         if self.wish.state == "stopped":
-            return self._plan_stopped()
+            return self._plan_stopped(view)
         order = self._ordered()
         self._mounts = view.mounts.own.mounts
         if self.standing.alive and self.record is not None:
             return self._plan_running(self.record, order, view)
         self._refuse_taken(order, view)
         start = StartDaemon(order.socket_path, order.command_line)
-        return Plan("created", (*self._rests(order), start))
+        return Plan("created", (*self._rests(order, view), start))
 
     def _ordered(self) -> Order:
         """What is to be started, asked and checked once."""
@@ -184,12 +186,11 @@ class Daemon(Item):
                 why = f"it runs with other options: {other}"
                 way = "Set on_change=restart to restart it; its virtual machine loses its file system then."
                 raise AlreadyExists("", why, f"{way} Nothing was changed.")
-        if order.socket_path != record.socket_path:
-            self._refuse_taken(order, view)
+        self._refuse_taken(order, view)
         start = StartDaemon(order.socket_path, order.command_line)
-        return Plan("updated", (*self._stops(), *self._rests(order), start))
+        return Plan("updated", (*self._stops(), *self._rests(order, view), start))
 
-    def _plan_stopped(self) -> Plan:
+    def _plan_stopped(self, view: HostView) -> Plan:
         if self.record is None:
             return Plan()
         if self.standing.alive and not self.wish.force:
@@ -198,24 +199,26 @@ class Daemon(Item):
                 raise NotProved("", why, "Run as root, or set force=true. Nothing was changed.")
             if self.standing.clients:
                 raise InUse("", f"a client is connected: {'; '.join(self.standing.reasons)}", _STOP_FIRST)
-        return Plan("deleted", (*self._stops(), *self._rests(None)))
+        return Plan("deleted", (*self._stops(), *self._rests(None, view)))
 
     def _stops(self) -> list[Stop]:
         return [Stop(one.pid, one.start_ticks, describe(one)) for one in self.standing.processes]
 
-    def _rests(self, order: Order | None) -> list[Change]:
+    def _rests(self, order: Order | None, view: HostView) -> list[Change]:
         """What is left when its processes are gone: its socket, and its record, unless a new one takes its place.
 
-        A socket file that was replaced is somebody else's. One that no record names is stale: nobody has it.
+        A socket file that was replaced is somebody else's. Where one is to be made, what is there is stale: nobody has
+        it (_refuse_taken).
         """
         record = self.record
         found: list[Change] = []
         places = {record.socket_path: frozenset(record.socket_file)} if record is not None else {}
-        if order is not None and order.socket_path not in places:
+        if order is not None:
             places[order.socket_path] = frozenset()
         for path, known in places.items():
             facts = _facts_of(path)
-            if facts is not None and (not known or known & socket_inodes(path)):
+            # Numbers of files are used again: the one that is known may be a stranger's by now.
+            if facts is not None and (not known or (known & _inodes_of(path) and not self._strangers(path, view))):
                 directory = open_given(os.path.dirname(path))
                 found.append(Remove("socket", directory, os.path.basename(path), facts.identity))
         if record is not None and order is None:
@@ -223,6 +226,18 @@ class Daemon(Item):
             facts = look(self.run_dir.directory, name)
             found.append(Remove("record", self.run_dir.directory, name, facts.identity if facts else None))
         return found
+
+    def _is_its_own(self, inodes: Collection[SocketInode]) -> bool:
+        """Whether a socket file is that of the recorded daemon, which lives."""
+        return self.record is not None and self.standing.alive and not set(self.record.socket_file).isdisjoint(inodes)
+
+    def _strangers(self, path: str, view: HostView) -> list[int]:
+        """The kernel numbers of sockets that belong to the file at path, and are not the recorded daemon's."""
+        inodes = _inodes_of(path)
+        bound = view.sockets.at(inodes)
+        if self.record is not None and self._is_its_own(inodes):
+            bound = [one for one in bound if one.listening and one.number != self.record.socket]
+        return [one.number for one in bound]
 
     def _refuse_taken(self, order: Order, view: HostView) -> None:
         """Found out without connecting (safety.md B1, B2): one connection would end the daemon that listens there."""
@@ -232,15 +247,14 @@ class Daemon(Item):
             return
         if not stat.S_ISSOCK(facts.mode):
             raise InvalidInput("socket_path", f"{path} is there, and is no socket", "Give another path, or remove it.")
-        bound = view.sockets.bound(path)
-        if bound is None:
+        strangers = self._strangers(path, view)
+        if strangers and not self._is_being_started():
+            table = view.processes.by_pid
+            holders = ", ".join(describe(table[pid]) for pid in sorted(holders_of(strangers, table))[:3])
+            raise InUse("", f"{holders or 'a process that is not visible here'} listens on {path}", "Stop it first.")
+        if view.sockets.unreadable and not self._is_its_own(_inodes_of(path)):
             why = f"it cannot be told whether somebody listens on {path}: {'; '.join(view.sockets.unreadable[:2])}"
             raise NotProved("", why, "Run as root. Nothing was changed.")
-        if bound and not self._is_being_started():
-            numbers = [one.number for one in view.sockets.at(list(socket_inodes(path)))]
-            table = view.processes.by_pid
-            holders = ", ".join(describe(table[pid]) for pid in sorted(holders_of(numbers, table))[:3])
-            raise InUse("", f"{holders or 'a process that is not visible here'} listens on {path}", "Stop it first.")
 
     def _is_being_started(self) -> bool:
         """Whether another task of ours has this daemon in hand, or just had it: the plan that counts comes after it."""
@@ -328,3 +342,13 @@ def _facts_of(path: str) -> FileFacts | None:
     """lstat of a path whose directory may not be there. Raises Unreadable."""
     with open_given(os.path.dirname(path)) as directory:
         return look(directory, os.path.basename(path)) if directory.exists else None
+
+
+def _inodes_of(path: str) -> set[SocketInode]:
+    """The numbers of the socket file at path; empty where there is none (any more). Raises Unreadable."""
+    try:
+        return socket_inodes(path)
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise Unreadable(path, os_reason(error), "Nothing was changed.") from error

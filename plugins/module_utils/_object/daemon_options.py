@@ -43,6 +43,7 @@ DAEMON_OPTIONS: dict[str, dict[str, Any]] = {
     "force": {"type": "bool", "default": False},
 }
 INFO_OPTIONS: dict[str, dict[str, Any]] = {"name": {"type": "raw"}, "run_dir": {"type": "path"}}
+_TEXTS = ("socket_path", "shared_dir", "executable", "log_file", "network_namespace", "on_quit", "run_dir")
 # What says how a daemon is to be, and nothing of one that is stopped.
 _OF_A_SHARE = ("executable", "cache", "sandbox_mode", "thread_pool_size", "log_file", "network_namespace", "on_quit")
 
@@ -57,6 +58,9 @@ def items_of(params: dict[str, Any]) -> list[Daemon]:
         check_new_name(names[0], "name", NAMES)
     elif names:
         raise InvalidInput("name", "several names share everything only with state=stopped", "Give one.")
+    for option in _TEXTS:
+        if "\0" in (params[option] or ""):
+            raise InvalidInput(option, "it has a NUL, which neither a path nor a command can have", "Leave that out.")
     run_dir = RunDir(params["host_root"], params["run_dir"])
     return [Daemon(_wish(name, params), run_dir) for name in names]
 

@@ -129,7 +129,7 @@ def _of_name(
         "executable": record.command_line[0],
         "shared_dir": str(record.options["shared_dir"]),
         "socket_path": record.socket_path,
-        "clients": standing.clients if pids else 0,
+        "clients": 0 if verdict == LEFTOVER else standing.clients,
         "sandbox_id": sandbox_of((str(record.options["shared_dir"]), record.socket_path)) or None,
         "started_by": "this collection",
         "unit": record.unit or None,

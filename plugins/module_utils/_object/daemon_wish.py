@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import transient_units
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.listening import check_socket_path
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import masked_arguments
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd import (
     C,
     Dialect,
@@ -26,6 +27,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemo
 
 _NETWORK_NAMESPACES = "/run/netns"
 _SYSLOG = "/dev/log"
+_MAY_BE_SECRET = ("extra_args", "on_quit")
 
 
 class DaemonWish(NamedTuple):
@@ -114,7 +116,7 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     texts = []
     for name, value in new.items():
         if old.get(name) != value:
-            shown = "" if name == "extra_args" else f" ({_shown(old.get(name))}, and {_shown(value)} is wanted)"
+            shown = "" if name in _MAY_BE_SECRET else f" ({_shown(old.get(name))}, and {_shown(value)} is wanted)"
             texts.append(f"{name}{shown}")
     return ", ".join(texts)
 
@@ -169,6 +171,7 @@ def _command_on_quit(given: str) -> tuple[str, ...]:
         words = tuple(shlex.split(given))
     except ValueError as error:
         raise InvalidInput("on_quit", f"it cannot be split into words: {error}", "Mind its quotes.") from error
-    if not words or not words[0].startswith("/") or not os.access(words[0], os.X_OK):
-        raise InvalidInput("on_quit", f"'{given}' does not begin with the absolute path of a program", "Give it.")
+    if not words or not words[0].startswith("/") or not os.path.isfile(words[0]) or not os.access(words[0], os.X_OK):
+        shown = " ".join(masked_arguments(given.split(" ")))
+        raise InvalidInput("on_quit", f"'{shown}' does not begin with the absolute path of a program", "Give it.")
     return words

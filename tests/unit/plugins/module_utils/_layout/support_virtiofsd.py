@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_record import Record
 
@@ -14,7 +16,7 @@ PID = 2**22 + 4711  # above the kernel's limit: no process has it
 NUMBER = 2**40 + 1  # of a socket that the kernel never had
 FILE = (2**20 + 1, 2**31 + 1)
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "socket_path": "/run/unit-web.sock",
     "shared_dir": "/srv/unit-web",
     "cache": None,

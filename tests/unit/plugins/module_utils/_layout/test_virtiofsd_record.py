@@ -71,7 +71,8 @@ def test_a_field_of_another_type(name: str) -> None:
 def test_an_option_that_is_missing_or_of_another_type(name: str) -> None:
     options = {key: value for key, value in RECORD.options.items() if key != name}
     assert "its options is missing or of another type" in refusal(written(options=options))
-    for value in ({}, 5.5, [5]):
+    wrong: list[Any] = [{}, 5.5, [5]]
+    for value in wrong:
         assert "its options is missing" in refusal(written(options={**options, name: value})), value
 
 

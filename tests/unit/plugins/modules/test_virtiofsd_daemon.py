@@ -1,0 +1,474 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import transient_units
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import socket_inodes
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import daemon_start
+from ansible_collections.sandboxed.containers.tests.lab.processes import lives, state, wait_until
+from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_virtiofsd import (
+    Site,
+    end,
+    reap,
+    stand_ins,
+)
+
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+FORCE = {"force": os.geteuid() != 0}  # who may not look into all namespaces cannot tell whether there is a client
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return stand_ins(tmp_path_factory.mktemp("programs"))
+
+
+@pytest.fixture
+def site(tmp_path: Path, programs: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    # Units outlive a test that is killed; they are run on a host of their own.
+    monkeypatch.setattr(transient_units, "_BOOTED", str(tmp_path / "nothing"))
+    monkeypatch.setattr(daemon_start, "_LOOK_SECONDS", 0.002)
+    place = Site(tmp_path, programs)
+    try:
+        yield place
+    finally:
+        place.end()
+
+
+def modes(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_it_is_started_once_and_stopped_once(site: Site) -> None:
+    planned = site.start(check_mode=True)
+    assert planned.changed and site.tree() == []
+    made = site.start()
+    assert (made.failed, made.changed) == (False, True), made.msg
+    assert planned.value["diff"] == made.value["diff"]
+    (entry,), (plan,) = made.value["daemons"], planned.value["daemons"]
+    path, record = str(site.folder / "unit-web.sock"), str(site.records / "unit-web.json")
+    assert plan == {"name": "unit-web", "action": "created", "paths": [path, record]}
+    pid = entry["pid"]
+    assert entry == {**plan, "socket_path": path, "pid": pid, "dialect": "rust", "version": "1.13.2"}
+    assert site.line(pid) == [site.programs["rust"], "--fd=3", f"--shared-dir={site.shared}"]
+    again = site.start()
+    assert (again.failed, again.changed) == (False, False), again.msg
+    assert again.value["daemons"] == [{**entry, "action": "unchanged"}]
+    assert [again.value["diff"], site.processes()] == [[], [pid]]
+    stopped = site.run(state="stopped", check_mode=True, **FORCE)
+    assert stopped.changed and lives(pid)
+    ended = site.run(state="stopped", **FORCE)
+    assert (ended.failed, ended.changed) == (False, True), ended.msg
+    assert stopped.value == ended.value
+    assert ended.value["daemons"][0]["action"] == "deleted"
+    assert not lives(pid) and site.tree() == ["records", "unit-web.log"]
+    assert not site.run(state="stopped").changed
+
+
+def test_what_is_on_disk_is_roots_alone(site: Site) -> None:
+    before = os.umask(0)
+    try:
+        pid = site.started()
+    finally:
+        os.umask(before)
+    assert modes(site.records) == 0o700 and modes(site.records / "unit-web.json") == 0o600
+    assert modes(site.folder / "unit-web.log") == 0o600 and modes(site.folder / "unit-web.sock") == 0o755
+    record = site.record()
+    assert (record["pid"], record["host_root"], record["unit"]) == (pid, "/", "")
+    assert record["start_ticks"] == int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    assert {tuple(one) for one in record["socket_file"]} == socket_inodes(str(site.folder / "unit-web.sock"))
+    assert site.tree() == ["records", "records/unit-web.json", "unit-web.log", "unit-web.sock"]
+
+
+def test_it_has_its_own_session_and_no_descriptor_of_ours(site: Site) -> None:
+    pid = site.started()
+    assert os.getsid(pid) == pid and os.getcwd() != "/" == os.readlink(f"/proc/{pid}/cwd")
+    assert sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2", "3"]
+    assert (site.folder / "unit-web.log").read_text() == "begins\n"
+
+
+@NEEDS_ROOT
+def test_other_options_are_refused_unless_a_restart_is_wanted(site: Site) -> None:
+    pid = site.started(extra_args=["--a"])
+    other: dict[str, Any] = {"cache": "never", "extra_args": ["--b"], "xattr": True}
+    for check_mode in (True, False):
+        refused = site.start(check_mode=check_mode, **other)
+        assert refused.failed and not refused.changed
+        assert refused.msg.startswith(
+            "Daemon 'unit-web': it runs with other options: cache (unset, and never is wanted), xattr (false, and true "
+            "is wanted), extra_args. Set on_change=restart to restart it; its virtual machine loses its file system"
+        )
+    assert lives(pid) and site.processes() == [pid]
+    planned = site.start(check_mode=True, on_change="restart", **other)
+    done = site.start(on_change="restart", **other)
+    assert not done.failed and planned.value["diff"] == done.value["diff"], done.msg
+    (entry,) = done.value["daemons"]
+    assert entry["action"] == "updated" and site.processes() == [entry["pid"]] != [pid]
+    assert site.line(entry["pid"])[3:] == ["--cache=never", "--xattr", "--b"]
+    assert not site.start(on_change="restart", **other).changed
+
+
+@NEEDS_ROOT
+def test_it_moves_to_another_socket(site: Site) -> None:
+    site.started()
+    moved = site.start(on_change="restart", socket_path=str(site.folder / "other.sock"))
+    assert not moved.failed, moved.msg
+    assert site.tree() == ["other.sock", "records", "records/unit-web.json", "unit-web.log"]
+
+
+@NEEDS_ROOT
+def test_restarted_always_restarts_and_needs_no_options(site: Site) -> None:
+    pid = site.started(cache="auto", extra_args=["--readonly"])
+    line = site.line(pid)
+    with site.connected():
+        done = site.run(state="restarted")
+        assert (done.failed, done.value["daemons"][0]["action"]) == (False, "updated"), done.msg
+        second = done.value["daemons"][0]["pid"]
+        assert not lives(pid) and site.line(second) == line
+    end(second)
+    again = site.run(state="restarted")
+    assert again.value["daemons"][0]["action"] == "created" and site.line(site.processes()[0]) == line
+    refused = site.run("unit-none", state="restarted")
+    assert "there is no record of it, so that it cannot be restarted as it was. Give socket_path" in refused.msg
+
+
+def test_several_are_stopped_in_one_task(site: Site) -> None:
+    pids = [site.started(f"unit-{letter}") for letter in "abc"]
+    done = site.run(["unit-a", "unit-x", "unit-b"], state="stopped", **FORCE)
+    assert not done.failed, done.msg
+    assert [entry["action"] for entry in done.value["daemons"]] == ["deleted", "unchanged", "deleted"]
+    assert [lives(pid) for pid in pids] == [False, False, True]
+    assert not site.run([], state="stopped").changed and not site.run([]).changed
+    assert site.run("unit-b, unit-c", state="stopped", **FORCE).value["daemons"][1]["action"] == "deleted"
+    assert site.processes() == []
+
+
+@NEEDS_ROOT
+def test_one_with_a_client_is_stopped_only_by_force(site: Site) -> None:
+    pid = site.started()
+    with site.connected() as client:
+        for check_mode in (True, False):
+            refused = site.run(state="stopped", check_mode=check_mode)
+            assert refused.failed and "a client is connected: virtiofsd (pid" in refused.msg
+            assert "Stop its virtual machine first, or set force=true" in refused.msg
+        assert site.start().value["daemons"][0]["pid"] == pid
+        assert site.info().value["daemons"][0]["clients"] == 1
+        assert not site.run(state="stopped", force=True).failed
+        assert client.recv(1) == b"" and not lives(pid)
+
+
+def test_one_that_does_not_end_is_killed(site: Site) -> None:
+    pid = site.started(extra_args=["--stubborn"])
+    done = site.run(state="stopped", stop_timeout=0.05, force=True)
+    assert not done.failed and not lives(pid), done.msg
+    assert site.tree() == ["records", "unit-web.log"]
+
+
+@NEEDS_ROOT
+def test_one_that_ended_by_itself_is_started_again(site: Site) -> None:
+    pid = site.started()
+    site.connected().close()
+    wait_until(lambda: not lives(pid), "it to end with its client")
+    reap()
+    assert site.info().value["daemons"][0]["verdict"] == "leftover"
+    planned = site.start(check_mode=True)
+    again = site.start()
+    assert again.value["daemons"][0]["action"] == "created", again.msg
+    assert planned.value["diff"] == again.value["diff"]
+    end(again.value["daemons"][0]["pid"])
+    assert site.run(state="stopped").changed
+    assert site.tree() == ["records", "unit-web.log"]
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("state", ["stopped", "started", "restarted"])
+def test_V4_whoever_has_its_pid_by_now_is_left_alone(site: Site, state: str) -> None:
+    end(site.started())
+    with subprocess.Popen(["sleep", "60"]) as decoy:
+        try:
+            ticks = int(Path(f"/proc/{decoy.pid}/stat").read_text().rpartition(")")[2].split()[19])
+            site.change_record(pid=decoy.pid, start_ticks=ticks)
+            assert site.info().value["daemons"][0]["evidence"] == [
+                f"recorded pid {decoy.pid} is now "
+                + site.info().value["daemons"][0]["evidence"][0].split(" is now ")[1]
+            ]
+            done = site.start() if state == "started" else site.run(state=state)
+            assert not done.failed, done.msg
+            assert done.value["daemons"][0]["action"] == ("deleted" if state == "stopped" else "created")
+            assert decoy.poll() is None
+        finally:
+            decoy.kill()
+
+
+def test_what_fails_leaves_nothing_and_says_its_last_lines(site: Site) -> None:
+    (site.folder / "unit-web.log").write_text("older\n")
+    failed = site.start(extra_args=["--fail"])
+    assert failed.failed and not failed.changed
+    said = "before it served: first line / cannot share it. Nothing of it was kept."
+    assert failed.msg == f"Daemon 'unit-web': {site.programs['rust']} ended with status 1 {said}"
+    assert site.tree() == ["unit-web.log"] and site.processes() == []
+
+
+def test_V6_one_that_does_not_serve_is_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon_start, "_SERVING_SECONDS", 0.15)
+    failed = site.start(extra_args=["--deaf"])
+    assert failed.failed and "it did not serve within 0.15 s and was ended" in failed.msg
+    assert site.tree() == ["unit-web.log"] and site.processes() == []
+
+
+def test_what_cannot_be_run_leaves_nothing(site: Site) -> None:
+    program = site.folder / "program"
+    program.write_text("#!/nonexistent\n")
+    program.chmod(0o755)
+    failed = site.start(executable=str(program), dialect="rust")
+    assert f"{program}: it could not be started: No such file or directory" in failed.msg
+    assert site.tree() == ["program", "unit-web.log"] and site.processes() == []
+
+
+@NEEDS_ROOT
+def test_a_restart_that_fails_says_so_and_leaves_no_record(site: Site) -> None:
+    site.started()
+    failed = site.start(extra_args=["--fail"], on_change="restart")
+    assert failed.failed and failed.changed and "cannot share it" in failed.msg
+    assert site.processes() == [] and not (site.folder / "unit-web.sock").exists()
+    assert not site.start().failed
+
+
+@NEEDS_ROOT
+def test_a_stale_socket_is_replaced_and_one_in_use_is_not(site: Site) -> None:
+    path = site.folder / "unit-web.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        inode = path.stat().st_ino
+        refused = site.start()
+        assert refused.failed and f"(pid {os.getpid()}, " in refused.msg and f"listens on {path}. Stop" in refused.msg
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):  # B1: nobody connected
+            other.accept()
+    assert path.stat().st_ino == inode and site.tree() == ["unit-web.sock"]
+    site.started()
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_what_is_no_socket_is_left_alone(site: Site, kind: str) -> None:
+    path = site.folder / "unit-web.sock"
+    if kind == "file":
+        path.write_text("precious")
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    refused = site.start()
+    assert f"socket_path: {path} is there, and is no socket. Give another path, or remove it." in refused.msg
+    assert site.tree() == ["unit-web.sock"]
+
+
+@NEEDS_ROOT
+def test_a_stale_socket_of_another_in_the_place_of_a_dead_daemons_is_replaced(site: Site) -> None:
+    """The record names another file; nobody has this one either."""
+    end(site.started())
+    path = site.folder / "unit-web.sock"
+    path.rename(site.folder / "moved.sock")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+    done = site.start()
+    assert not done.failed and done.value["daemons"][0]["action"] == "created", done.msg
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("same", [False, True], ids=["another file", "the same number"])
+@pytest.mark.parametrize("alive", [False, True], ids=["dead", "alive"])
+def test_a_socket_that_another_listens_on_by_now_is_never_removed(site: Site, same: bool, alive: bool) -> None:
+    """Numbers of files are used again, and then the record seems to name it."""
+    pid = site.started()
+    path = site.folder / "unit-web.sock"
+    path.rename(site.folder / "moved.sock")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        if same:
+            site.change_record(socket_file=[list(one) for one in socket_inodes(str(path))])
+        if not alive:
+            end(pid)
+        refused = site.start() if not alive else site.run(state="restarted")
+        assert refused.failed and f"(pid {os.getpid()}, " in refused.msg, refused.msg
+        assert lives(pid) is alive
+        stopped = site.run(state="stopped")
+        assert not stopped.failed, stopped.msg
+        assert path.exists() and not (site.records / "unit-web.json").exists()
+
+
+def test_secrets_stay_out_of_what_is_told(site: Site) -> None:
+    secrets = ["--token", "hunter2", "--api-key=hunter3", "--fail"]
+    for arguments in (secrets[:3], secrets[:2], secrets):
+        for check_mode in (True, False):
+            done = site.start(check_mode=check_mode, extra_args=arguments)
+            assert "hunter" not in done.text and "hunter" not in done.logged
+            assert "********" in done.text and "********" in done.logged
+    assert "hunter" not in site.info().text
+
+
+def test_a_command_on_quit_needs_systemd_and_tells_no_secret(site: Site) -> None:
+    refused = site.start(on_quit="/bin/true --token=hunter2 --password hunter3")
+    assert (
+        "on_quit: the command is carried out by the daemon's transient unit, and no systemd runs here. Leave it out."
+        in (refused.msg)
+    )
+    assert "hunter" not in refused.text and "hunter" not in refused.logged
+    assert site.tree() == []
+
+
+def test_a_damaged_record_is_touched_by_nothing(site: Site) -> None:
+    site.started()
+    path = site.records / "unit-web.json"
+    whole = path.read_text()
+    for damaged in ("", whole[:50], "[]", whole.replace('"schema": 1', '"schema": 9'), whole.replace('"pid"', '"pit"')):
+        path.write_text(damaged)
+        for options in ({"state": "stopped", "force": True}, {"state": "restarted"}):
+            refused = site.run(**options)
+            assert refused.failed and not refused.changed and "remove it by hand" in refused.msg
+        assert "remove it by hand" in site.start().msg
+        assert path.read_text() == damaged
+        assert site.info(name="unit-web").value["daemons"][0]["verdict"] == "unknown"
+    path.write_text(whole)
+    assert not site.start().changed
+
+
+def test_F2_a_record_that_was_copied_from_another_host_stops_nothing(site: Site) -> None:
+    pid = site.started()
+    site.change_record(machine_id="another")
+    assert "this record was made on another host" in site.run(state="stopped", force=True).msg
+    assert lives(pid)
+
+
+def test_a_records_directory_that_may_be_anybodys_link(site: Site) -> None:
+    (site.folder / "real").mkdir()
+    site.records.symlink_to("real")
+    site.started()
+    assert site.run(state="stopped", force=True).changed
+    assert os.listdir(site.folder / "real") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"name": 12}, "name: 12 is a number, not a name (YAML reads an unquoted 0123 as 83). Quote it"),
+        ({"name": True}, "name: True is a boolean, not a name"),
+        ({"name": ""}, "name: '' is not a name"),
+        ({"name": "../x"}, "name: '../x' is not a name"),
+        ({"name": "x"}, "name: 'x' cannot be the name of something new"),
+        ({"name": ["unit-a", "unit-a"]}, "name: 'unit-a' is given twice. Give each name once."),
+        ({"name": ["unit-a", "unit-b"]}, "name: several names share everything only with state=stopped. Give one."),
+        ({"name": "unit-a,unit-b"}, "name: several names share everything only with state=stopped. Give one."),
+        ({"name": ["unit-a", "unit-b"], "state": "restarted"}, "name: several names share everything only"),
+        ({"name": 12, "state": "stopped"}, "name: 12 is a number"),
+        ({"name": "a/b", "state": "stopped"}, "name: 'a/b' is not a name"),
+        ({"stop_timeout": -1}, "stop_timeout: -1.0 is no number of seconds. Give 0 or more."),
+        ({"stop_timeout": "nan"}, "stop_timeout: nan is no number of seconds."),
+        ({"stop_timeout": "inf", "state": "stopped"}, "stop_timeout: inf is no number of seconds."),
+        ({"lock_timeout": -1}, "lock_timeout: -1.0 is no number of seconds."),
+        ({"thread_pool_size": -1}, "thread_pool_size: -1 is no number of threads. Give 0 or more."),
+        ({"extra_args": ["--a", ""]}, "extra_args[1]: it is empty or has a NUL. Give one argument an element."),
+        ({"shared_dir": "/a\0b"}, "shared_dir: it has a NUL, which neither a path nor a command can have."),
+        ({"socket_path": "/tmp/a\0b"}, "socket_path: it has a NUL"),
+        ({"on_quit": "/bin/true \0"}, "on_quit: it has a NUL"),
+        ({"run_dir": "/a\0b", "state": "stopped"}, "run_dir: it has a NUL"),
+        ({"socket_path": None}, "socket_path: it is missing. Give socket_path and shared_dir."),
+        ({"shared_dir": None}, "shared_dir: it is missing. Give socket_path and shared_dir."),
+        ({"shared_dir": ""}, "shared_dir: it is missing."),
+        ({"socket_path": None, "shared_dir": None, "state": "restarted"}, "executable: it is given without a share."),
+        ({"cache": "none"}, "cache: 'none' is how Kata once called it"),
+        ({"posix_lock": True}, "posix_lock: the virtiofsd in Rust has no remote POSIX locks. Leave it out."),
+        ({"dialect": "c"}, "says that it is the one in Rust (version 1.13.2). Leave it out."),
+        ({"executable": "/bin/true"}, "executable: /bin/true --version does not say that it is a virtiofsd"),
+        ({"executable": "virtiofsd"}, "executable: 'virtiofsd' is no absolute path. Give one."),
+        ({"log_file": None, "syslog": False}, "syslog: without it and without log_file its output would be lost"),
+        ({"state": "absent"}, "value of state must be one of: started, stopped, restarted"),
+    ],
+)
+def test_wrong_options_are_refused_in_words(site: Site, options: dict[str, Any], text: str) -> None:
+    given = dict(options)
+    refused = site.start(given.pop("name", "unit-web"), **given)
+    assert refused.failed and not refused.changed
+    assert text in refused.msg
+    assert site.tree() == [] and site.processes() == []
+
+
+@NEEDS_ROOT
+def test_the_one_in_c_gets_its_own_spelling(site: Site) -> None:
+    pid = site.started(executable=site.programs["c"], cache="never", xattr=True)
+    assert site.line(pid)[2:] == [
+        "-o", f"source={site.shared}", "-o", "cache=none", "-o", "no_posix_lock", "-o", "xattr", "-f",
+    ]  # fmt: skip
+    (entry,) = site.info().value["daemons"]
+    assert (entry["dialect"], entry["version"], entry["shared_dir"]) == ("c", "7.2.22", str(site.shared))
+    assert site.run(state="restarted").value["daemons"][0]["dialect"] == "c"
+
+
+def test_an_executable_that_does_not_tell_needs_the_users_word(site: Site) -> None:
+    silent: dict[str, Any] = {"executable": site.programs["none"]}
+    assert "Set dialect to rust or c if it is one all the same." in site.start(**silent).msg
+    pid = site.started(dialect="rust", **silent)
+    entry = site.start(dialect="rust", **silent).value["daemons"][0]
+    assert (entry["pid"], entry["dialect"], "version" in entry) == (pid, "rust", False)
+
+
+@pytest.mark.parametrize("target", ["log", "nowhere"])
+def test_a_log_that_is_a_link_is_not_followed(site: Site, target: str) -> None:
+    (site.folder / "log").write_text("precious")
+    (site.folder / "unit-web.log").symlink_to(target)
+    refused = site.start()
+    assert "unit-web.log: it cannot be opened: Too many levels of symbolic links. Nothing was started." in refused.msg
+    assert (site.folder / "log").read_text() == "precious" and site.processes() == []
+    assert site.tree() == ["log", "unit-web.log"]
+
+
+@NEEDS_ROOT
+def test_a_network_namespace_by_its_path(site: Site) -> None:
+    refused = site.start(network_namespace="unit-nothing")
+    assert "network_namespace: /run/netns/unit-nothing: No such file or directory." in refused.msg
+    with subprocess.Popen(["unshare", "-n", "sh", "-c", "echo; exec cat"], stdin=-1, stdout=-1) as holder:
+        try:
+            assert holder.stdout
+            holder.stdout.readline()
+            path = f"/proc/{holder.pid}/ns/net"
+            pid = site.started(network_namespace=path)
+            assert os.readlink(f"/proc/{pid}/ns/net") == os.readlink(path)
+            assert not site.start(network_namespace=path).changed
+            assert site.info().value["daemons"][0]["clients"] == 0
+        finally:
+            holder.kill()
+
+
+@NEEDS_ROOT
+def test_info_shows_ours_and_others(site: Site) -> None:
+    pid = site.started()
+    other = socket.socket(socket.AF_UNIX)
+    with other:
+        found = site.info()
+    assert not found.changed and not found.failed
+    ours, *others = found.value["daemons"]
+    assert (ours["name"], ours["pid"], ours["verdict"], ours["clients"]) == ("unit-web", pid, "live", 0)
+    assert pid not in [entry["pid"] for entry in others]
+    (site.records / "unit-web.json").rename(site.folder / "away")
+    entry = next(one for one in site.info().value["daemons"] if one["pid"] == pid)
+    assert (entry["name"], entry["verdict"], entry["shared_dir"]) == (None, "foreign", str(site.shared))
+    assert entry["socket_path"] == str(site.folder / "unit-web.sock")
+    (site.folder / "away").rename(site.records / "unit-web.json")
+    assert "name: 12 is a number" in site.info(name=12).msg
+    assert site.info(name=[]).msg == "0 virtiofsd."
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: state(pid) == "T", "it to stop")
+    assert "stopped, started" in site.info(name="unit-web").value["daemons"][0]["evidence"][0]
