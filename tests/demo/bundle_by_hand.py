@@ -62,8 +62,8 @@ class Place:
         """Run a module of the collection as a user would, who does not see all processes: nobody else can use a folder
         that was made a second ago."""
         where = {"layout": "containerd_v2", "state_root": str(self.state), "work_root": str(self.work)}
-        where |= {"container_id": self.bundle.name, "sees_all_processes": True}
-        return adhoc(module, {**where, **options}, prefix=() if module.endswith("_info") else _OWN_RUN)
+        known = {**where, "container_id": self.bundle.name, "sees_all_processes": True}
+        return adhoc(module, {**known, **options}, prefix=() if module.endswith("_info") else _OWN_RUN)
 
 
 def tell(screen: Screen, name: str, why: str) -> str:
