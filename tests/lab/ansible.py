@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,10 +51,11 @@ class Result(NamedTuple):
         return found
 
 
-def adhoc(module: str, options: dict[str, Any], *flags: str) -> Result:
-    """Run `ansible localhost -m MODULE` as a user does, from the tree that in_tree.py made."""
+def adhoc(module: str, options: dict[str, Any], *flags: str, prefix: Sequence[str] = ()) -> Result:
+    """Run `ansible localhost -m MODULE` as a user does, from the tree that in_tree.py made. prefix: a command that runs
+    another one."""
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("ansible")), *adhoc_words(module, options), *flags],
+        [*prefix, str(Path(sys.executable).with_name("ansible")), *adhoc_words(module, options), *flags],
         env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_STDOUT_CALLBACK": "minimal"},
         stdin=subprocess.DEVNULL,
         capture_output=True,

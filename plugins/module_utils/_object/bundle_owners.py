@@ -59,7 +59,7 @@ def owners_of(place: BundlePlace, reading: BundleReading, view: HostView, creati
     claims = _claims(place, reading, view, naming, engine)
     owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
     suspects = [f"{describe(claim.process)} {claim.why}" for claim in claims if not claim.proved]
-    unknown = list(reading.problems)
+    unknown = [*reading.problems, *(_undetermined(reading) if place.layout.has_engine else ())]
     dead: list[str] = []
     claimed = {claim.process.pid for claim in claims}
     for recorded in reading.pids:
@@ -175,6 +175,16 @@ def _contradictions(reading: BundleReading) -> list[str]:
     if len(reading.sandbox_ids) < 2:
         return []
     return [f"it belongs to several sandboxes at once: {', '.join(reading.sandbox_ids)}"]
+
+
+def _undetermined(reading: BundleReading) -> list[str]:
+    """A damaged spec does not tell the pod whose shim may serve it, which only an address shows then (A6). What runc
+    keeps tells the first process."""
+    found = [reading.runtime.problem] if reading.runtime is not None and reading.runtime.problem else []
+    spec = reading.spec
+    if spec is not None and spec.problem and spec.readable and not reading.addresses:
+        found.append(f"whose it is cannot be told from {spec.path}: {spec.problem}")
+    return found
 
 
 def changed_at(reading: BundleReading) -> float:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    InvalidInput,
     StateError,
     Unreadable,
     os_reason,
@@ -92,9 +94,20 @@ class BundlePlace:
         self.made: list[Directory] = []
 
     def _open(self, given: str | None, default: str, inside: str, namespace: str, create: bool = False) -> Directory:
-        path = "/".join(filter(None, [given or default, inside, namespace]))
+        above = "/".join(filter(None, [given or default, inside]))
+        if not namespace:
+            return self._at(above, given is not None, create)
+        found = self._at(f"{above}/{namespace}", given is not None, create)
+        # The user names containerd's directories, links and all; a namespace is one of the names in them (C9).
+        with self._at(above, given is not None) as folder:
+            if found.path != folder.join(namespace):
+                why = f"{folder.join(namespace)} is a link to {found.path}, and no namespace of containerd's"
+                raise InvalidInput("namespace", why, "Remove the link.")
+        return found
+
+    def _at(self, path: str, as_it_is: bool, create: bool = False) -> Directory:
         mode = INNER_MODE if create else None
-        if given is not None:
+        if as_it_is:
             return open_given(path, mode, ROOT_MODE)
         return open_below(self._given.host_root, path, mode, ROOT_MODE)
 
@@ -128,7 +141,7 @@ class BundlePlace:
 
     def namespaces(self) -> list[str]:
         """The namespaces that this layout has bundles or work directories in; asked of the place of none ("")."""
-        found = {name for directory in (self.state, self.work) if directory.exists for name in _names(directory)}
+        found = {name for directory in (self.state, self.work) for name in _folders(directory)}
         return sorted(name for name in found if not name.startswith("."))
 
     def _listing(self, directory: Directory, view: HostView) -> Listing:
@@ -166,7 +179,7 @@ class BundlePlace:
             for inside in inner:
                 path = f"{state}/{inside}"
                 with open_given(path) if state in given else open_below(self._given.host_root, path) as tasks:
-                    for name in _names(tasks) if tasks.exists else ():
+                    for name in _folders(tasks):
                         namespace = tasks.child(name)
                         try:
                             yield namespace.opened()
@@ -229,6 +242,12 @@ def _list(directory: Directory) -> Listing:
         for owner in filter(None, owners):
             tombstones.setdefault(owner, []).append(name)
     return Listing(frozenset(ids), tombstones)
+
+
+def _folders(directory: Directory) -> list[str]:
+    """The names of the directories in one: containerd passes over everything else there, links too."""
+    found = [(name, look(directory, name)) for name in (_names(directory) if directory.exists else ())]
+    return [name for name, facts in found if facts is not None and stat.S_ISDIR(facts.mode)]
 
 
 def _names(directory: Directory) -> list[str]:

@@ -99,6 +99,9 @@ def _report(place: BundlePlace, reading: BundleReading, view: HostView, with_doc
         return entry
     verdict = judge(owners_of(place, reading, view).evidence)
     spec = reading.spec.content if reading.spec is not None else None
+    reasons = list(verdict.reasons)
+    if reading.spec is not None and reading.spec.problem and not any(reading.spec.path in one for one in reasons):
+        reasons.insert(0, f"{reading.spec.path}: {reading.spec.problem}")
     addresses = [one.path or one.abstract or one.other for one in reading.addresses]
     mounts = [
         mount.text for part in reading.parts_of("bundle", "tombstone") for mount in view.mounts.in_the_way(part.path)
@@ -108,7 +111,7 @@ def _report(place: BundlePlace, reading: BundleReading, view: HostView, with_doc
     return {
         **entry,
         "verdict": verdict.kind,
-        "evidence": list(verdict.reasons),
+        "evidence": reasons,
         "paths": [part.path for part in reading.parts],
         "files": [name for name, _facts in reading.entries],
         "missing": list(reading.missing),

@@ -11,11 +11,13 @@ in `make test-all`.
 from __future__ import annotations
 
 import pytest
+from ansible_collections.sandboxed.containers.tests.integration.hostile.bundle_ground import LAYOUTS as BUNDLES
+from ansible_collections.sandboxed.containers.tests.integration.hostile.bundle_ground import BundleGround
 from ansible_collections.sandboxed.containers.tests.integration.hostile.ground import LAYOUTS, Ground
 from ansible_collections.sandboxed.containers.tests.lab import forked
 from ansible_collections.sandboxed.containers.tests.lab.own_host_plugin import host, pytest_runtest_protocol
 
-forked.prepare("sandbox_state", "sandbox_state_info")
+forked.prepare("sandbox_state", "sandbox_state_info", "container_bundle", "container_bundle_info")
 __all__ = ["host", "pytest_runtest_protocol"]
 
 
@@ -27,6 +29,12 @@ _SHORT = ("gvisor", "kata_store")
 def ground(host: None, request: pytest.FixtureRequest) -> Ground:
     """The tree of each layout, with what must stay around it."""
     return Ground(request.param)
+
+
+@pytest.fixture(params=[pytest.param(one, marks=[] if one == "containerd_v2" else pytest.mark.long) for one in BUNDLES])
+def bundle_ground(host: None, request: pytest.FixtureRequest) -> BundleGround:
+    """The same for bundles."""
+    return BundleGround(request.param)
 
 
 @pytest.fixture(params=["few", pytest.param("many", marks=pytest.mark.long)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,17 +28,32 @@ CANARY = TOP / "canary"
 NEIGHBOUR = "fault-10"
 
 
-class Ground:
-    """The directory TOP, which is compared as a whole. roots: the directories that have the layout's objects."""
+class Compared(ABC):
+    """The directory TOP, which is compared as a whole. layout: of the objects that are in there."""
 
     def __init__(self, layout: str) -> None:
         self.layout = layout
-        tops = ["run"] if layout == "gvisor" else TREES[layout].values()
-        self.roots = [HOST / top for top in tops]
         self.seen: snapshot.Tree = {}
 
+    @abstractmethod
     def build(self) -> None:
         """Make all of it anew."""
+
+    def touched(self) -> set[str]:
+        """The paths below TOP that are no longer what they were at the last look."""
+        before, self.seen = self.seen, snapshot.take(TOP)
+        return {path for path in before.keys() | self.seen.keys() if before.get(path) != self.seen.get(path)}
+
+
+class Ground(Compared):
+    """Sandboxes. roots: the directories that have them."""
+
+    def __init__(self, layout: str) -> None:
+        super().__init__(layout)
+        tops = ["run"] if layout == "gvisor" else TREES[layout].values()
+        self.roots = [HOST / top for top in tops]
+
+    def build(self) -> None:
         shutil.rmtree(TOP, ignore_errors=True)
         HOST.mkdir(parents=True)
         host = gvisor.Host(HOST, self.layout) if self.layout == "gvisor" else kata.Host(HOST, self.layout)
@@ -55,11 +71,6 @@ class Ground:
         """A module's answer. Raises RuntimeError for a traceback."""
         place = {"run_root": str(HOST / "run")} if self.layout == "gvisor" else {"host_root": str(HOST)}
         return forked.forked(module, layout=self.layout, sees_all_processes=sees_all, **place, **options)
-
-    def touched(self) -> set[str]:
-        """The paths below TOP that are no longer what they were at the last look."""
-        before, self.seen = self.seen, snapshot.take(TOP)
-        return {path for path in before.keys() | self.seen.keys() if before.get(path) != self.seen.get(path)}
 
     def foreign(self, paths: set[str], names: set[str]) -> set[str]:
         """Those of the paths that are not of a sandbox with one of the names."""
