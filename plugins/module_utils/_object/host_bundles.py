@@ -77,7 +77,7 @@ class BundleCandidate(Candidate):
     def facts(self) -> list[FileFacts]:
         return [*(part.facts for part in self._reading.parts), *(facts for _name, facts in self._reading.entries)]
 
-    def read(self, view: HostView) -> bool:
+    def read(self, view: HostView, held: bool = False) -> bool:
         self._reading = self.place.read(self.name, view)
         return bool(self._reading.parts)
 
@@ -116,7 +116,7 @@ class SocketCandidate(Candidate):
     def facts(self) -> list[FileFacts]:
         return [self._facts] if self._facts is not None else []
 
-    def read(self, view: HostView) -> bool:
+    def read(self, view: HostView, held: bool = False) -> bool:
         self._facts = look(self.place.sockets, self.name)
         return self._facts is not None and stat.S_ISSOCK(self._facts.mode)
 

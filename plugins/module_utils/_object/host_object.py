@@ -65,8 +65,8 @@ class Candidate(ABC):
         return (self.kind, self.layout, self.namespace, self.name, self.paths[0] if self.paths else "")
 
     @abstractmethod
-    def read(self, view: HostView) -> bool:
-        """Read its files; False where there is nothing of it. Raises StateError."""
+    def read(self, view: HostView, held: bool = False) -> bool:
+        """Read its files; False where there is nothing of it. held: this task holds its lock. Raises StateError."""
 
     @abstractmethod
     def evidence(self, view: HostView) -> Evidence:

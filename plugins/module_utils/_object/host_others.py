@@ -84,7 +84,7 @@ class MappingCandidate(Candidate):
     def facts(self) -> list[FileFacts]:
         return [self._mapping.facts] if self._mapping.facts is not None else []
 
-    def read(self, view: HostView) -> bool:
+    def read(self, view: HostView, held: bool = False) -> bool:
         self._mapping = self.root.read(self.name)
         return self._mapping.facts is not None
 
@@ -128,7 +128,7 @@ class DaemonCandidate(Candidate):
     def facts(self) -> list[FileFacts]:
         return [self._facts] if self._facts is not None else []
 
-    def read(self, view: HostView) -> bool:
+    def read(self, view: HostView, held: bool = False) -> bool:
         self._facts = look(self.run_dir.directory, self.name + SUFFIX)
         self._record = self.run_dir.read(self.name)
         return self._record is not None
@@ -173,7 +173,7 @@ class CgroupCandidate(Candidate):
     def facts(self) -> list[FileFacts]:
         return [self._facts] if self._facts is not None else []
 
-    def read(self, view: HostView) -> bool:
+    def read(self, view: HostView, held: bool = False) -> bool:
         with open_given(os.path.dirname(self.path)) as above:
             self._facts = look(above, os.path.basename(self.path)) if above.exists else None
         return self._facts is not None

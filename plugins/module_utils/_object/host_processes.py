@@ -109,7 +109,7 @@ class ProcessCandidate(Candidate):
         product = product_of(seen, self.process.cgroups)
         return f"it belongs to {product}" if product else "it names nothing of a sandbox"
 
-    def read(self, view: HostView) -> bool:
+    def read(self, view: HostView, held: bool = False) -> bool:
         now = read(self.process.pid)
         return now is not None and now.start_ticks == self.process.start_ticks and not now.dead
 

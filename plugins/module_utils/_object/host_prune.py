@@ -61,8 +61,11 @@ class Pruner:
         self._with_cgroups = selection.host_root == "/"
         self._wanted = wanted
         self._tied = _tied(found.all)
+        bundles = [one.candidate for one in wanted if one.candidate.kind == "bundle"]
+        self._going = frozenset(engine_doubt(path) for bundle in bundles for path in bundle.paths)
         self._planned: set[int] = set()
         self._by_item: dict[int, Judged] = {}
+        self._items: dict[int, Item] = {}  # by candidate
 
     def run(self, new_view: Callable[[], HostView], check_mode: bool, durable: bool) -> list[Ended]:
         """Take all steps, kind by kind: what others need goes after them."""
@@ -77,6 +80,7 @@ class Pruner:
     def _item(self, one: Judged) -> Item:
         item = one.candidate.item(self._terms)
         self._by_item[id(item)] = one
+        self._items[id(one.candidate)] = item
         if isinstance(item, AbsentBundle):
             ids = [
                 other.candidate.name
@@ -86,8 +90,7 @@ class Pruner:
             ]
             item.wish = item.wish._replace(together=frozenset(ids), cgroups=self._with_cgroups)
         elif isinstance(item, OwnedItem):
-            bundles = [other.candidate for other in self._wanted if other.candidate.kind == "bundle"]
-            item.going = frozenset(engine_doubt(path) for bundle in bundles for path in bundle.paths)
+            item.going = self._going
         return item
 
     def _guard(self, item: Item, view: HostView) -> None:
@@ -99,10 +102,13 @@ class Pruner:
             self._planned.add(id(item))
             return
         candidate = self._by_item[id(item)].candidate
+        # Until its bundles have had their turn, a sandbox is not suspected for them; after it they must be gone.
+        going = self._going if KINDS.index(candidate.kind) <= KINDS.index("bundle") else ()
         for one in self._tied.get(id(candidate), [candidate]):
-            if not one.read(view):
+            own = self._items.get(id(one))
+            if not one.read(view, held=own is not None and bool(own.locks)):
                 continue
-            verdict = verdict_of(one.evidence(view), self._doubts(one))
+            verdict = verdict_of(one.evidence(view), self._doubts(one), going)
             if verdict.kind != LEFTOVER:
                 tied = "" if one is candidate else f"{one.kind} {one.name}, to which it belongs: "
                 raise InUse("", f"{tied}{'; '.join(verdict.reasons)}", "Nothing was removed.")

@@ -22,7 +22,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import runsc_roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import owners_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import hints_in, owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import Look, look_at
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
@@ -86,11 +86,15 @@ class SandboxCandidate(Candidate):
         documents = self._look.reading.documents
         return [*(part.facts for part in self._parts), *(one.facts for one in documents if one.facts is not None)]
 
-    def read(self, view: HostView) -> bool:
-        look = look_at(self.tree, self.name, view, LockBudget(0))
+    def read(self, view: HostView, held: bool = False) -> bool:
+        look = self._read_held(view) if held else look_at(self.tree, self.name, view, LockBudget(0))
         # What the documents say takes most of the memory, and is needed for files side by side alone.
         self._look = look if isinstance(self.tree.layout, FlatLayout) else look.without_contents()
         return bool(self._parts)
+
+    def _read_held(self, view: HostView) -> Look:
+        reading = self.tree.read(view, self.name)
+        return Look(reading, hints=hints_in(self.tree.layout, self.tree.roots, reading))
 
     def evidence(self, view: HostView) -> Evidence:
         if self._look is None:

@@ -1,0 +1,172 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host with dead and living sandboxes of all kinds is seen as it is, and pruned of what is dead alone."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from ansible_collections.sandboxed.containers.tests.integration.host.conftest import Host
+from ansible_collections.sandboxed.containers.tests.integration.kata.conftest import gone
+from ansible_collections.sandboxed.containers.tests.lab import kata, mounting, trees
+from ansible_collections.sandboxed.containers.tests.lab.forked import Forked
+from ansible_collections.sandboxed.containers.tests.lab.kata import GENERATIONS, Sandbox, Shared
+from ansible_collections.sandboxed.containers.tests.lab.stand_ins import Crowd, Started
+
+pytestmark = pytest.mark.real
+MAPPINGS = Path("/run/kata-containers/containers-mapping")
+SOCKETS = Path("/run/containerd/s")
+PLACES = (
+    Path("/run/vc"),
+    Path("/run/kata"),
+    Path("/run/kata-containers"),
+    Path("/var/lib/vc"),
+    Path("/run/containerd"),
+)
+
+
+class Pod(NamedTuple):
+    """A sandbox, the data that is mounted into it, and its processes."""
+
+    box: Sandbox
+    shared: Shared
+    owners: list[Started]
+
+
+def pod(crowd: Crowd, layout: str, name: str, alive: bool) -> Pod:
+    """A pod with its bundles, mounts, mapping, VM directory; killed with everything at once, or alive."""
+    box = kata.sandbox(layout, name, [name, f"{name}-app"])
+    box.write()
+    box.make_bundles()
+    for container in box.containers:
+        trees.directory(MAPPINGS / container / name, 0o750)
+    owners = [crowd.start(box.program(kind)) for kind in ("shim", "qemu", "virtiofsd")]
+    shared = box.make_share()
+    box.make_vm()
+    if not alive:
+        for one in owners:
+            one.kill()
+    return Pod(box, shared, owners)
+
+
+def stale_socket(name: str) -> Path:
+    SOCKETS.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(SOCKETS / name))
+    return SOCKETS / name
+
+
+@pytest.fixture
+def pods(crowd: Crowd) -> dict[str, list[Pod]]:
+    """One dead and one living pod of each generation."""
+    return {
+        word: [pod(crowd, layout, f"lab-{word}-{layout.replace('_', '-')}", word == "live") for layout in GENERATIONS]
+        for word in ("dead", "live")
+    }
+
+
+def test_every_leftover_goes_and_nothing_that_lives(machine: Host, pods: dict[str, list[Pod]]) -> None:
+    before = mounting.table()
+    stale = stale_socket("0" * 64)
+    living = {one.box.id: (one.shared.checksum(), trees.listing(*one.box.trees)) for one in pods["live"]}
+    dead_data = [(one.shared, one.shared.checksum()) for one in pods["dead"]]
+    found = machine.objects()
+    for entry in found:
+        ours = entry["id"].startswith(("lab-dead", "0000"))
+        assert entry["verdict"] == ("leftover" if ours else "live"), entry
+    assert {entry["kind"] for entry in found if entry["verdict"] == "leftover"} >= {
+        "sandbox",
+        "bundle",
+        "mapping",
+        "socket",
+    }
+
+    checked = machine.prune(_ansible_check_mode=True, _ansible_diff=True)
+    assert checked.changed and mounting.table() == before
+    done = machine.prune(_ansible_diff=True)
+    assert not done.failed and done.changed, done.message
+    assert checked.answer["diff"] == done.answer["diff"]
+    assert [entry["action"] for entry in done.answer["objects"]] == ["deleted"] * len(done.answer["objects"])
+    for one in pods["dead"]:
+        assert gone(one.box) == []
+        assert not any((MAPPINGS / name).exists() or one.box.bundle(name).exists() for name in one.box.containers)
+    assert not stale.exists()
+    for one in pods["live"]:
+        assert all(owner.lives() for owner in one.owners)
+        assert living[one.box.id] == (one.shared.checksum(), trees.listing(*one.box.trees))
+        assert all((MAPPINGS / name).exists() and one.box.bundle(name).exists() for name in one.box.containers)
+    assert all(shared.checksum() == data for shared, data in dead_data), "the host's own data behind the mounts"
+    assert machine.leftovers() == set()
+    again = machine.prune()
+    assert not again.changed and not again.failed, again.message
+
+
+def test_looking_changes_nothing(machine: Host, pods: dict[str, list[Pod]]) -> None:
+    del pods
+    before = (trees.listing(*PLACES), mounting.table(), sorted(map(str, Path("/run/lock").rglob("*"))))
+    machine.info(with_plan=True)
+    machine.prune(_ansible_check_mode=True)
+    assert (trees.listing(*PLACES), mounting.table(), sorted(map(str, Path("/run/lock").rglob("*")))) == before
+
+
+def test_min_age_a_young_object_is_unknown(machine: Host, pods: dict[str, list[Pod]]) -> None:
+    del pods
+    found = machine.objects(min_age=3600)
+    assert {one["verdict"] for one in found} <= {"live", "unknown"}
+    assert any("less than min_age=3600" in text for one in found for text in one["evidence"])
+    kept = machine.prune(min_age=3600)
+    assert not kept.changed and not kept.failed
+
+
+def test_C1_a_locked_sandbox_is_unknown_and_never_waited_for(machine: Host, crowd: Crowd) -> None:
+    dead = pod(crowd, "kata_store", "lab-dead-1", alive=False)
+    with open(dead.box.state_dir / "lock", "rb") as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        (found,) = machine.objects(kinds=["sandbox"])
+        assert found["verdict"] == "unknown" and "is held by" in found["evidence"][0], found
+        assert not machine.prune(kinds=["sandbox"]).changed
+    assert machine.prune().changed and gone(dead.box) == []
+
+
+def test_a_plan_is_carried_out_where_nothing_changed(machine: Host, pods: dict[str, list[Pod]]) -> None:
+    plan = machine.info(with_plan=True, limit=1).answer["plan"]
+    first, second, *_rest = pods["dead"]
+    assert len(plan["steps"]) > 1 and plan["complete"]
+    (first.box.state_dir / "new").touch()  # its change time is another one now
+    done = machine.prune(plan=plan)
+    assert not done.failed, done.message
+    actions: dict[tuple[str, str], Any] = {(one["kind"], one["id"]): one for one in done.answer["objects"]}
+    assert actions["sandbox", first.box.id]["action"] == "skipped"
+    assert "since the plan was made" in actions["sandbox", first.box.id]["msg"]
+    assert first.box.state_dir.exists() and gone(second.box) == []
+
+
+@pytest.mark.parametrize("change", ["machine_id", "boot_id", "host_root", "schema", "steps", "empty"])
+def test_F2_a_plan_of_another_host_or_boot_is_refused_whole(machine: Host, crowd: Crowd, change: str) -> None:
+    dead = pod(crowd, "kata_persist", "lab-dead-1", alive=False)
+    plan = machine.info(with_plan=True).answer["plan"]
+    other: dict[str, Any] = {"schema": 2, "steps": [{"kind": "sandbox"}]}
+    plan = {} if change == "empty" else {**plan, change: other.get(change, "00000000-0000-4000-8000-000000000000")}
+    refused = machine.prune(plan=plan)
+    assert refused.failed and not refused.changed and "plan" in refused.message, refused.message
+    assert dead.box.state_dir.exists()
+
+
+def test_max_removals_refuses_before_the_first(machine: Host, pods: dict[str, list[Pod]]) -> None:
+    refused = machine.prune(max_removals=2)
+    assert refused.failed and not refused.changed and "more than max_removals=2" in refused.message
+    assert all(one.box.state_dir.exists() for one in pods["dead"])
+    assert machine.prune(max_removals=0).changed
+
+
+def test_exactly_one_of_plan_and_scope(machine: Host) -> None:
+    neither = Forked("sandbox_prune", machine.options).result()
+    both = Forked("sandbox_prune", {**machine.options, "scope": "all_leftovers", "plan": {"schema": 1}}).result()
+    assert neither.failed and "neither is given" in neither.message
+    assert both.failed and "both are given" in both.message
