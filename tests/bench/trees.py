@@ -36,19 +36,35 @@ class Entry(NamedTuple):
 
 class Kind(NamedTuple):
     """How a layout's sandboxes look. layout: empty where the module has no such option. roots: the module's options
-    for its roots, each below the site; stores: where the sandboxes lie. entries: of each sandbox, parents first."""
+    for its roots, each below the site; stores: where the sandboxes lie. entries: of each sandbox, parents first;
+    others: of each second one, third one, …, where they differ. objects: that each sandbox and what is its are. links:
+    of the host, by their paths below the site."""
 
     layout: str
     roots: dict[str, str]
     stores: tuple[str, ...]
     entries: tuple[Entry, ...]
+    others: tuple[tuple[Entry, ...], ...] = ()
+    objects: int = 1
+    links: tuple[tuple[str, str], ...] = ()
 
-    def in_words(self, count: int) -> str:
-        """How many files and directories that many sandboxes are."""
-        directories = sum(entry.content is None for entry in self.entries)
-        links = sum(entry.is_link for entry in self.entries)
-        numbers = {"files": len(self.entries) - directories - links, "directories": directories, "links": links}
-        return ", ".join(f"{number * count:,} {noun}" for noun, number in numbers.items() if number)
+    def entries_of(self, number: int) -> tuple[Entry, ...]:
+        """The entries of the sandbox with that number."""
+        return (self.entries, *self.others)[number % (1 + len(self.others))]
+
+    def count(self, sandboxes: int) -> dict[str, int]:
+        """How many files, directories and links that many sandboxes are."""
+        numbers = {"files": 0, "directories": 0, "links": 0}
+        for first in range(min(sandboxes, 1 + len(self.others))):
+            times = len(range(first, sandboxes, 1 + len(self.others)))
+            for entry in self.entries_of(first):
+                noun = "directories" if entry.content is None else "links" if entry.is_link else "files"
+                numbers[noun] += times
+        return numbers
+
+    def in_words(self, sandboxes: int) -> str:
+        """The same as a text."""
+        return ", ".join(f"{number:,} {noun}" for noun, number in self.count(sandboxes).items() if number)
 
     def documents(self, name: str) -> dict[str, Any]:
         """The contents of a sandbox's own documents by their names."""
@@ -88,12 +104,14 @@ def lay_out(folder: Path, kind: Kind, count: int) -> Site:
     its memory would count as the measured ones', which begin as copies of it."""
     for store in kind.stores:
         (folder / store).mkdir(parents=True)
+    for link, target in kind.links:
+        (folder / link).symlink_to(target)
     ids = names(count)
     if kind.entries:
-        batches = [ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH)]
+        batches = [(start, ids[start : start + _BATCH]) for start in range(0, len(ids), _BATCH)]
         workers = min(len(batches), len(os.sched_getaffinity(0)))
         with multiprocessing.Pool(workers, initializer=_leave_signals_to_the_parent) as pool:
-            pool.map(partial(_make, str(folder), kind.entries), batches, chunksize=1)
+            pool.map(partial(_make, str(folder), kind), batches, chunksize=1)
     return Site(folder, kind, ids)
 
 
@@ -102,11 +120,11 @@ def _leave_signals_to_the_parent() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _make(folder: str, entries: tuple[Entry, ...], ids: list[str]) -> None:
+def _make(folder: str, kind: Kind, batch: tuple[int, list[str]]) -> None:
     os.umask(0)
-    for name in ids:
+    for number, name in enumerate(batch[1], start=batch[0]):
         container = name[::-1]
-        for path, mode, content, is_link in entries:
+        for path, mode, content, is_link in kind.entries_of(number):
             place = f"{folder}/{path.format(id=name, container=container)}"
             if content is None:
                 os.mkdir(place, mode)
