@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
@@ -31,7 +31,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     Terms,
     identity_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots, engine_roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
 
@@ -174,9 +174,9 @@ class StaleSocket(Item):
         """Nothing is made."""
 
 
-def places_of(host_root: str, view: HostView) -> Iterator[tuple[BundlePlace, bool]]:
+def places_of(host_root: str, engines: Iterable[EngineRoots]) -> Iterator[tuple[BundlePlace, bool]]:
     """Each namespace of each containerd, and whether that one's root directory is known."""
-    for roots in engine_roots(host_root, view):
+    for roots in engines:
         for layout in LAYOUTS.values():
             if layout.has_engine:
                 given = _given(host_root, roots)
@@ -189,9 +189,9 @@ def _given(host_root: str, roots: EngineRoots) -> BundleRoots:
     return BundleRoots(host_root, roots.state, roots.work or os.path.join(roots.state, ".unknown"))
 
 
-def find(host_root: str, view: HostView) -> Iterator[BundleCandidate]:
+def find(host_root: str, engines: Iterable[EngineRoots], view: HostView) -> Iterator[BundleCandidate]:
     """All bundles and what is left of some. Raises StateError where a directory cannot be listed."""
-    for place, is_known in places_of(host_root, view):
+    for place, is_known in places_of(host_root, engines):
         yield from (BundleCandidate(place, one, is_known) for one in place.ids(view))
 
 

@@ -138,6 +138,10 @@ class Candidate(ABC):
     def evidence(self, view: HostView) -> Evidence:
         """Who owns it, as far as it can tell alone, after it was read in this process. Raises StateError."""
 
+    def pids(self, view: HostView) -> set[int]:
+        """Of the processes that it accounts for."""
+        return set()
+
     @abstractmethod
     def item(self, terms: Terms) -> Item:
         """What removes it."""

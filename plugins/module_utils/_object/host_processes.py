@@ -175,11 +175,9 @@ class StrayProcess(Item):
 
 
 def find(
-    host_root: str, view: HostView, own: Collection[int], known: Callable[[HostView], Collection[str]]
+    view: HostView, own: Collection[int], known: Callable[[HostView], Collection[str]]
 ) -> Iterator[ProcessCandidate]:
     """The processes of runtimes that no object on disk accounts for. own: pids of daemons that have a record."""
-    if host_root != "/":
-        return
     for process in sorted(view.processes.by_pid.values(), key=lambda one: one.pid):
         role = role_of(process) if not process.dead and process.pid not in own else None
         if role is None or role.sandbox_id in known(view):
