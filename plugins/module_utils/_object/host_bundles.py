@@ -78,6 +78,10 @@ class BundleCandidate(Candidate):
         self._reading = self.place.read(self.name, view)
         return bool(self._reading.parts)
 
+    def forget(self) -> None:
+        super().forget()
+        self._reading = BundleReading(self.name)
+
     def evidence(self, view: HostView) -> Evidence:
         found = owners_of(self.place, self._reading, view).evidence
         return found if self._is_known else found._replace(unknown=(*found.unknown, _NO_ROOT))

@@ -117,6 +117,10 @@ class SandboxCandidate(Candidate):
         reading = self.tree.read(view, self.name)
         return Look(reading, hints=hints_in(self.tree.layout, self.tree.roots, reading))
 
+    def forget(self) -> None:
+        super().forget()
+        self._look = None
+
     def evidence(self, view: HostView) -> Evidence:
         if self._look is None:
             return Evidence(unknown=("it was not read",))
