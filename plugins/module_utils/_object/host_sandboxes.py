@@ -22,7 +22,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     identity_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import runsc_roots
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import hints_in, owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import Look, look_at
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
@@ -128,6 +127,8 @@ class SandboxCandidate(Candidate):
         return found._replace(suspects=(self._look.locked, *found.suspects)) if self._look.locked else found
 
     def item(self, terms: Terms) -> Item:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
+
         wish = Wish(self.name, present=False, unmount=terms.unmount)
         if isinstance(self.tree.layout, FlatLayout):
             from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox
