@@ -17,6 +17,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdi
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
+_AT_ONCE = 5000
+
 
 class Found(NamedTuple):
     """An object that is there. evidence: who owns it, None where that cannot be told, and problem says why."""
@@ -50,10 +52,14 @@ def _dealt(candidates: list[Candidate]) -> list[Candidate]:
 def look(candidates: Sequence[Candidate], view: HostView) -> list[Any]:
     """For each what it shows, and its evidence or what keeps that from being told, in plain values; None for nothing.
 
-    What was read stays with the candidate."""
-    states = [_read(one, view) for one in candidates]
-    later = view.again()
-    return [_told(one, state, later) if state is not None else None for one, state in zip(candidates, states)]
+    Some thousands are read, then judged, and then forgotten, so that the memory that is needed has an end."""
+    told: list[Any] = []
+    for start in range(0, len(candidates), _AT_ONCE):
+        some = candidates[start : start + _AT_ONCE]
+        states = [_read(one, view) for one in some]
+        later = view.again()
+        told += [_told(one, state, later) if state is not None else None for one, state in zip(some, states)]
+    return told
 
 
 def _read(one: Candidate, view: HostView) -> str | None:
@@ -71,6 +77,7 @@ def _told(one: Candidate, problem: str, view: HostView) -> Any:
             evidence = tuple(one.evidence(view))
         except StateError as error:
             evidence = str(error)
+    one.forget()
     return tuple(one.seen), evidence
 
 
