@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _AT_ONCE = 5000
+_MAY_HAVE_MOUNTS = ("sandbox", "bundle")
 
 
 class Found(NamedTuple):
-    """An object that is there. evidence: who owns it, None where that cannot be told, and problem says why."""
+    """An object that is there. evidence: who owns it, None where that cannot be told, and problem says why. mounts: in
+    it, in words."""
 
     candidate: Candidate
     evidence: Evidence | None
     problem: str = ""
+    mounts: tuple[str, ...] = ()
 
 
 def look_at_all(candidates: Sequence[Candidate], view: HostView) -> list[Found]:
@@ -72,13 +75,24 @@ def _read(one: Candidate, view: HostView) -> str | None:
 
 def _told(one: Candidate, problem: str, view: HostView) -> Any:
     evidence: Any = problem
+    mounts: tuple[str, ...] = ()
     if not problem:
         try:
             evidence = tuple(one.evidence(view))
+            if one.kind in _MAY_HAVE_MOUNTS:
+                mounts = tuple(text for path in one.paths for text in _mounts_in(path, view))
         except StateError as error:
             evidence = str(error)
     one.forget()
-    return tuple(one.seen), evidence
+    return tuple(one.seen), evidence, mounts
+
+
+def _mounts_in(path: str, view: HostView) -> list[str]:
+    """What is mounted at or below a path, in words. Most directories of a host have no mount at all in them."""
+    above = path.rpartition("/")[0] or "/"
+    if view.once(("free of mounts", above), lambda: view.mounts.is_free(above)):
+        return []
+    return [mount.text for mount in view.mounts.in_the_way(path)]
 
 
 def _gathered(candidates: Sequence[Candidate], told: Sequence[Any]) -> list[Found]:
@@ -87,8 +101,8 @@ def _gathered(candidates: Sequence[Candidate], told: Sequence[Any]) -> list[Foun
         if isinstance(answer, str):  # its worker did not come to its end
             found.append(Found(one, None, f"the process that read it {answer}"))
         elif answer is not None:
-            seen, evidence = answer
+            seen, evidence, mounts = answer
             one.take(Seen(*seen))
             is_known = not isinstance(evidence, str)
-            found.append(Found(one, Evidence(*evidence)) if is_known else Found(one, None, evidence))
+            found.append(Found(one, Evidence(*evidence), "", mounts) if is_known else Found(one, None, evidence))
     return found

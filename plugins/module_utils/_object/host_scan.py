@@ -80,7 +80,7 @@ def scan(selection: Selection, view: HostView) -> Scan:
 
         found += look_at_all(_processes(view, [one.candidate for one in found], problems), view)
         engines = tuple(host_processes.engines(view))
-    judged = _judged_all(found, view, selection.min_age) if found else []
+    judged = _judged_all(found, selection.min_age) if found else []
     return Scan([one for one in judged if selection.has(one.candidate)], judged, tuple(problems), engines)
 
 
@@ -109,11 +109,11 @@ def _ids_on_disk(view: HostView, found: Sequence[Candidate] | None = None) -> fr
     return view.once("ids on disk", look)
 
 
-def _judged_all(found: list[Found], view: HostView, min_age: float) -> list[Judged]:
+def _judged_all(found: list[Found], min_age: float) -> list[Judged]:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
 
     verdicts = _verdicts(_with_their_owners(found), Clock(time.time(), host.boot_time(), min_age))
-    return [_judged(one.candidate, verdict, view) for one, verdict in zip(found, verdicts)]
+    return [_judged(one, verdict) for one, verdict in zip(found, verdicts)]
 
 
 def _with_their_owners(found: list[Found]) -> list[Found]:
@@ -166,20 +166,10 @@ def _label(one: Candidate) -> str:
     return f"{one.kind} {one.name}" + (f" ({one.layout})" if one.layout else "")
 
 
-def _judged(one: Candidate, verdict: Verdict, view: HostView) -> Judged:
-    mounts: tuple[str, ...] = ()
-    if verdict.kind == LEFTOVER and one.kind in ("sandbox", "bundle"):
-        mounts = tuple(text for path in one.paths for text in _mounts_in(path, view))
-    age = None if one.changed is None else age_of(one.changed)
-    return Judged(one, verdict.kind, verdict.reasons, age, mounts)
-
-
-def _mounts_in(path: str, view: HostView) -> list[str]:
-    """What is mounted at or below a path, in words. Most directories of a host have no mount at all in them."""
-    above = path.rpartition("/")[0] or "/"
-    if view.once(("free of mounts", above), lambda: view.mounts.is_free(above)):
-        return []
-    return [mount.text for mount in view.mounts.in_the_way(path)]
+def _judged(one: Found, verdict: Verdict) -> Judged:
+    changed = one.candidate.changed
+    age = None if changed is None else age_of(changed)
+    return Judged(one.candidate, verdict.kind, verdict.reasons, age, one.mounts if verdict.kind == LEFTOVER else ())
 
 
 def in_order(objects: Sequence[Judged]) -> list[Judged]:
