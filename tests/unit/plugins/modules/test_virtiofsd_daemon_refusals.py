@@ -196,6 +196,14 @@ def test_wrong_options_are_refused_in_words(site: Site, options: dict[str, Any],
     assert site.tree() == [] and site.processes() == []
 
 
+def test_a_log_that_is_a_pipe_hides_no_reason(site: Site) -> None:
+    """What was written to it cannot be read again."""
+    os.mkfifo(site.folder / "unit-web.log")
+    failed = site.start(extra_args=["--fail"])
+    assert "ended with status 1 before it served: it said nothing." in failed.msg
+    assert site.tree() == ["unit-web.log"]
+
+
 @pytest.mark.parametrize("target", ["log", "nowhere"])
 def test_a_log_that_is_a_link_is_not_followed(site: Site, target: str) -> None:
     (site.folder / "log").write_text("precious")
