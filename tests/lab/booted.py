@@ -77,6 +77,10 @@ def _make(target: Path) -> None:
     _run(make, {"DEBOOTSTRAP_DIR": str(folder / "share/debootstrap")})
     install = ["apt-get", "-qy", "--no-install-recommends", "--download-only", "install", *DOWNLOADED]
     _run(["chroot", scratch, *install], {})
+    # The container gets a /dev of its own, and whoever copies the lab would read /dev/full for ever.
+    for device in (scratch / "dev").iterdir():
+        if not device.is_dir() or device.is_symlink():
+            device.unlink()
     scratch.rename(target)
 
 
@@ -175,11 +179,15 @@ class Booted:
 
     # -- playbooks ---------------------------------------------------------------------------------------------------
 
-    def play(self, playbook: list[dict[str, Any]], *flags: str) -> Outcome:
-        """Run a playbook, whose host is `booted`, as a user does; its recap tells what changed."""
+    def play(self, playbook: list[dict[str, Any]], *flags: str, keep: bool = False) -> Outcome:
+        """Run a playbook, whose host is `booted`, as a user does; its recap tells what changed.
+
+        keep: what Ansible copies to the host stays there, below /tmp/.ansible.
+        """
         book = self.folder / "playbook.json"
         book.write_text(json.dumps(playbook), encoding="utf-8")
-        settings = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1", "ANSIBLE_REMOTE_TMP": "/tmp/.ansible"}
+        settings = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_REMOTE_TMP": "/tmp/.ansible"}
+        settings |= {"ANSIBLE_KEEP_REMOTE_FILES": "1"} if keep else {"ANSIBLE_PIPELINING": "1"}
         done = subprocess.run(
             [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self._inventory()), *flags, str(book)],
             env={**os.environ, **settings},
