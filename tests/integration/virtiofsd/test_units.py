@@ -18,7 +18,7 @@ from ansible_collections.sandboxed.containers.tests.lab.file_daemon import EXECU
 from ansible_collections.sandboxed.containers.tests.lab.guest import Guest, kernel
 from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 NAME = "unit-web"
 SHARE, SOCKET, LOG, QUIT = "/srv/web", "/run/unit-web.sock", "/run/unit-web.log", "/run/it quit"
 MODULE = "sandboxed.containers.virtiofsd_daemon"
