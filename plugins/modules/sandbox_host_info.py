@@ -155,11 +155,10 @@ objects:
       returned: always
       sample: leftover
     mounts:
-      description: What is mounted in a leftover.
-      type: list
-      elements: str
-      returned: when there is any
-      sample: ["/run/kata-containers/shared/sandboxes/web-1/mounts/x (overlay)"]
+      description: How many mounts are in a leftover.
+      type: int
+      returned: when there are any
+      sample: 3
     age:
       description: Seconds since its newest change.
       type: int

@@ -155,8 +155,8 @@ objects:
       type: str
       returned: when there is something to say
 plan:
-  description: What was to be done, as M(sandboxed.containers.sandbox_host_info) tells it.
-  returned: always
+  description: What is to be done, as M(sandboxed.containers.sandbox_host_info) tells it.
+  returned: in check mode
   type: dict
 """
 

@@ -165,9 +165,9 @@ def _label(one: Candidate) -> str:
 
 
 def _judged(one: Candidate, verdict: Verdict, view: HostView) -> Judged:
-    mounts: tuple[str, ...] = ()
+    mounts = 0
     if verdict.kind == LEFTOVER and one.kind in ("sandbox", "bundle"):
-        mounts = tuple(mount.text for path in one.paths for mount in view.mounts.in_the_way(path))
+        mounts = sum(len(view.mounts.in_the_way(path)) for path in one.paths)
     age = None if one.changed is None else age_of(one.changed)
     return Judged(one, verdict.kind, verdict.reasons, age, mounts)
 
