@@ -158,6 +158,47 @@ def test_F2_a_plan_of_another_host_or_boot_is_refused_whole(machine: Host, crowd
     assert dead.box.state_dir.exists()
 
 
+@pytest.mark.parametrize("by", ["template", "cache"])
+def test_D5_a_factorys_machines_are_no_candidates(machine: Host, crowd: Crowd, by: str) -> None:
+    """A VM template with no VM running, or a cache of machines that no sandbox has yet."""
+    dead = pod(crowd, "kata_persist", "lab-dead-1", alive=False)
+    factory = [Path("/run/vc/vm/0f1e2d3c"), *([Path("/run/vc/vm/template")] if by == "template" else [])]
+    for one in factory:
+        one.mkdir(parents=True)
+        (one / "memory").write_bytes(b"x" * 100)
+    if by == "cache":
+        Path("/run/kata-containers/cache.sock").touch()
+    assert machine.leftovers() >= {("sandbox", dead.box.id)}
+    assert ("sandbox", "0f1e2d3c") not in machine.verdicts() and ("sandbox", "template") not in machine.verdicts()
+    assert machine.prune().changed
+    assert all((one / "memory").exists() for one in factory) and gone(dead.box) == []
+
+
+@pytest.mark.parametrize("engine", ["Docker", "CRI-O or Podman"])
+def test_A5_what_an_engine_lists_is_unknown(machine: Host, crowd: Crowd, engine: str) -> None:
+    """Also when its container is stopped: the engine may start or delete it at any time."""
+    dead = pod(crowd, "kata_persist", "lab-dead-1", alive=False)
+    docker, storage = Path("/var/lib/docker/containers"), Path("/var/lib/containers/storage/overlay-containers")
+    if engine == "Docker":
+        (docker / "lab-dead-1").mkdir(parents=True)
+    else:
+        storage.mkdir(parents=True)
+        (storage / "containers.json").write_text('[{"id": "lab-dead-1", "names": ["x"]}]', encoding="utf-8")
+    (found,) = machine.objects(kinds=["sandbox"])
+    assert found["verdict"] == "unknown" and f"{engine} lists lab-dead-1" in found["evidence"], found
+    assert not machine.prune().changed and dead.box.state_dir.exists()
+
+
+def test_A5_an_engine_whose_list_cannot_be_read_keeps_everything(machine: Host, crowd: Crowd) -> None:
+    pod(crowd, "kata_persist", "lab-dead-1", alive=False)
+    storage = Path("/var/lib/containers/storage/overlay-containers")
+    storage.mkdir(parents=True)
+    (storage / "containers.json").write_text('[{"id": "other"}', encoding="utf-8")
+    assert machine.leftovers() == set()
+    (found,) = machine.objects(kinds=["sandbox"])
+    assert "what CRI-O or Podman lists cannot be read" in found["evidence"][0]
+
+
 def test_max_removals_refuses_before_the_first(machine: Host, pods: dict[str, list[Pod]]) -> None:
     refused = machine.prune(max_removals=2)
     assert refused.failed and not refused.changed and "more than max_removals=2" in refused.message
