@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 # In the order in which they are removed: what others need goes after them (safety.md D1, CG7).
-KINDS = ("process", "daemon", "socket", "bundle", "sandbox", "mapping", "cgroup")
+KINDS = ("process", "daemon", "socket", "bundle", "sandbox", "mapping", "rootless", "cgroup")
 
 
 class Terms(NamedTuple):

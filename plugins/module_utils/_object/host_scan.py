@@ -19,6 +19,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object impor
     host_bundles,
     host_others,
     host_processes,
+    host_rootless,
     host_sandboxes,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import KINDS, Candidate, Judged
@@ -87,6 +88,7 @@ def _read_all(host_root: str, view: HostView, problems: list[str]) -> tuple[list
         lambda: host_sandboxes.find(host_root, ALL_LAYOUTS, view),
         lambda: host_bundles.find(host_root, ALL_LAYOUTS, view),
         lambda: host_others.find_mappings(host_root),
+        lambda: host_rootless.find(host_root),
         lambda: host_others.find_daemons(host_root),
         lambda: host_bundles.find_sockets(host_root, view),
         lambda: host_others.find_cgroups(host_root, view),

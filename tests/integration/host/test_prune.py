@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,6 +198,30 @@ def test_A5_an_engine_whose_list_cannot_be_read_keeps_everything(machine: Host, 
     assert machine.leftovers() == set()
     (found,) = machine.objects(kinds=["sandbox"])
     assert "what CRI-O or Podman lists cannot be read" in found["evidence"][0]
+
+
+@pytest.mark.parametrize("keeps", ["", "process", "login", "mount", "another user"])
+def test_D6_a_rootless_users_directory(machine: Host, crowd: Crowd, keeps: str) -> None:
+    """Only that of a user that Kata made, under which nothing runs; and the user stays."""
+    comment = '"Kata Containers temporary hypervisor user"' if keeps != "another user" else "a person"
+    passwd = Path("/run/lab/passwd")
+    passwd.write_text(f"root:x:0:0:root:/root:/bin/sh\nkata-17:x:4711:4711:{comment}:/home/x:/sbin/nologin\n")
+    mounting.bind(passwd, Path("/etc/passwd"))
+    folder = Path("/run/user/4711")
+    (folder / "run/vc/vm/lab-dead-1").mkdir(parents=True)
+    if keeps == "process":
+        with subprocess.Popen(["sleep", "1000"], user=4711) as popen:
+            assert ("rootless", "kata-17") not in machine.leftovers()
+            assert not machine.prune().changed
+            popen.kill()
+        return
+    if keeps == "login":
+        trees.directory(Path("/run/systemd/users"), 0o755)
+        Path("/run/systemd/users/4711").touch()
+    if keeps == "mount":
+        mounting.tmpfs(folder)
+    assert machine.prune().changed == (keeps == "")
+    assert folder.exists() == (keeps != "") and "kata-17" in passwd.read_text()
 
 
 def test_max_removals_refuses_before_the_first(machine: Host, pods: dict[str, list[Pod]]) -> None:
