@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -31,7 +30,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     Terms,
     identity_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots, engine_roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import engine_roots, roots_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
 
@@ -186,14 +185,9 @@ def places_of(host_root: str, layouts: Sequence[str], view: HostView) -> Iterato
     for roots in engine_roots(host_root, view):
         for layout in LAYOUTS.values():
             if layout.has_engine and layout.name in layouts:
-                given = _given(host_root, roots)
+                given = roots_given(host_root, roots)
                 for namespace in BundlePlace(layout, "", given).namespaces():
                     yield BundlePlace(layout, namespace, given), roots.work is not None
-
-
-def _given(host_root: str, roots: EngineRoots) -> BundleRoots:
-    # Without a root directory of its own, no other one's database is taken for it.
-    return BundleRoots(host_root, roots.state, roots.work or os.path.join(roots.state, ".unknown"))
 
 
 def find(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[BundleCandidate]:

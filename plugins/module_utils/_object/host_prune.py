@@ -30,7 +30,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     Judged,
     Terms,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import Scan, Selection
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import (
+    Scan,
+    Selection,
+    doubts_of_engines,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import (
     Clock,
     doubts_of_age,
@@ -58,7 +62,7 @@ class Pruner:
     def __init__(self, found: Scan, wanted: Sequence[Judged], selection: Selection, terms: Terms) -> None:
         self._min_age = selection.min_age
         self._terms = terms
-        self._with_cgroups = selection.host_root == "/"
+        self._host_root = selection.host_root
         self._wanted = wanted
         self._tied = _tied(found.all)
         bundles = [one.candidate for one in wanted if one.candidate.kind == "bundle"]
@@ -88,7 +92,7 @@ class Pruner:
                 if (other.candidate.kind, other.candidate.key[:3], other.candidate.key[4])
                 == ("bundle", one.candidate.key[:3], one.candidate.key[4])
             ]
-            item.wish = item.wish._replace(together=frozenset(ids), cgroups=self._with_cgroups)
+            item.wish = item.wish._replace(together=frozenset(ids), cgroups=self._host_root == "/")
         elif isinstance(item, OwnedItem):
             item.going = self._going
         return item
@@ -108,14 +112,14 @@ class Pruner:
             own = self._items.get(id(one))
             if not one.read(view, held=own is not None and bool(own.locks)):
                 continue
-            verdict = verdict_of(one.evidence(view), self._doubts(one), going)
+            verdict = verdict_of(one.evidence(view), self._doubts(one, view), going)
             if verdict.kind != LEFTOVER:
                 tied = "" if one is candidate else f"{one.kind} {one.name}, to which it belongs: "
                 raise InUse("", f"{tied}{'; '.join(verdict.reasons)}", "Nothing was removed.")
 
-    def _doubts(self, one: Candidate) -> tuple[str, ...]:
+    def _doubts(self, one: Candidate, view: HostView) -> tuple[str, ...]:
         clock = Clock(time.time(), host.boot_time(), self._min_age)
-        return doubts_of_age(one.changed, False, clock)
+        return (*doubts_of_age(one.changed, False, clock), *doubts_of_engines(one, view, self._host_root))
 
 
 def _tied(objects: Sequence[Judged]) -> dict[int, list[Candidate]]:

@@ -19,9 +19,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object impor
     host_bundles,
     host_others,
     host_processes,
+    host_rootless,
     host_sandboxes,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import KINDS, Candidate, Judged
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import registries
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import (
     Clock,
     doubts_of_age,
@@ -74,7 +76,7 @@ def scan(selection: Selection, view: HostView) -> Scan:
     candidates, unreadable = _read_all(selection.host_root, view, problems)
     clock = Clock(time.time(), host.boot_time(), selection.min_age)
     candidates += _processes(selection.host_root, view, candidates, problems)
-    verdicts = _verdicts(candidates, unreadable, view, clock)
+    verdicts = _verdicts(candidates, unreadable, view, clock, selection.host_root)
     judged = [_judged(one, verdict, view) for one, verdict in zip(candidates, verdicts)]
     engines = tuple(host_processes.engines(view)) if selection.host_root == "/" else ()
     return Scan([one for one in judged if selection.has(one.candidate)], judged, tuple(problems), engines)
@@ -86,6 +88,7 @@ def _read_all(host_root: str, view: HostView, problems: list[str]) -> tuple[list
         lambda: host_sandboxes.find(host_root, ALL_LAYOUTS, view),
         lambda: host_bundles.find(host_root, ALL_LAYOUTS, view),
         lambda: host_others.find_mappings(host_root),
+        lambda: host_rootless.find(host_root),
         lambda: host_others.find_daemons(host_root),
         lambda: host_bundles.find_sockets(host_root, view),
         lambda: host_others.find_cgroups(host_root, view),
@@ -133,13 +136,13 @@ def _ids_on_disk(host_root: str, view: HostView, found: Sequence[Candidate] | No
 
 
 def _verdicts(
-    candidates: Sequence[Candidate], unreadable: dict[int, str], view: HostView, clock: Clock
+    candidates: Sequence[Candidate], unreadable: dict[int, str], view: HostView, clock: Clock, host_root: str
 ) -> list[Verdict]:
     """Each by itself, bundles first, since a sandbox's engine is asked by its bundle; then all that is tied."""
     going: set[str] = set()
     alone: dict[int, Verdict] = {}
     for one in sorted(candidates, key=lambda one: one.kind != "bundle"):
-        alone[id(one)] = verdict = _alone(one, unreadable.get(id(one), ""), view, clock, going)
+        alone[id(one)] = verdict = _alone(one, unreadable.get(id(one), ""), view, clock, going, host_root)
         if one.kind == "bundle" and verdict.kind == LEFTOVER:
             going.update(engine_doubt(path) for path in one.paths)
     verdicts = [alone[id(one)] for one in candidates]
@@ -147,7 +150,7 @@ def _verdicts(
     return [old if old.kind == FOREIGN else new for old, new in zip(verdicts, tied)]
 
 
-def _alone(one: Candidate, problem: str, view: HostView, clock: Clock, going: set[str]) -> Verdict:
+def _alone(one: Candidate, problem: str, view: HostView, clock: Clock, going: set[str], host_root: str) -> Verdict:
     foreign = one.foreign()
     if foreign:
         return Verdict(FOREIGN, (foreign,))
@@ -155,9 +158,17 @@ def _alone(one: Candidate, problem: str, view: HostView, clock: Clock, going: se
         return Verdict(UNKNOWN, (problem,))
     try:
         on_memory = bool(one.paths) and one.paths[0].startswith(_ON_MEMORY)
-        return verdict_of(one.evidence(view), doubts_of_age(one.changed, on_memory, clock), going)
+        doubts = (*doubts_of_age(one.changed, on_memory, clock), *doubts_of_engines(one, view, host_root))
+        return verdict_of(one.evidence(view), doubts, going)
     except StateError as error:
         return Verdict(UNKNOWN, (str(error),))
+
+
+def doubts_of_engines(one: Candidate, view: HostView, host_root: str) -> tuple[str, ...]:
+    """That an engine lists it (safety.md A5). A bundle asks its own containerd; a socket and a daemon have none."""
+    if one.kind not in ("sandbox", "mapping", "process", "cgroup"):
+        return ()
+    return registries(host_root, view).doubts(one.names)
 
 
 def _label(one: Candidate) -> str:
@@ -165,9 +176,9 @@ def _label(one: Candidate) -> str:
 
 
 def _judged(one: Candidate, verdict: Verdict, view: HostView) -> Judged:
-    mounts: tuple[str, ...] = ()
+    mounts = 0
     if verdict.kind == LEFTOVER and one.kind in ("sandbox", "bundle"):
-        mounts = tuple(mount.text for path in one.paths for mount in view.mounts.in_the_way(path))
+        mounts = sum(len(view.mounts.in_the_way(path)) for path in one.paths)
     age = None if one.changed is None else age_of(one.changed)
     return Judged(one, verdict.kind, verdict.reasons, age, mounts)
 

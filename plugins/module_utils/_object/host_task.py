@@ -85,7 +85,7 @@ def _report(
     result = {
         "changed": any(summary.changed for summary in summaries),
         "objects": entries,
-        "plan": plan_for([one.judged for one in ended], found, selection.host_root),
+        **({"plan": plan_for([one.judged for one in ended], found, selection.host_root)} if task.check_mode else {}),
         **({"diff": diff_of_all(summaries, "objects", showing.separate)} if showing.diff else {}),
     }
     text = in_words(ended, len(skipped), task.check_mode)
