@@ -256,14 +256,22 @@ class Roots:
         return ""
 
     def may_exist(self, path: str) -> bool:
-        """Whether a path that a document names may be there: only a plain "no such entry" says no (promise 7)."""
+        """Whether a path that a document names may be there."""
+        return bool(self.found(path))
+
+    def found(self, path: str) -> str:
+        """A path that a document names, as it is reached from here; empty where there is nothing.
+
+        Only a plain "no such entry" says so (promise 7): in doubt it is the path as it is named.
+        """
         if not path.isprintable():
-            return True
+            return path
         try:
             with open_below(self._host_root, os.path.dirname(path)) as parent:
-                return parent.exists and look(parent, os.path.basename(path)) is not None
+                there = parent.exists and look(parent, os.path.basename(path)) is not None
+                return parent.join(os.path.basename(path)) if there else ""
         except StateError:
-            return True
+            return path
 
 
 class Layout(ABC):

@@ -182,10 +182,11 @@ class StaleSocket(Item):
 
 def places_of(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[tuple[BundlePlace, bool]]:
     """Each namespace of each containerd, and whether that one's root directory is known."""
-    for roots in engine_roots(host_root, view):
+    engines = engine_roots(host_root, view)
+    for roots in engines:
         for layout in LAYOUTS.values():
             if layout.has_engine and layout.name in layouts:
-                given = roots_given(host_root, roots)
+                given = roots_given(host_root, roots, tuple(one.state for one in engines))
                 for namespace in BundlePlace(layout, "", given).namespaces():
                     yield BundlePlace(layout, namespace, given), roots.work is not None
 
@@ -198,7 +199,8 @@ def find(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[Bun
 
 def find_sockets(host_root: str, view: HostView) -> Iterator[SocketCandidate]:
     """The sockets of shims to which no bundle refers; those that have one go with it."""
-    place = BundlePlace(LAYOUTS["containerd_v2"], "", BundleRoots(host_root))
+    others = tuple(one.state for one in engine_roots(host_root, view))
+    place = BundlePlace(LAYOUTS["containerd_v2"], "", BundleRoots(host_root, others=others))
     if not place.sockets.exists:
         return
     known = referrers(place, view)

@@ -41,11 +41,17 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     verdict_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.owned import OwnedItem
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import FAILED, Item, Outcome, Run, run
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import (
+    FAILED,
+    SKIPPED,
+    Item,
+    Outcome,
+    Run,
+    run,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
-SKIPPED = "skipped"
 _KEEPS = (ChangedMeanwhile, InUse, LockTimeout, Mounted, NotProved)  # not an error: it is no leftover after all
 
 

@@ -63,10 +63,8 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
         if recorded.pid not in claimed:
             sentence, gone = fate_of(recorded, view, recorded.pid in naming, "sandbox")
             (dead if gone else suspects).append(sentence)
-    for path in hints.referrers:
-        if roots.may_exist(path):
-            suspects.append(engine_doubt(path))
-    suspects += reading.doubts
+    bundles = [engine_doubt(there) for there in map(roots.found, hints.referrers) if there]
+    suspects += dict.fromkeys((*bundles, *reading.doubts))
     owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
     unknown = [*reading.problems, *hints.unreadable]
     if reading.sockets:
