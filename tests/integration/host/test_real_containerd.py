@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.sandboxed.containers.tests.lab import mounting, processes
 from ansible_collections.sandboxed.containers.tests.lab.ansible import Result
-from ansible_collections.sandboxed.containers.tests.lab.containerd import METADATA, Lab, available
+from ansible_collections.sandboxed.containers.tests.lab.containerd import METADATA, SOCKETS, Lab, available
 
 pytestmark = pytest.mark.real
 ALL = ["live", "leftover", "unknown", "foreign"]
@@ -158,6 +159,26 @@ def test_A4_a_daemon_younger_than_two_minutes_may_still_clean_up(lab: Lab) -> No
     assert "has just started, and may still clean up itself" in why
     assert not prune(lab, kinds=["bundle"]).changed
     assert lab.bundles() == [".lab-deleted", "lab-live-1"]
+
+
+def test_containerd_is_restarted_during_a_prune(lab: Lab) -> None:
+    """Its containers are kept at every moment: while it runs, while it does not, and while it loads them."""
+    lab.run("lab-live-1")
+    lab.run_pod(*POD)
+    alive = ("lab-live-1", *POD)
+    bind = "import socket, sys; [socket.socket(1).bind(path) for path in sys.argv[1:]]"
+    paths = [f"{SOCKETS}/{number:064x}" for number in range(100)]
+    lab.host.must([sys.executable, "-c", bind, *paths])
+    options = {"scope": "all_leftovers", "min_age": 0, "on_mounted": "unmount", "stop_processes": True}
+    pruning = lab.start_module("sandbox_prune", **options)
+    lab.kill_daemon()
+    lab.start()
+    done = pruning()
+    assert not done.failed, done.answer
+    assert {kind for kind, _name in removed(done)} <= {"socket"}
+    answers(lab, *alive)
+    assert not any(lab.host.path(path).exists() for path in paths) or prune(lab).changed
+    assert verdicts(look(lab)) == dict.fromkeys(alive, "live")
 
 
 @pytest.mark.long
