@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
@@ -48,6 +48,7 @@ class BundleCandidate(Candidate):
     """One bundle with its work directory."""
 
     kind = "bundle"
+    is_common = True
 
     def __init__(self, place: BundlePlace, container_id: str, is_known: bool) -> None:
         self.place = place
@@ -55,28 +56,24 @@ class BundleCandidate(Candidate):
         self._is_known = is_known
         self._reading = BundleReading(container_id)
 
-    @property
-    def names(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         return frozenset({self.name, *self._reading.sandbox_ids, self._reading.group or ""} - {""})
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return [part.path for part in self._reading.parts]
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
         return (self.kind, self.layout, self.namespace, self.name, self.place.state.path)
 
-    @property
-    def identity(self) -> dict[str, int]:
+    def _identity(self) -> dict[str, int]:
         parts = self._reading.parts_of("bundle") or list(self._reading.parts)
         return identity_of(parts[0].facts) if parts else {}
 
-    @property
-    def facts(self) -> list[FileFacts]:
+    def _facts(self) -> list[FileFacts]:
         return [*(part.facts for part in self._reading.parts), *(facts for _name, facts in self._reading.entries)]
 
-    def read(self, view: HostView, held: bool = False) -> bool:
+    def _read(self, view: HostView, held: bool) -> bool:
         self._reading = self.place.read(self.name, view)
         return bool(self._reading.parts)
 
@@ -97,27 +94,23 @@ class SocketCandidate(Candidate):
 
     def __init__(self, place: BundlePlace, name: str) -> None:
         self.place, self.name = place, name
-        self._facts: FileFacts | None = None
+        self._status: FileFacts | None = None
 
-    @property
-    def names(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         return frozenset()
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return [self.place.sockets.join(self.name)]
 
-    @property
-    def identity(self) -> dict[str, int]:
-        return identity_of(self._facts) if self._facts is not None else {}
+    def _identity(self) -> dict[str, int]:
+        return identity_of(self._status) if self._status is not None else {}
 
-    @property
-    def facts(self) -> list[FileFacts]:
-        return [self._facts] if self._facts is not None else []
+    def _facts(self) -> list[FileFacts]:
+        return [self._status] if self._status is not None else []
 
-    def read(self, view: HostView, held: bool = False) -> bool:
-        self._facts = look(self.place.sockets, self.name)
-        return self._facts is not None and stat.S_ISSOCK(self._facts.mode)
+    def _read(self, view: HostView, held: bool) -> bool:
+        self._status = look(self.place.sockets, self.name)
+        return self._status is not None and stat.S_ISSOCK(self._status.mode)
 
     def evidence(self, view: HostView) -> Evidence:
         owners: list[str] = []
@@ -155,7 +148,7 @@ class StaleSocket(Item):
         verdict = judge(self.candidate.evidence(view))
         if verdict.kind != LEFTOVER:
             raise InUse("", "; ".join(verdict.reasons), "Nothing was removed.")
-        identity = self.candidate.facts[0].identity
+        identity = (self.candidate.identity["device"], self.candidate.identity["inode"])
         return Plan("deleted", (Remove("socket", self.candidate.place.sockets, self.candidate.name, identity),))
 
     def lock_places(self) -> list[LockPlace]:
@@ -180,19 +173,19 @@ class StaleSocket(Item):
         """Nothing is made."""
 
 
-def places_of(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[tuple[BundlePlace, bool]]:
+def places_of(host_root: str, view: HostView) -> Iterator[tuple[BundlePlace, bool]]:
     """Each namespace of each containerd, and whether that one's root directory is known."""
     for roots in engine_roots(host_root, view):
         for layout in LAYOUTS.values():
-            if layout.has_engine and layout.name in layouts:
+            if layout.has_engine:
                 given = roots_given(host_root, roots)
                 for namespace in BundlePlace(layout, "", given).namespaces():
                     yield BundlePlace(layout, namespace, given), roots.work is not None
 
 
-def find(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[BundleCandidate]:
+def find(host_root: str, view: HostView) -> Iterator[BundleCandidate]:
     """All bundles and what is left of some. Raises StateError where a directory cannot be listed."""
-    for place, is_known in places_of(host_root, layouts, view):
+    for place, is_known in places_of(host_root, view):
         yield from (BundleCandidate(place, one, is_known) for one in place.ids(view))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 _STOP_SECONDS = 10.0
 _OVERHEADS = ("kata_overhead",)
 # Directories that Kata has made of a systemd form that it did not understand (cgroups.md, kata#11325).
+KATA = ("kata_store", "kata_persist", "kata_rs")  # the layouts of sandboxes to which mappings may lead
 _LITERAL = re.compile(r"[^:/]+:[^:/]+:([^:/]+)")
 
 
@@ -63,33 +64,37 @@ class MappingCandidate(Candidate):
     """A mapping of a container to its sandbox."""
 
     kind = "mapping"
+    is_common = True
 
-    def __init__(self, root: MappingRoot, container_id: str) -> None:
-        self.root, self.name = root, container_id
+    def __init__(self, root: MappingRoot, container_id: str, beside: Collection[str]) -> None:
+        """beside: sandboxes that are looked at with it, so that it need not look at them again."""
+        self.root, self.name, self._beside = root, container_id, beside
         self._mapping = Mapping(container_id)
 
-    @property
-    def names(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         return frozenset({self.name, *self._mapping.entries})
 
     @property
-    def paths(self) -> list[str]:
+    def leads_to(self) -> list[str]:
+        """The sandboxes that it names; a sandbox's own container has its name."""
+        return sorted(self.names - {self.name}) or [self.name]
+
+    def _paths(self) -> list[str]:
         return [self.root.directory.join(self.name)]
 
-    @property
-    def identity(self) -> dict[str, int]:
+    def _identity(self) -> dict[str, int]:
         return identity_of(self._mapping.facts) if self._mapping.facts is not None else {}
 
-    @property
-    def facts(self) -> list[FileFacts]:
+    def _facts(self) -> list[FileFacts]:
         return [self._mapping.facts] if self._mapping.facts is not None else []
 
-    def read(self, view: HostView, held: bool = False) -> bool:
+    def _read(self, view: HostView, held: bool) -> bool:
         self._mapping = self.root.read(self.name)
         return self._mapping.facts is not None
 
     def evidence(self, view: HostView) -> Evidence:
-        owners = tuple(sign for name in self._mapping.entries for sign in self.root.signs_of_life(name, view))
+        alone = [name for name in self._mapping.entries if name not in self._beside]
+        owners = tuple(sign for name in alone for sign in self.root.signs_of_life(name, view))
         strange = tuple(f"{name} in it is no empty directory" for name in self._mapping.strange)
         to = ", ".join(self._mapping.entries) or "no sandbox"
         suspects = _named_by_processes(self.names, view)
@@ -107,29 +112,25 @@ class DaemonCandidate(Candidate):
     def __init__(self, run_dir: RunDir, name: str) -> None:
         self.run_dir, self.name = run_dir, name
         self._record: Record | None = None
-        self._facts: FileFacts | None = None
+        self._status: FileFacts | None = None
 
-    @property
-    def names(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         """A daemon's name is the user's own; what ties it is the sandbox that its paths name."""
         if self._record is None:
             return frozenset()
         return frozenset({sandbox_of((str(self._record.options["shared_dir"]), self._record.socket_path))} - {""})
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return [self.run_dir.directory.join(self.name + SUFFIX)]
 
-    @property
-    def identity(self) -> dict[str, int]:
-        return identity_of(self._facts) if self._facts is not None else {}
+    def _identity(self) -> dict[str, int]:
+        return identity_of(self._status) if self._status is not None else {}
 
-    @property
-    def facts(self) -> list[FileFacts]:
-        return [self._facts] if self._facts is not None else []
+    def _facts(self) -> list[FileFacts]:
+        return [self._status] if self._status is not None else []
 
-    def read(self, view: HostView, held: bool = False) -> bool:
-        self._facts = look(self.run_dir.directory, self.name + SUFFIX)
+    def _read(self, view: HostView, held: bool) -> bool:
+        self._status = look(self.run_dir.directory, self.name + SUFFIX)
         self._record = self.run_dir.read(self.name)
         return self._record is not None
 
@@ -159,24 +160,21 @@ class CgroupCandidate(Candidate):
 
     def __init__(self, path: str, sandbox_id: str) -> None:
         self.path, self.name = path, sandbox_id
-        self._facts: FileFacts | None = None
+        self._status: FileFacts | None = None
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return [self.path]
 
-    @property
-    def identity(self) -> dict[str, int]:
-        return identity_of(self._facts) if self._facts is not None else {}
+    def _identity(self) -> dict[str, int]:
+        return identity_of(self._status) if self._status is not None else {}
 
-    @property
-    def facts(self) -> list[FileFacts]:
-        return [self._facts] if self._facts is not None else []
+    def _facts(self) -> list[FileFacts]:
+        return [self._status] if self._status is not None else []
 
-    def read(self, view: HostView, held: bool = False) -> bool:
+    def _read(self, view: HostView, held: bool) -> bool:
         with open_given(os.path.dirname(self.path)) as above:
-            self._facts = look(above, os.path.basename(self.path)) if above.exists else None
-        return self._facts is not None
+            self._status = look(above, os.path.basename(self.path)) if above.exists else None
+        return self._status is not None
 
     def evidence(self, view: HostView) -> Evidence:
         owners = ("a process is in it",) if cgroup_directories.is_populated(self.path) else ()
@@ -228,9 +226,9 @@ class EmptyCgroup(Item):
         """Nothing is made."""
 
 
-def find_mappings(host_root: str) -> Iterator[MappingCandidate]:
+def find_mappings(host_root: str, beside: Collection[str]) -> Iterator[MappingCandidate]:
     root = MappingRoot(host_root, None)
-    yield from (MappingCandidate(root, one) for one in root.ids())
+    yield from (MappingCandidate(root, one, beside) for one in root.ids())
 
 
 def find_daemons(host_root: str) -> Iterator[DaemonCandidate]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import ChangedMeanwhile, InUse
@@ -31,6 +31,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
 
 if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
@@ -82,24 +83,20 @@ class ProcessCandidate(Candidate):
         self.process, self.role, self._known = process, role, known
         self.name = role.sandbox_id or str(process.pid)
 
-    @property
-    def names(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         return frozenset({self.role.sandbox_id} - {""})
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return []
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
         return (self.kind, "", "", self.name, str(self.process.pid))
 
-    @property
-    def identity(self) -> dict[str, int]:
+    def _identity(self) -> dict[str, int]:
         return {"pid": self.process.pid, "start": self.process.start_ticks}
 
-    @property
-    def changed(self) -> float | None:
+    def _changed(self, facts: Sequence[FileFacts]) -> float | None:
         return started_at(self.process)
 
     def foreign(self) -> str:
@@ -109,7 +106,7 @@ class ProcessCandidate(Candidate):
         product = product_of(seen, self.process.cgroups)
         return f"it belongs to {product}" if product else "it names nothing of a sandbox"
 
-    def read(self, view: HostView, held: bool = False) -> bool:
+    def _read(self, view: HostView, held: bool) -> bool:
         now = read(self.process.pid)
         return now is not None and now.start_ticks == self.process.start_ticks and not now.dead
 

@@ -23,6 +23,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object impor
     host_sandboxes,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import KINDS, Candidate, Judged
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_reading import Found, look_at_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import registries
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import (
     Clock,
@@ -31,7 +32,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     verdict_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import age_of
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, UNKNOWN, Verdict
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import (
+    LEFTOVER,
+    UNKNOWN,
+    Evidence,
+    Verdict,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 FOREIGN = "foreign"
@@ -73,45 +79,41 @@ class Scan(NamedTuple):
 def scan(selection: Selection, view: HostView) -> Scan:
     """Look at the whole host. Never raises StateError: what cannot be read is unknown."""
     problems: list[str] = []
-    candidates, unreadable = _read_all(selection.host_root, view, problems)
+    found = look_at_all(_candidates(selection.host_root, view, problems), view)
+    view = view.again()  # what processes show counts only where it was looked at after the files (safety.md B4)
+    processes = _processes(selection.host_root, view, [one.candidate for one in found], problems)
+    found += look_at_all(processes, view)
     clock = Clock(time.time(), host.boot_time(), selection.min_age)
-    candidates += _processes(selection.host_root, view, candidates, problems)
-    verdicts = _verdicts(candidates, unreadable, view, clock, selection.host_root)
-    judged = [_judged(one, verdict, view) for one, verdict in zip(candidates, verdicts)]
+    verdicts = _verdicts(
+        _with_their_owners(found), clock, lambda one: doubts_of_engines(one, view, selection.host_root)
+    )
+    judged = [_judged(one.candidate, verdict, view) for one, verdict in zip(found, verdicts)]
     engines = tuple(host_processes.engines(view)) if selection.host_root == "/" else ()
     return Scan([one for one in judged if selection.has(one.candidate)], judged, tuple(problems), engines)
 
 
-def _read_all(host_root: str, view: HostView, problems: list[str]) -> tuple[list[Candidate], dict[int, str]]:
-    """All files of all objects; those of which something cannot be read, with the reason."""
+def _candidates(host_root: str, view: HostView, problems: list[str]) -> list[Candidate]:
+    """Everything that has files, by their names alone."""
+    found: list[Candidate] = []
+    beside: set[str] = set()
     finders: tuple[Callable[[], Iterator[Candidate]], ...] = (
-        lambda: host_sandboxes.find(host_root, ALL_LAYOUTS, view),
-        lambda: host_bundles.find(host_root, ALL_LAYOUTS, view),
-        lambda: host_others.find_mappings(host_root),
+        lambda: host_sandboxes.find(host_root, view),
+        lambda: host_bundles.find(host_root, view),
+        lambda: host_others.find_mappings(host_root, beside),
         lambda: host_rootless.find(host_root),
         lambda: host_others.find_daemons(host_root),
         lambda: host_bundles.find_sockets(host_root, view),
         lambda: host_others.find_cgroups(host_root, view),
     )
-    found: list[Candidate] = []
-    unreadable: dict[int, str] = {}
     for finder in finders:
-        for one in _each(finder, problems):
-            try:
-                if one.read(view):
-                    found.append(one)
-            except StateError as error:
+        try:
+            for one in finder():
                 found.append(one)
-                unreadable[id(one)] = str(error)
-    return found, unreadable
-
-
-def _each(finder: Callable[[], Iterator[Candidate]], problems: list[str]) -> Iterator[Candidate]:
-    """What a finder finds, up to where something cannot be listed."""
-    try:
-        yield from finder()
-    except StateError as error:
-        problems.append(str(error))
+                if one.layout in host_others.KATA:
+                    beside.add(one.name)
+        except StateError as error:
+            problems.append(str(error))
+    return found
 
 
 def _processes(host_root: str, view: HostView, found: Sequence[Candidate], problems: list[str]) -> list[Candidate]:
@@ -129,39 +131,59 @@ def _ids_on_disk(host_root: str, view: HostView, found: Sequence[Candidate] | No
     """The ids of all that is on disk, once in a view. found: what was read in this one already."""
 
     def look() -> frozenset[str]:
-        there = _read_all(host_root, view, [])[0] if found is None else found
+        there = found
+        if there is None:
+            there = [one.candidate for one in look_at_all(_candidates(host_root, view, []), view)]
         return frozenset(name for one in there for name in one.names)
 
     return view.once("ids on disk", look)
 
 
-def _verdicts(
-    candidates: Sequence[Candidate], unreadable: dict[int, str], view: HostView, clock: Clock, host_root: str
-) -> list[Verdict]:
-    """Each by itself, bundles first, since a sandbox's engine is asked by its bundle; then all that is tied."""
+def _with_their_owners(found: list[Found]) -> list[Found]:
+    """The same; whoever owns a sandbox owns the mappings that lead to it."""
+    owners: dict[str, tuple[str, ...]] = {}
+    for one in found:
+        if one.candidate.layout in host_others.KATA and one.evidence is not None and one.evidence.owners:
+            owners.setdefault(one.candidate.name, one.evidence.owners)
+    if not owners:
+        return found
+    return [one._replace(evidence=_owned(one.candidate, one.evidence, owners)) for one in found]
+
+
+def _owned(candidate: Candidate, evidence: Evidence | None, owners: dict[str, tuple[str, ...]]) -> Evidence | None:
+    if not isinstance(candidate, host_others.MappingCandidate) or evidence is None or evidence.owners:
+        return evidence
+    return evidence._replace(owners=next((owners[name] for name in candidate.leads_to if name in owners), ()))
+
+
+def _verdicts(found: Sequence[Found], clock: Clock, doubts: Callable[[Candidate], tuple[str, ...]]) -> list[Verdict]:
+    """Each by itself, bundles first, since a sandbox's engine is asked by its bundle; then all that is tied.
+
+    doubts: that an engine lists it, in sentences.
+    """
     going: set[str] = set()
     alone: dict[int, Verdict] = {}
-    for one in sorted(candidates, key=lambda one: one.kind != "bundle"):
-        alone[id(one)] = verdict = _alone(one, unreadable.get(id(one), ""), view, clock, going, host_root)
-        if one.kind == "bundle" and verdict.kind == LEFTOVER:
-            going.update(engine_doubt(path) for path in one.paths)
+    for one in sorted(found, key=lambda one: one.candidate.kind != "bundle"):
+        candidate = one.candidate
+        alone[id(candidate)] = verdict = _alone(one, clock, going, doubts)
+        if candidate.kind == "bundle" and verdict.kind == LEFTOVER:
+            going.update(engine_doubt(path) for path in candidate.paths)
+    candidates = [one.candidate for one in found]
     verdicts = [alone[id(one)] for one in candidates]
     tied = together(verdicts, [one.names for one in candidates], [_label(one) for one in candidates])
     return [old if old.kind == FOREIGN else new for old, new in zip(verdicts, tied)]
 
 
-def _alone(one: Candidate, problem: str, view: HostView, clock: Clock, going: set[str], host_root: str) -> Verdict:
-    foreign = one.foreign()
+def _alone(one: Found, clock: Clock, going: set[str], doubts: Callable[[Candidate], tuple[str, ...]]) -> Verdict:
+    candidate = one.candidate
+    foreign = candidate.foreign()
     if foreign:
         return Verdict(FOREIGN, (foreign,))
-    if problem:
-        return Verdict(UNKNOWN, (problem,))
-    try:
-        on_memory = bool(one.paths) and one.paths[0].startswith(_ON_MEMORY)
-        doubts = (*doubts_of_age(one.changed, on_memory, clock), *doubts_of_engines(one, view, host_root))
-        return verdict_of(one.evidence(view), doubts, going)
-    except StateError as error:
-        return Verdict(UNKNOWN, (str(error),))
+    if one.evidence is None:
+        return Verdict(UNKNOWN, (one.problem,))
+    on_memory = bool(candidate.paths) and candidate.paths[0].startswith(_ON_MEMORY)
+    young = doubts_of_age(candidate.changed, on_memory, clock)
+    return verdict_of(one.evidence, (*young, *doubts(candidate)), going)
 
 
 def doubts_of_engines(one: Candidate, view: HostView, host_root: str) -> tuple[str, ...]:
@@ -178,9 +200,17 @@ def _label(one: Candidate) -> str:
 def _judged(one: Candidate, verdict: Verdict, view: HostView) -> Judged:
     mounts = 0
     if verdict.kind == LEFTOVER and one.kind in ("sandbox", "bundle"):
-        mounts = sum(len(view.mounts.in_the_way(path)) for path in one.paths)
+        mounts = sum(_mounts_in(path, view) for path in one.paths)
     age = None if one.changed is None else age_of(one.changed)
     return Judged(one, verdict.kind, verdict.reasons, age, mounts)
+
+
+def _mounts_in(path: str, view: HostView) -> int:
+    """How many mounts are at or below a path. Most directories of a host have none at all in them."""
+    above = path.rpartition("/")[0] or "/"
+    if view.once(("free of mounts", above), lambda: view.mounts.is_free(above)):
+        return 0
+    return len(view.mounts.in_the_way(path))
 
 
 def in_order(objects: Sequence[Judged]) -> list[Judged]:
