@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
-    ChangedMeanwhile,
-    InUse,
     StateError,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
@@ -25,6 +23,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundl
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_sockets import referrers
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Remove
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import hear
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
     Terms,
@@ -32,13 +31,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import engine_roots, roots_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _NO_ROOT = "the root directory of its containerd is not known, and so is what that lists"
@@ -129,48 +125,27 @@ class SocketCandidate(Candidate):
         return StaleSocket(self)
 
 
-class StaleSocket(Item):
-    """Removes the socket, after another look."""
+class StaleSocket(LeftoverItem):
+    """Removes the socket."""
+
+    candidate: SocketCandidate
 
     def __init__(self, candidate: SocketCandidate) -> None:
-        super().__init__()
-        self.candidate = candidate
-        self.label = f"Socket '{candidate.name[:12]}…'"
+        super().__init__(candidate, f"Socket '{candidate.name[:12]}…'")
 
-    def described(self) -> dict[str, Any]:
-        return {"id": self.candidate.name, "paths": self.candidate.paths}
-
-    def read(self, view: HostView) -> None:
-        if not self.candidate.read(view):
-            raise ChangedMeanwhile(self.candidate.paths[0], "it is gone", "Run again.")
-
-    def plan(self, view: HostView) -> Plan:
-        verdict = judge(self.candidate.evidence(view))
-        if verdict.kind != LEFTOVER:
-            raise InUse("", "; ".join(verdict.reasons), "Nothing was removed.")
-        identity = (self.candidate.identity["device"], self.candidate.identity["inode"])
-        return Plan("deleted", (Remove("socket", self.candidate.place.sockets, self.candidate.name, identity),))
+    def changes(self, view: HostView) -> tuple[Change, ...]:
+        identity = self.candidate.identity
+        inode = (identity["device"], identity["inode"])
+        return (Remove("socket", self.candidate.place.sockets, self.candidate.name, inode),)
 
     def lock_places(self) -> list[LockPlace]:
         return [own_lock_place(self.candidate.place.sockets.path)]
-
-    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
-        """It has none."""
-
-    def guarded(self, plan: Plan) -> set[Inode]:
-        return set()
 
     def apply(self, plan: Plan, durable: bool) -> None:
         for change in plan.changes:
             if isinstance(change, Remove) and change.make():
                 self.acted = True
                 self.touched.add(change.directory)
-
-    def tidy(self) -> None:
-        """Nothing is made by locking."""
-
-    def finish(self) -> None:
-        """Nothing is made."""
 
 
 def places_of(host_root: str, view: HostView) -> Iterator[tuple[BundlePlace, bool]]:

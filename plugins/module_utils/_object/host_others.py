@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
-    ChangedMeanwhile,
-    InUse,
     StateError,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
@@ -28,6 +26,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundl
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon import Daemon, RunDir
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_standing import standing_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_wish import DaemonWish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
     Terms,
@@ -39,12 +38,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.mappi
     MappingWish,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _STOP_SECONDS = 10.0
@@ -184,46 +181,24 @@ class CgroupCandidate(Candidate):
         return EmptyCgroup(self)
 
 
-class EmptyCgroup(Item):
+class EmptyCgroup(LeftoverItem):
     """Removes the cgroup by rmdir (safety.md D7)."""
 
+    candidate: CgroupCandidate
+
     def __init__(self, candidate: CgroupCandidate) -> None:
-        super().__init__()
-        self.candidate = candidate
-        self.label = f"Cgroup {candidate.path}"
+        super().__init__(candidate, f"Cgroup {candidate.path}")
 
-    def described(self) -> dict[str, Any]:
-        return {"id": self.candidate.name, "paths": self.candidate.paths}
-
-    def read(self, view: HostView) -> None:
-        if not self.candidate.read(view):
-            raise ChangedMeanwhile(self.candidate.path, "it is gone", "Run again.")
-
-    def plan(self, view: HostView) -> Plan:
-        verdict = judge(self.candidate.evidence(view))
-        if verdict.kind != LEFTOVER:
-            raise InUse("", "; ".join(verdict.reasons), "Nothing was removed.")
-        return Plan("deleted", (RemoveCgroup(self.candidate.path),))
+    def changes(self, view: HostView) -> tuple[Change, ...]:
+        return (RemoveCgroup(self.candidate.path),)
 
     def lock_places(self) -> list[LockPlace]:
         return [own_lock_place(os.path.dirname(self.candidate.path))]
-
-    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
-        """A cgroup with a process is kept."""
-
-    def guarded(self, plan: Plan) -> set[Inode]:
-        return set()
 
     def apply(self, plan: Plan, durable: bool) -> None:
         for change in plan.changes:
             if isinstance(change, RemoveCgroup) and change.make():
                 self.acted = True
-
-    def tidy(self) -> None:
-        """Nothing is made by locking."""
-
-    def finish(self) -> None:
-        """Nothing is made."""
 
 
 def find_mappings(host_root: str, beside: Collection[str]) -> Iterator[MappingCandidate]:

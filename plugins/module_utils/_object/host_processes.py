@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import ChangedMeanwhile, InUse
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
     Process,
     describe,
@@ -26,14 +26,15 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virti
     sandbox_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Terms
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
@@ -131,29 +132,23 @@ class ProcessCandidate(Candidate):
         return StrayProcess(self, terms.stop_processes)
 
 
-class StrayProcess(Item):
+class StrayProcess(LeftoverItem):
     """Ends the process, where that is allowed."""
 
+    candidate: ProcessCandidate
+
     def __init__(self, candidate: ProcessCandidate, allowed: bool) -> None:
-        super().__init__()
-        self.candidate, self._allowed = candidate, allowed
-        self.label = f"Process {candidate.process.pid} ({candidate.process.program})"
+        super().__init__(candidate, f"Process {candidate.process.pid} ({candidate.process.program})")
+        self._allowed = allowed
 
     def described(self) -> dict[str, Any]:
         return {"id": self.candidate.name, "pid": self.candidate.process.pid}
 
-    def read(self, view: HostView) -> None:
-        if not self.candidate.read(view):
-            raise ChangedMeanwhile("", "it has ended", "Run again.")
-
-    def plan(self, view: HostView) -> Plan:
-        verdict = judge(self.candidate.evidence(view))
-        if verdict.kind != LEFTOVER:
-            raise InUse("", "; ".join(verdict.reasons), "It was left alone.")
-        if not self._allowed:
-            raise InUse("", "; ".join(verdict.reasons), "Set stop_processes=true to end it.")
+    def changes(self, view: HostView) -> tuple[Change, ...]:
         process = self.candidate.process
-        return Plan("deleted", (Stop(process.pid, process.start_ticks, describe(process)),))
+        if not self._allowed:
+            raise InUse("", "it is not to be ended unasked", "Set stop_processes=true to end it.")
+        return (Stop(process.pid, process.start_ticks, describe(process)),)
 
     def lock_places(self) -> list[LockPlace]:
         return []
@@ -161,17 +156,8 @@ class StrayProcess(Item):
     def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
         self.acted = stop(self.candidate.process, _KILL_SECONDS, _TERM_SECONDS) or self.acted
 
-    def guarded(self, plan: Plan) -> set[Inode]:
-        return set()
-
     def apply(self, plan: Plan, durable: bool) -> None:
         """It was ended before."""
-
-    def tidy(self) -> None:
-        """Nothing is made by locking."""
-
-    def finish(self) -> None:
-        """Nothing is made."""
 
 
 def find(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Seen
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.shares import in_workers, shares_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
