@@ -124,9 +124,22 @@ class ProcessCandidate(Candidate):
             shims.append(parent)
         owners = tuple(f"{describe(shim)} serves sandbox {sandbox_id}" for shim in dict.fromkeys(shims))
         suspects = ("it may be about to begin or to end a container",) if self.role.role == "shim" else ()
-        unknown = () if self.process.complete else ("what it is cannot be read",)
+        unknown = tuple(self._unseen(view))
         dead = (f"nothing on disk knows sandbox {sandbox_id}, and no shim serves it",)
         return Evidence(owners, suspects, unknown, dead, view.blind)
+
+    def _unseen(self, view: HostView) -> Iterator[str]:
+        """Why what it works on may lie where this look at the host does not come: then its absence proves nothing."""
+        if not self.process.complete:
+            yield "what it is cannot be read"
+        pids = view.namespace_pids(self.process.pid)
+        # Its own, in which runsc and jailers make it pid 1, is none.
+        if pids is None or len(pids) > 2 or (len(pids) == 2 and pids[-1] != 1):
+            yield "it was started in a container, where its paths may mean something else"
+        if self.role.role == "runsc-sandbox":
+            root = option_of(self.process.argv, "root")
+            if not root.startswith("/") or not os.path.isdir(root):
+                yield f"its root directory {root or '(none is named)'} is not seen here"
 
     def item(self, terms: Terms) -> Item:
         return StrayProcess(self, terms.stop_processes)
