@@ -75,12 +75,19 @@ def _machine_of(argv: tuple[str, ...]) -> str:
     return paths[0] if paths else ""
 
 
+class Known(NamedTuple):
+    """The ids of all that is on disk. problems: what could not be listed, and may have others."""
+
+    ids: frozenset[str]
+    problems: tuple[str, ...] = ()
+
+
 class ProcessCandidate(Candidate):
-    """A process whose sandbox has nothing on disk. known: the ids of all that is on disk, by a look at the host."""
+    """A process whose sandbox has nothing on disk. known: what is on disk, by a look at the host."""
 
     kind = "process"
 
-    def __init__(self, process: Process, role: Role, known: Callable[[HostView], Collection[str]]) -> None:
+    def __init__(self, process: Process, role: Role, known: Callable[[HostView], Known]) -> None:
         self.process, self.role, self._known = process, role, known
         self.name = role.sandbox_id or str(process.pid)
 
@@ -113,7 +120,7 @@ class ProcessCandidate(Candidate):
 
     def evidence(self, view: HostView) -> Evidence:
         sandbox_id = self.role.sandbox_id
-        if sandbox_id in self._known(view):
+        if sandbox_id in self._known(view).ids:
             return Evidence(owners=(f"sandbox {sandbox_id}, which it serves, is on disk",))
         others = {one.process.pid: one.process for one in view.processes.carrying(sandbox_id)}
         shims = [
@@ -124,7 +131,7 @@ class ProcessCandidate(Candidate):
             shims.append(parent)
         owners = tuple(f"{describe(shim)} serves sandbox {sandbox_id}" for shim in dict.fromkeys(shims))
         suspects = ("it may be about to begin or to end a container",) if self.role.role == "shim" else ()
-        unknown = tuple(self._unseen(view))
+        unknown = (*self._unseen(view), *self._known(view).problems)
         dead = (f"nothing on disk knows sandbox {sandbox_id}, and no shim serves it",)
         return Evidence(owners, suspects, unknown, dead, view.blind)
 
@@ -174,14 +181,14 @@ class StrayProcess(LeftoverItem):
 
 
 def find(
-    host_root: str, view: HostView, own: Collection[int], known: Callable[[HostView], Collection[str]]
+    host_root: str, view: HostView, own: Collection[int], known: Callable[[HostView], Known]
 ) -> Iterator[ProcessCandidate]:
     """The processes of runtimes that no object on disk accounts for. own: pids of daemons that have a record."""
     if host_root != "/":
         return
     for process in sorted(view.processes.by_pid.values(), key=lambda one: one.pid):
         role = role_of(process) if not process.dead and process.pid not in own else None
-        if role is None or role.sandbox_id in known(view):
+        if role is None or role.sandbox_id in known(view).ids:
             continue
         parent = view.processes.by_pid.get(process.ppid)
         if parent is not None and parent.argv == process.argv:

@@ -23,6 +23,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object impor
     host_sandboxes,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import KINDS, Candidate, Judged
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_processes import Known
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_reading import Found, look_at_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import registries
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import (
@@ -120,23 +121,22 @@ def _processes(host_root: str, view: HostView, found: Sequence[Candidate], probl
     """The processes that nothing of that accounts for."""
     try:
         own = {pid for one in found if isinstance(one, host_others.DaemonCandidate) for pid in one.pids(view)}
-        _ids_on_disk(host_root, view, found)
-        return list(host_processes.find(host_root, view, own, lambda later: _ids_on_disk(host_root, later)))
+        _known(host_root, view, Known(frozenset(name for one in found for name in one.names), tuple(problems)))
+        return list(host_processes.find(host_root, view, own, lambda later: _known(host_root, later)))
     except StateError as error:
         problems.append(str(error))
         return []
 
 
-def _ids_on_disk(host_root: str, view: HostView, found: Sequence[Candidate] | None = None) -> frozenset[str]:
-    """The ids of all that is on disk, once in a view. found: what was read in this one already."""
+def _known(host_root: str, view: HostView, known: Known | None = None) -> Known:
+    """The ids of all that is on disk, once in a view. known: what was read in this one already."""
 
-    def look() -> frozenset[str]:
-        there = found
-        if there is None:
-            there = [one.candidate for one in look_at_all(_candidates(host_root, view, []), view)]
-        return frozenset(name for one in there for name in one.names)
+    def look() -> Known:
+        problems: list[str] = []
+        found = look_at_all(_candidates(host_root, view, problems), view)
+        return Known(frozenset(name for one in found for name in one.candidate.names), tuple(problems))
 
-    return view.once("ids on disk", look)
+    return view.once("ids on disk", look if known is None else lambda: known)
 
 
 def _with_their_owners(found: list[Found]) -> list[Found]:
