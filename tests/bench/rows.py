@@ -181,7 +181,7 @@ ROWS = (
         how_much="two directories each, one task",
     ),
     Row(
-        "host-scan-10000",
+        "host-scan-find",
         "scan a host with {count} sandboxes, bundles and mappings",
         HOST,
         2_500,
@@ -192,7 +192,7 @@ ROWS = (
         peak_goal=200 * MB,
     ),
     Row(
-        "host-scan-100000",
+        "host-scan-size",
         "scan a host with {count} sandboxes, bundles and mappings",
         HOST,
         25_000,

@@ -104,6 +104,7 @@ def names(count: int) -> list[str]:
 def lay_out(folder: Path, kind: Kind, count: int) -> Site:
     """Make that many sandboxes below a folder that has none. Other processes make them, so that this one stays small:
     its memory would count as the measured ones', which begin as copies of it."""
+    folder.mkdir(exist_ok=True)
     for store in kind.stores:
         (folder / store).mkdir(parents=True)
     for link, target in kind.links:

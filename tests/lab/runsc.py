@@ -216,4 +216,12 @@ def _strace(path: Path, injection: str) -> list[str]:
     # -b execve: runsc traces its own children, so strace has to let go of them.
     quiet = [*tool("strace", "strace", "libunwind8"), "-f", "-b", "execve", "-o", "/dev/null"]
     # The kernel tells a descriptor's path without the links on the way to it.
-    return [*quiet, "-P", str(path.resolve()), "-e", f"trace={injection.partition(':')[0]},openat", "-e", f"inject={injection}"]
+    return [
+        *quiet,
+        "-P",
+        str(path.resolve()),
+        "-e",
+        f"trace={injection.partition(':')[0]},openat",
+        "-e",
+        f"inject={injection}",
+    ]

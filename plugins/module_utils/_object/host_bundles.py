@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
@@ -29,7 +29,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     Terms,
     identity_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import engine_roots, roots_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots, roots_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
@@ -148,9 +148,9 @@ class StaleSocket(LeftoverItem):
                 self.touched.add(change.directory)
 
 
-def places_of(host_root: str, view: HostView) -> Iterator[tuple[BundlePlace, bool]]:
+def places_of(host_root: str, engines: Iterable[EngineRoots]) -> Iterator[tuple[BundlePlace, bool]]:
     """Each namespace of each containerd, and whether that one's root directory is known."""
-    for roots in engine_roots(host_root, view):
+    for roots in engines:
         for layout in LAYOUTS.values():
             if layout.has_engine:
                 given = roots_given(host_root, roots)
@@ -158,9 +158,9 @@ def places_of(host_root: str, view: HostView) -> Iterator[tuple[BundlePlace, boo
                     yield BundlePlace(layout, namespace, given), roots.work is not None
 
 
-def find(host_root: str, view: HostView) -> Iterator[BundleCandidate]:
+def find(host_root: str, engines: Iterable[EngineRoots], view: HostView) -> Iterator[BundleCandidate]:
     """All bundles and what is left of some. Raises StateError where a directory cannot be listed."""
-    for place, is_known in places_of(host_root, view):
+    for place, is_known in places_of(host_root, engines):
         yield from (BundleCandidate(place, one, is_known) for one in place.ids(view))
 
 

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 KINDS = ("process", "daemon", "socket", "bundle", "sandbox", "mapping", "rootless", "cgroup")
 
 
+class Known(NamedTuple):
+    """The ids of all that is on disk. problems: what could not be listed, and may have others."""
+
+    ids: frozenset[str]
+    problems: tuple[str, ...] = ()
+
+
 class Terms(NamedTuple):
     """What a prune may do: unmount what is mounted in a leftover, and end leftover processes."""
 
@@ -137,6 +144,10 @@ class Candidate(ABC):
     @abstractmethod
     def evidence(self, view: HostView) -> Evidence:
         """Who owns it, as far as it can tell alone, after it was read in this process. Raises StateError."""
+
+    def pids(self, view: HostView) -> set[int]:
+        """Of the processes that it accounts for."""
+        return set()
 
     @abstractmethod
     def item(self, terms: Terms) -> Item:

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 _STOP_SECONDS = 10.0
 _OVERHEADS = ("kata_overhead",)
 # Directories that Kata has made of a systemd form that it did not understand (cgroups.md, kata#11325).
-KATA = ("kata_store", "kata_persist", "kata_rs")  # the layouts of sandboxes to which mappings may lead
 _LITERAL = re.compile(r"[^:/]+:[^:/]+:([^:/]+)")
 
 
@@ -70,11 +69,6 @@ class MappingCandidate(Candidate):
 
     def _names(self) -> frozenset[str]:
         return frozenset({self.name, *self._mapping.entries})
-
-    @property
-    def leads_to(self) -> list[str]:
-        """The sandboxes that it names; a sandbox's own container has its name."""
-        return sorted(self.names - {self.name}) or [self.name]
 
     def _paths(self) -> list[str]:
         return [self.root.directory.join(self.name)]
@@ -211,10 +205,7 @@ def find_daemons(host_root: str) -> Iterator[DaemonCandidate]:
     yield from (DaemonCandidate(run_dir, one) for one in run_dir.names())
 
 
-def find_cgroups(host_root: str, view: HostView) -> Iterator[CgroupCandidate]:
-    """Those of this host: cgroups are no part of a tree that lies elsewhere."""
-    if host_root != "/":
-        return
+def find_cgroups(view: HostView) -> Iterator[CgroupCandidate]:
     for hierarchy in hierarchies_of(view):
         mount = hierarchy.mount.rstrip("/")
         for overhead in _OVERHEADS:

@@ -27,7 +27,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virti
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Terms
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Known, Terms
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
@@ -73,13 +73,6 @@ def _machine_of(argv: tuple[str, ...]) -> str:
     if named and paths:
         return named[1]
     return paths[0] if paths else ""
-
-
-class Known(NamedTuple):
-    """The ids of all that is on disk. problems: what could not be listed, and may have others."""
-
-    ids: frozenset[str]
-    problems: tuple[str, ...] = ()
 
 
 class ProcessCandidate(Candidate):
@@ -180,12 +173,8 @@ class StrayProcess(LeftoverItem):
         """It was ended before."""
 
 
-def find(
-    host_root: str, view: HostView, own: Collection[int], known: Callable[[HostView], Known]
-) -> Iterator[ProcessCandidate]:
+def find(view: HostView, own: Collection[int], known: Callable[[HostView], Known]) -> Iterator[ProcessCandidate]:
     """The processes of runtimes that no object on disk accounts for. own: pids of daemons that have a record."""
-    if host_root != "/":
-        return
     for process in sorted(view.processes.by_pid.values(), key=lambda one: one.pid):
         role = role_of(process) if not process.dead and process.pid not in own else None
         if role is None or role.sandbox_id in known(view).ids:

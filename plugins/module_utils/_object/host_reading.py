@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,14 +31,20 @@ def look_at_all(candidates: Sequence[Candidate], view: HostView) -> list[Found]:
 
     Each of them looks at the processes of the host after it has read all its files.
     """
-    common = [one for one in candidates if one.is_common]
-    shares = shares_of([one.name for one in common])
+    common = _dealt([one for one in candidates if one.is_common])
+    shares = shares_of([str(number) for number in range(len(common))])
     if len(shares) < 2:
         return _gathered(candidates, look(candidates, view))
     told = in_workers(shares, lambda share: look([common[number] for number in share], view))
     rest = [one for one in candidates if not one.is_common]
     by_id = {id(one): answer for one, answer in zip((*common, *rest), (*told, *look(rest, view)))}
     return _gathered(candidates, [by_id[id(one)] for one in candidates])
+
+
+def _dealt(candidates: list[Candidate]) -> list[Candidate]:
+    """In an order in which each worker's share has as many of each kind, since some take longer than others."""
+    hands = len(os.sched_getaffinity(0))
+    return [one for hand in range(hands) for one in candidates[hand::hands]]
 
 
 def look(candidates: Sequence[Candidate], view: HostView) -> list[Any]:

@@ -7,25 +7,20 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS as BUNDLE_LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import engine_doubt
-from ansible_collections.sandboxed.containers.plugins.module_utils._object import (
-    host_bundles,
-    host_others,
-    host_processes,
-    host_rootless,
-    host_sandboxes,
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_finding import KATA, find_all
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    KINDS,
+    Candidate,
+    Judged,
+    Known,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import KINDS, Candidate, Judged
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_processes import Known
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_reading import Found, look_at_all
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import registries
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import (
     Clock,
     doubts_of_age,
@@ -39,7 +34,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdi
     Evidence,
     Verdict,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 FOREIGN = "foreign"
 # Of this collection's own selectors: the layouts of sandboxes and of bundles that an engine owns.
@@ -80,70 +77,57 @@ class Scan(NamedTuple):
 def scan(selection: Selection, view: HostView) -> Scan:
     """Look at the whole host. Never raises StateError: what cannot be read is unknown."""
     problems: list[str] = []
-    found = look_at_all(_candidates(selection.host_root, view, problems), view)
+    found = look_at_all(find_all(selection.host_root, view, problems), view)
     view = view.again()  # what processes show counts only where it was looked at after the files (safety.md B4)
-    processes = _processes(selection.host_root, view, [one.candidate for one in found], problems)
-    found += look_at_all(processes, view)
-    clock = Clock(time.time(), host.boot_time(), selection.min_age)
-    verdicts = _verdicts(
-        _with_their_owners(found), clock, lambda one: doubts_of_engines(one, view, selection.host_root)
-    )
-    judged = [_judged(one.candidate, verdict, view) for one, verdict in zip(found, verdicts)]
-    engines = tuple(host_processes.engines(view)) if selection.host_root == "/" else ()
+    engines: tuple[str, ...] = ()
+    if selection.host_root == "/":
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_processes
+
+        found += look_at_all(_processes(view, [one.candidate for one in found], problems), view)
+        engines = tuple(host_processes.engines(view))
+    judged = _judged_all(found, view, selection) if found else []
     return Scan([one for one in judged if selection.has(one.candidate)], judged, tuple(problems), engines)
 
 
-def _candidates(host_root: str, view: HostView, problems: list[str]) -> list[Candidate]:
-    """Everything that has files, by their names alone."""
-    found: list[Candidate] = []
-    beside: set[str] = set()
-    finders: tuple[Callable[[], Iterator[Candidate]], ...] = (
-        lambda: host_sandboxes.find(host_root, view),
-        lambda: host_bundles.find(host_root, view),
-        lambda: host_others.find_mappings(host_root, beside),
-        lambda: host_rootless.find(host_root),
-        lambda: host_others.find_daemons(host_root),
-        lambda: host_bundles.find_sockets(host_root, view),
-        lambda: host_others.find_cgroups(host_root, view),
-    )
-    for finder in finders:
-        try:
-            for one in finder():
-                found.append(one)
-                if one.layout in host_others.KATA:
-                    beside.add(one.name)
-        except StateError as error:
-            problems.append(str(error))
-    return found
+def _processes(view: HostView, found: Sequence[Candidate], problems: list[str]) -> list[Candidate]:
+    """The processes of this host that nothing of that accounts for."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_processes
 
-
-def _processes(host_root: str, view: HostView, found: Sequence[Candidate], problems: list[str]) -> list[Candidate]:
-    """The processes that nothing of that accounts for."""
     try:
-        own = {pid for one in found if isinstance(one, host_others.DaemonCandidate) for pid in one.pids(view)}
-        _known(host_root, view, Known(frozenset(name for one in found for name in one.names), tuple(problems)))
-        return list(host_processes.find(host_root, view, own, lambda later: _known(host_root, later)))
+        own = {pid for one in found for pid in one.pids(view)}
+        _known(view, Known(frozenset(name for one in found for name in one.names), tuple(problems)))
+        return list(host_processes.find(view, own, _known))
     except StateError as error:
         problems.append(str(error))
         return []
 
 
-def _known(host_root: str, view: HostView, known: Known | None = None) -> Known:
+def _known(view: HostView, known: Known | None = None) -> Known:
     """The ids of all that is on disk, once in a view. known: what was read in this one already."""
 
     def look() -> Known:
         problems: list[str] = []
-        found = look_at_all(_candidates(host_root, view, problems), view)
+        found = look_at_all(find_all("/", view, problems), view)
         return Known(frozenset(name for one in found for name in one.candidate.names), tuple(problems))
 
     return view.once("ids on disk", look if known is None else lambda: known)
+
+
+def _judged_all(found: list[Found], view: HostView, selection: Selection) -> list[Judged]:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
+
+    clock = Clock(time.time(), host.boot_time(), selection.min_age)
+    verdicts = _verdicts(
+        _with_their_owners(found), clock, lambda one: doubts_of_engines(one, view, selection.host_root)
+    )
+    return [_judged(one.candidate, verdict, view) for one, verdict in zip(found, verdicts)]
 
 
 def _with_their_owners(found: list[Found]) -> list[Found]:
     """The same; whoever owns a sandbox owns the mappings that lead to it."""
     owners: dict[str, tuple[str, ...]] = {}
     for one in found:
-        if one.candidate.layout in host_others.KATA and one.evidence is not None and one.evidence.owners:
+        if one.candidate.layout in KATA and one.evidence is not None and one.evidence.owners:
             owners.setdefault(one.candidate.name, one.evidence.owners)
     if not owners:
         return found
@@ -151,9 +135,10 @@ def _with_their_owners(found: list[Found]) -> list[Found]:
 
 
 def _owned(candidate: Candidate, evidence: Evidence | None, owners: dict[str, tuple[str, ...]]) -> Evidence | None:
-    if not isinstance(candidate, host_others.MappingCandidate) or evidence is None or evidence.owners:
+    if candidate.kind != "mapping" or evidence is None or evidence.owners:
         return evidence
-    return evidence._replace(owners=next((owners[name] for name in candidate.leads_to if name in owners), ()))
+    leads_to = sorted(candidate.names - {candidate.name}) or [candidate.name]  # a sandbox's own container has its name
+    return evidence._replace(owners=next((owners[name] for name in leads_to if name in owners), ()))
 
 
 def _verdicts(found: Sequence[Found], clock: Clock, doubts: Callable[[Candidate], tuple[str, ...]]) -> list[Verdict]:
@@ -161,6 +146,8 @@ def _verdicts(found: Sequence[Found], clock: Clock, doubts: Callable[[Candidate]
 
     doubts: that an engine lists it, in sentences.
     """
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import engine_doubt
+
     going: set[str] = set()
     alone: dict[int, Verdict] = {}
     for one in sorted(found, key=lambda one: one.candidate.kind != "bundle"):
@@ -190,6 +177,8 @@ def doubts_of_engines(one: Candidate, view: HostView, host_root: str) -> tuple[s
     """That an engine lists it (safety.md A5). A bundle asks its own containerd; a socket and a daemon have none."""
     if one.kind not in ("sandbox", "mapping", "process", "cgroup"):
         return ()
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import registries
+
     return registries(host_root, view).doubts(one.names)
 
 

@@ -125,7 +125,10 @@ def test_A4_A5_what_containers_leave_that_were_killed_at_different_points(lab: L
     assert lab.bundles() == sorted([".lab-deleted", *alive, "lab-dead", "lab-orphan"])
 
     lab.host.must(["mv", METADATA, ASIDE])
-    assert verdicts(look(lab)) == {**dict.fromkeys((*alive, "lab-orphan"), "live"), **dict.fromkeys(unknown, "leftover")}
+    assert verdicts(look(lab)) == {
+        **dict.fromkeys((*alive, "lab-orphan"), "live"),
+        **dict.fromkeys(unknown, "leftover"),
+    }
     assert removed(prune(lab)) == {("bundle", "lab-deleted"), ("bundle", "lab-dead")}
     assert lab.bundles() == sorted([*alive, "lab-orphan"])
     assert not any("/lab-dead/" in point for point in lab.host.mounts())

@@ -18,7 +18,18 @@ from ansible_collections.sandboxed.containers.tests.lab.runsc import VERSIONS, L
 pytestmark = pytest.mark.real
 newest = pytest.mark.parametrize("runsc", ["new"], indirect=True)
 # The same mount and pid namespaces that a container on this host has, with a /run of its own.
-NESTED = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "sh", "-euc"]
+NESTED = [
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "--propagation",
+    "private",
+    "sh",
+    "-euc",
+]
 
 
 @pytest.fixture
