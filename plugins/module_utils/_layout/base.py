@@ -256,20 +256,18 @@ class Roots:
         return ""
 
     def may_exist(self, path: str) -> bool:
-        """Whether a path that a document names may be there."""
-        return bool(self.found(path))
+        """Whether a path that a document names may be there: only a plain "no such entry" says no (promise 7)."""
+        return bool(self.found_at(path))
 
-    def found(self, path: str) -> str:
-        """A path that a document names, as it is reached from here; empty where there is nothing.
-
-        Only a plain "no such entry" says so (promise 7): in doubt it is the path as it is named.
-        """
+    def found_at(self, path: str) -> str:
+        """The same path as it is reached from here, without links on the way to it; empty where it is not there. As it
+        was given where that cannot be told."""
         if not path.isprintable():
             return path
         try:
             with open_below(self._host_root, os.path.dirname(path)) as parent:
-                there = parent.exists and look(parent, os.path.basename(path)) is not None
-                return parent.join(os.path.basename(path)) if there else ""
+                name = os.path.basename(path)
+                return parent.join(name) if parent.exists and look(parent, name) is not None else ""
         except StateError:
             return path
 

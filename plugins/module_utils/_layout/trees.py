@@ -143,14 +143,21 @@ class TreeLayout(Layout):
         return Index(self.tombstones(roots), find_surroundings(self.places, roots))
 
     def read(
-        self, roots: Roots, sandbox_id: str, index: Index, known: Reading | None = None, whole: bool = True
+        self,
+        roots: Roots,
+        sandbox_id: str,
+        index: Index,
+        known: Reading | None = None,
+        whole: bool = True,
+        contents: bool = True,
     ) -> Reading:
         """One sandbox. known: an earlier reading, whose documents still hold where nothing of it has changed since.
 
-        whole: all documents, and not only those that say something about owners.
+        whole: all documents, and not only those that say something about owners. contents: of these others too; they
+        are read all the same, since one that cannot be read leaves everything unknown.
         """
         if known is None or not known.watched or not all(_holds(one) for one in known.watched):
-            known = _TreeReader(self, roots, sandbox_id, whole).read()
+            known = _TreeReader(self, roots, sandbox_id, whole, contents).read()
         beside = index.surroundings.of(sandbox_id, known.aliases, whole or bool(known.parts))
         tombstones = index.tombstones.get(sandbox_id, ())
         if beside == NOTHING_BESIDE and not tombstones and not any(part.role in BESIDE for part in known.parts):
@@ -255,11 +262,12 @@ def _entries_in(directory: Directory) -> dict[str, bool]:
 class _TreeReader:
     """One reading of one sandbox's directories. What cannot be read is a problem of this sandbox, never an error."""
 
-    def __init__(self, layout: TreeLayout, roots: Roots, sandbox_id: str, whole: bool) -> None:
+    def __init__(self, layout: TreeLayout, roots: Roots, sandbox_id: str, whole: bool, contents: bool) -> None:
         self.layout = layout
         self.roots = roots
         self.sandbox_id = sandbox_id
         self.whole = whole
+        self.contents = contents
         self.parts: list[Part] = []
         self.documents: list[Document] = []
         self.missing: list[str] = []
@@ -376,7 +384,8 @@ class _TreeReader:
 
         inside = f"{self.sandbox_id}/{container_id}" if container_id else self.sandbox_id
         facts = self._watch(self.roots[tree.option], f"{inside}/{name}")
-        document = read_document(rule.name, directory, name, container_id, facts, rule.is_list)
+        wanted = self.contents or rule.evidence
+        document = read_document(rule.name, directory, name, container_id, facts, rule.is_list, wanted)
         if facts is not None and (document.readable or look(directory, name) is not None):
             self.documents.append(document)
         elif rule.needed:  # it went away while it was read, and that is known for certain

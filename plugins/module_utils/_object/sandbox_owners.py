@@ -63,8 +63,10 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
         if recorded.pid not in claimed:
             sentence, gone = fate_of(recorded, view, recorded.pid in naming, "sandbox")
             (dead if gone else suspects).append(sentence)
-    bundles = [engine_doubt(there) for there in map(roots.found, hints.referrers) if there]
-    suspects += dict.fromkeys((*bundles, *reading.doubts))
+    for there in map(roots.found_at, hints.referrers):
+        if there:
+            suspects.append(engine_doubt(there))
+    suspects += reading.doubts
     owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
     unknown = [*reading.problems, *hints.unreadable]
     if reading.sockets:

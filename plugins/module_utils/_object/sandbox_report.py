@@ -98,8 +98,10 @@ def _unreadable(tree: Tree, name: str, reason: str) -> dict[str, Any]:
     return {"sandbox_id": name, "layout": tree.layout.name, "exists": True, "verdict": UNKNOWN, "evidence": [reason]}
 
 
-def look_at(tree: Tree, sandbox_id: str, view: HostView, budget: LockBudget) -> Look:
+def look_at(tree: Tree, sandbox_id: str, view: HostView, budget: LockBudget, contents: bool = True) -> Look:
     """Read one sandbox under a shared lock, since the runtimes write their documents in place (safety.md B3).
+
+    contents: see TreeLayout.read.
 
     A lock file is never made for it. Where the lock is held until the deadline, the documents are read all the same,
     and the holder is reported: it is at work on them.
@@ -114,7 +116,7 @@ def look_at(tree: Tree, sandbox_id: str, view: HostView, budget: LockBudget) -> 
     except StateError as error:  # held by somebody, or no lock that could be taken: either way nothing is proved
         locked = error.why if isinstance(error, LockTimeout) else str(error)
     try:
-        reading = tree.read(view, sandbox_id)
+        reading = tree.read(view, sandbox_id, contents=contents)
     finally:
         for lock in held:
             lock.release()
