@@ -13,7 +13,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ansible_collections.sandboxed.containers.tests.bench.payload import BenchFailure
@@ -38,17 +38,18 @@ def mounts(source: Path, places: list[Path]) -> Iterator[list[str]]:
     process = subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     )
+    assert process.stdin is not None and process.stdout is not None
     try:
-        try:
+        with suppress(BrokenPipeError):  # it has ended, and says why
             process.stdin.write("".join(f"{place}\n" for place in places) + "\n")
             process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has ended, and says why
         if process.stdout.readline() != "ready\n":
-            raise BenchFailure(f"nothing can be mounted, which only root may do: {process.stderr.read().strip()}")
+            _output, errors = process.communicate()
+            raise BenchFailure(f"nothing can be mounted, which only root may do: {errors.strip()}")
         yield ["nsenter", f"--mount=/proc/{process.pid}/ns/mnt"]
     finally:
-        process.communicate()
+        with suppress(ValueError):  # it was waited for already
+            process.communicate()
 
 
 if __name__ == "__main__":

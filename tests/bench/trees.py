@@ -54,7 +54,7 @@ class Kind(NamedTuple):
         """The entries of the sandbox with that number."""
         return (self.entries, *self.others)[number % (1 + len(self.others))]
 
-    def count(self, sandboxes: int) -> dict[str, int]:
+    def numbers(self, sandboxes: int) -> dict[str, int]:
         """How many files, directories and links that many sandboxes are."""
         numbers = {"files": 0, "directories": 0, "links": 0}
         for first in range(min(sandboxes, 1 + len(self.others))):
@@ -66,7 +66,7 @@ class Kind(NamedTuple):
 
     def in_words(self, sandboxes: int) -> str:
         """The same as a text."""
-        return ", ".join(f"{number:,} {noun}" for noun, number in self.count(sandboxes).items() if number)
+        return ", ".join(f"{number:,} {noun}" for noun, number in self.numbers(sandboxes).items() if number)
 
     def documents(self, name: str) -> dict[str, Any]:
         """The contents of a sandbox's own documents by their names."""

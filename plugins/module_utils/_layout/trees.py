@@ -131,10 +131,9 @@ class TreeLayout(Layout):
             if not root.exists:
                 continue
             with root.above_it() as above:
-                for name in _names_in(above):
-                    subject = parse_tombstone(name)
-                    facts = look(above, name) if subject is not None else None
-                    if subject is not None and facts is not None:
+                subjects = [(name, parse_tombstone(name)) for name in _names_in(above)]
+                for name, subject in subjects:
+                    if subject is not None and (facts := look(above, name)) is not None:
                         part = Part("tombstone", "", Directory(-1, above.path), name, facts)
                         found.setdefault(subject, []).append(part)
         return found
@@ -153,9 +152,8 @@ class TreeLayout(Layout):
     ) -> Reading:
         """One sandbox. known: an earlier reading, whose documents still hold where nothing of it has changed since.
 
-        whole: all documents, and not only those that say something about owners. contents: of these others too; they
-        are read all the same, since one that cannot be read leaves everything unknown.
-        """
+        whole: all documents, and not only those that say something about owners. contents: of these others too, which
+        are read all the same: one that cannot be read leaves everything unknown."""
         if known is None or not known.watched or not all(_holds(one) for one in known.watched):
             known = _TreeReader(self, roots, sandbox_id, whole, contents).read()
         beside = index.surroundings.of(sandbox_id, known.aliases, whole or bool(known.parts))
@@ -298,9 +296,7 @@ class _TreeReader:
 
     def _read_tree(self, tree: TreeRule) -> None:
         root = self.roots[tree.option]
-        facts = look(root, self.sandbox_id) if root.exists else None
-        if root.exists:
-            self.watched.append(Watched(root, self.sandbox_id, facts))
+        facts = self._watch(root, self.sandbox_id) if root.exists else None
         if facts is None:
             return
         self.parts.append(Part(tree.role, "", root, self.sandbox_id, facts))
@@ -382,9 +378,8 @@ class _TreeReader:
     ) -> None:
         from ansible_collections.sandboxed.containers.plugins.module_utils._layout.documents import read_document
 
-        inside = f"{self.sandbox_id}/{container_id}" if container_id else self.sandbox_id
-        facts = self._watch(self.roots[tree.option], f"{inside}/{name}")
-        wanted = self.contents or rule.evidence
+        inside = "/".join(filter(None, (self.sandbox_id, container_id, name)))
+        facts, wanted = self._watch(self.roots[tree.option], inside), self.contents or rule.evidence
         document = read_document(rule.name, directory, name, container_id, facts, rule.is_list, wanted)
         if facts is not None and (document.readable or look(directory, name) is not None):
             self.documents.append(document)
@@ -392,10 +387,9 @@ class _TreeReader:
             self.missing.append(directory.join(name))
 
     def _note_missing_trees(self) -> None:
-        present = {part.role for part in self.parts}
-        for tree in self.layout.trees:
-            if tree.role not in present:
-                self.missing.append(self.roots[tree.option].join(self.sandbox_id))
+        absent = {tree.role for tree in self.layout.trees} - {part.role for part in self.parts}
+        roots = [self.roots[tree.option] for tree in self.layout.trees if tree.role in absent]
+        self.missing += [root.join(self.sandbox_id) for root in roots]
 
 
 def pairs_of(documents: tuple[Document, ...] | list[Document], name: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -17,7 +17,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lockin
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.shim_sockets import is_shim_socket
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle import BundleWish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace, BundleRoots
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_sockets import referrers
@@ -73,11 +72,16 @@ class BundleCandidate(Candidate):
         self._reading = self.place.read(self.name, view)
         return bool(self._reading.parts)
 
+    def forget(self) -> None:
+        super().forget()
+        self._reading = BundleReading(self.name)
+
     def evidence(self, view: HostView) -> Evidence:
         found = owners_of(self.place, self._reading, view).evidence
         return found if self._is_known else found._replace(unknown=(*found.unknown, _NO_ROOT))
 
     def item(self, terms: Terms) -> Item:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle import BundleWish
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_removal import AbsentBundle
 
         return AbsentBundle(BundleWish(self.name, present=False, unmount=terms.unmount), self.place)

@@ -79,9 +79,9 @@ def _bundles(host_root: str, view: HostView) -> Iterator[Candidate]:
 
 def _mappings(host_root: str, beside: Collection[str]) -> Iterator[Candidate]:
     if _may_be(host_root, MAPPINGS):
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_others
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_mappings
 
-        yield from host_others.find_mappings(host_root, beside)
+        yield from host_mappings.find_mappings(host_root, beside)
 
 
 def _rootless(host_root: str) -> Iterator[Candidate]:
@@ -93,9 +93,9 @@ def _rootless(host_root: str) -> Iterator[Candidate]:
 
 def _daemons(host_root: str) -> Iterator[Candidate]:
     if _may_be(host_root, DAEMONS):
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_others
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_daemons
 
-        yield from host_others.find_daemons(host_root)
+        yield from host_daemons.find_daemons(host_root)
 
 
 def _sockets(host_root: str, view: HostView) -> Iterator[Candidate]:
@@ -108,6 +108,6 @@ def _sockets(host_root: str, view: HostView) -> Iterator[Candidate]:
 def _cgroups(host_root: str, view: HostView) -> Iterator[Candidate]:
     """Those of this host: cgroups are no part of a tree that lies elsewhere."""
     if host_root == "/":
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_others
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_cgroups
 
-        yield from host_others.find_cgroups(view)
+        yield from host_cgroups.find_cgroups(view)

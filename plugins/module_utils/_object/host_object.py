@@ -141,6 +141,10 @@ class Candidate(ABC):
     def _changed(self, facts: Sequence[FileFacts]) -> float | None:
         return max((one.ctime_ns for one in facts), default=0) / 1e9 or None
 
+    def forget(self) -> None:
+        """Keep what was seen, and give back the memory of what was read."""
+        self._seen = self.seen
+
     @abstractmethod
     def evidence(self, view: HostView) -> Evidence:
         """Who owns it, as far as it can tell alone, after it was read in this process. Raises StateError."""

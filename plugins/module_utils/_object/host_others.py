@@ -32,11 +32,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     Terms,
     identity_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping import (
-    ContainerMapping,
-    MappingRoot,
-    MappingWish,
-)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping import ContainerMapping, MappingWish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_root import MappingRoot
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 

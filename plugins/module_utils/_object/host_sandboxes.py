@@ -24,7 +24,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     identity_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import runsc_roots
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import hints_in, owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import Look, look_at
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
@@ -121,6 +120,10 @@ class SandboxCandidate(Candidate):
         reading = self.tree.read(view, self.name)
         return Look(reading, hints=hints_in(self.tree.layout, self.tree.roots, reading))
 
+    def forget(self) -> None:
+        super().forget()
+        self._look = None
+
     def evidence(self, view: HostView) -> Evidence:
         if self._look is None:
             return Evidence(unknown=("it was not read",))
@@ -128,6 +131,8 @@ class SandboxCandidate(Candidate):
         return found._replace(suspects=(self._look.locked, *found.suspects)) if self._look.locked else found
 
     def item(self, terms: Terms) -> Item:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
+
         wish = Wish(self.name, present=False, unmount=terms.unmount)
         if isinstance(self.tree.layout, FlatLayout):
             from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox

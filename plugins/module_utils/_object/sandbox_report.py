@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import stat
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import LockTimeout, StateError
@@ -22,7 +22,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TreeLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import age_of
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import Selection
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import (
     Hints,
     hints_in,
@@ -32,6 +31,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.share
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import UNKNOWN, Verdict, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import Selection
 
 
 class Look(NamedTuple):
