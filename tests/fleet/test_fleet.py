@@ -1,0 +1,147 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A fleet is audited, the plans are reviewed, and what they name goes on each host, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.sandboxed.containers.tests.lab import fleet, trees
+from ansible_collections.sandboxed.containers.tests.lab.fleet import Fleet, Member
+from ansible_collections.sandboxed.containers.tests.lab.workspace import Outcome
+
+pytestmark = pytest.mark.real
+AUDIT, PRUNE = "sandboxed.containers.audit", "sandboxed.containers.prune"
+SBS, RUNSC = "/run/vc/sbs", "/run/runsc"
+
+
+def plan_of(one: Fleet, name: str) -> dict[str, Any]:
+    """What an audit has written of a host."""
+    found: dict[str, Any] = json.loads((one.plans / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def changed(outcome: Outcome) -> set[str]:
+    """The hosts on which a playbook has changed something."""
+    assert outcome.code == 0, outcome.output
+    return {name for name, counts in fleet.recap(outcome.output).items() if counts["changed"]}
+
+
+class Lives:
+    """The living sandbox of a host, and its tree as it was."""
+
+    def __init__(self, member: Member, **more: list[str]) -> None:
+        self._member = member
+        self._pids = member.put(live=["lab-live-1"], **more)
+        self._trees = [
+            member.path(f"{SBS}/lab-live-1"),
+            member.path("/run/kata-containers/shared/sandboxes/lab-live-1"),
+        ]
+        self._before = trees.listing(*self._trees)
+
+    def as_before(self) -> bool:
+        assert self._pids and all(self._member.has(pid) for pid in self._pids), f"{self._member.name}: {self._pids}"
+        return trees.listing(*self._trees) == self._before
+
+
+def rest(member: Member) -> set[str]:
+    """The sandboxes whose state is on a host."""
+    folders = [member.path(SBS), member.path(RUNSC)]
+    return {one.name.partition("_sandbox:")[0] for folder in folders if folder.exists() for one in folder.iterdir()}
+
+
+@pytest.mark.parametrize("count", [5, pytest.param(20, marks=pytest.mark.long)])
+def test_audit_review_prune(start: Callable[[int], Fleet], count: int) -> None:
+    hosts = start(count)
+    names = list(hosts.hosts)
+    crashed = names[::2]
+    dead = {"dead": ["lab-dead-1"], "gvisor": ["lab-dead-2"]}
+    lives = [Lives(member, **(dead if name in crashed else {})) for name, member in hosts.hosts.items()]
+
+    audited = hosts.play(AUDIT)
+    assert changed(audited) == set()
+    head, *lines = fleet.words(audited.output)
+    clean = count - len(crashed)
+    assert head == f"{count} hosts: {clean} clean, {len(crashed)} with leftovers, 0 with something unknown."
+    assert lines[:-1] == [f"{name}: 3 leftovers." for name in crashed]
+    for name in names:
+        assert stat.S_IMODE((hosts.plans / f"{name}.json").stat().st_mode) == 0o600
+        assert len(plan_of(hosts, name)["plan"]["steps"]) == (3 if name in crashed else 0)
+
+    kept, without = crashed[0], crashed[1]
+    reviewed = plan_of(hosts, kept)
+    reviewed["plan"]["steps"] = [step for step in reviewed["plan"]["steps"] if step["id"] != "lab-dead-2"]
+    (hosts.plans / f"{kept}.json").write_text(json.dumps(reviewed), encoding="utf-8")
+    (hosts.plans / f"{without}.json").unlink()
+    pruned = hosts.play(PRUNE)
+    assert changed(pruned) == set(crashed) - {without}
+    said = fleet.words(pruned.output)
+    assert f"{without}: it has no plan in {hosts.plans}, so it was not touched. Audit it first." in said
+    assert f"{kept}: 2 leftovers removed (1 bundle, 1 sandbox)." in said
+    live = {"lab-live-1"}
+    wanted = {kept: live | {"lab-dead-2"}, without: live | {"lab-dead-1", "lab-dead-2"}}
+    assert {name: rest(member) for name, member in hosts.hosts.items()} == {one: wanted.get(one, live) for one in names}
+
+    again = hosts.play(AUDIT)
+    assert fleet.words(again.output)[1:-1] == [f"{kept}: 1 leftover.", f"{without}: 3 leftovers."]
+    assert changed(hosts.play(PRUNE)) == {kept, without}
+    assert changed(hosts.play(PRUNE)) == set(), "the same plans once more"
+    last = hosts.play(AUDIT)
+    assert fleet.words(last.output)[0].startswith(f"{count} hosts: {count} clean, 0 with leftovers, 0 with")
+    assert all(one.as_before() for one in lives)
+
+
+@pytest.mark.long
+def test_without_a_plan_nothing_goes_unless_all_leftovers_are_asked_for(start: Callable[[int], Fleet]) -> None:
+    hosts = start(2)
+    lives = [Lives(member, gvisor=["lab-dead-2"]) for member in hosts.hosts.values()]
+    unasked = hosts.play(PRUNE)
+    assert changed(unasked) == set()
+    assert [line.partition(", so")[0] for line in fleet.words(unasked.output)[1:]] == [
+        f"{name}: it has no plan in {hosts.plans}" for name in hosts.hosts
+    ]
+    limited = hosts.play(PRUNE, sandbox_prune_scope="all_leftovers", sandbox_prune_patterns="lab-other-*")
+    assert changed(limited) == set()
+    assert changed(hosts.play(PRUNE, "--check", sandbox_prune_scope="all_leftovers")) == set(hosts.hosts)
+    assert all("lab-dead-2" in rest(member) for member in hosts.hosts.values())
+    assert changed(hosts.play(PRUNE, sandbox_prune_scope="all_leftovers")) == set(hosts.hosts)
+    assert all(rest(member) == {"lab-live-1"} for member in hosts.hosts.values())
+    assert all(one.as_before() for one in lives)
+
+
+@pytest.mark.long
+def test_a_playbook_of_the_operator_imports_them(start: Callable[[int], Fleet], tmp_path: Path) -> None:
+    hosts = start(1)
+    hosts.hosts["fleet-1"].put(gvisor=["lab-dead-2"])
+    local = tmp_path / "local.yml"
+    local.write_text(f"- import_playbook: {AUDIT}\n- import_playbook: {PRUNE}\n", encoding="ascii")
+    assert changed(hosts.play(str(local), "--check")) == set()  # no plan is written, so none is taken
+    assert not hosts.plans.exists()
+    assert changed(hosts.play(str(local))) == {"fleet-1"}
+    assert rest(hosts.hosts["fleet-1"]) == set()
+
+
+@pytest.mark.long
+def test_a_plan_that_is_none_or_of_another_host_removes_nothing(start: Callable[[int], Fleet]) -> None:
+    hosts = start(4)
+    for member in hosts.hosts.values():
+        member.put(gvisor=["lab-dead-2"])
+    hosts.play(AUDIT)
+    torn, other, empty, good = (hosts.plans / f"{name}.json" for name in hosts.hosts)
+    torn.write_text(torn.read_text(encoding="utf-8")[:-20], encoding="utf-8")
+    other.write_bytes(good.read_bytes())
+    empty.write_text("{}", encoding="utf-8")
+    pruned = hosts.play(PRUNE)
+    assert pruned.code == 2
+    said = fleet.words(pruned.output)
+    assert said[0] == "4 hosts: leftovers were removed on 1, nothing was to be done on 0, 3 failed."
+    assert [line.partition(":")[0] for line in said[1:]] == list(hosts.hosts)
+    assert "was made for machine_id" in said[2]
+    assert [bool(rest(member)) for member in hosts.hosts.values()] == [True, True, True, False]
