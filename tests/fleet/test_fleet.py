@@ -19,7 +19,8 @@ from ansible_collections.sandboxed.containers.tests.lab.workspace import Outcome
 
 pytestmark = pytest.mark.real
 AUDIT, PRUNE = "sandboxed.containers.audit", "sandboxed.containers.prune"
-SBS, RUNSC = "/run/vc/sbs", "/run/runsc"
+FEW = 5  # hosts in the short run
+SBS, RUNSC, SHARED = "/run/vc/sbs", "/run/runsc", "/run/kata-containers/shared/sandboxes"
 
 
 def plan_of(one: Fleet, name: str) -> dict[str, Any]:
@@ -39,10 +40,10 @@ class Lives:
 
     def __init__(self, member: Member, **more: list[str]) -> None:
         self._member = member
-        self._pids = member.put(live=["lab-live-1"], **more)
+        self._pids = member.put(live=["lab-fleet-live"], **more)
         self._trees = [
-            member.path(f"{SBS}/lab-live-1"),
-            member.path("/run/kata-containers/shared/sandboxes/lab-live-1"),
+            member.path(f"{SBS}/lab-fleet-live"),
+            member.path("/run/kata-containers/shared/sandboxes/lab-fleet-live"),
         ]
         self._before = trees.listing(*self._trees)
 
@@ -57,12 +58,12 @@ def rest(member: Member) -> set[str]:
     return {one.name.partition("_sandbox:")[0] for folder in folders if folder.exists() for one in folder.iterdir()}
 
 
-@pytest.mark.parametrize("count", [5, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [FEW, pytest.param(20, marks=pytest.mark.long)])
 def test_audit_review_prune(start: Callable[[int], Fleet], count: int) -> None:
     hosts = start(count)
     names = list(hosts.hosts)
     crashed = names[::2]
-    dead = {"dead": ["lab-dead-1"], "gvisor": ["lab-dead-2"]}
+    dead = {"dead": ["lab-fleet-dead"], "gvisor": ["lab-fleet-runsc"]}
     lives = [Lives(member, **(dead if name in crashed else {})) for name, member in hosts.hosts.items()]
 
     audited = hosts.play(AUDIT)
@@ -77,7 +78,7 @@ def test_audit_review_prune(start: Callable[[int], Fleet], count: int) -> None:
 
     kept, without = crashed[0], crashed[1]
     reviewed = plan_of(hosts, kept)
-    reviewed["plan"]["steps"] = [step for step in reviewed["plan"]["steps"] if step["id"] != "lab-dead-2"]
+    reviewed["plan"]["steps"] = [step for step in reviewed["plan"]["steps"] if step["id"] != "lab-fleet-runsc"]
     (hosts.plans / f"{kept}.json").write_text(json.dumps(reviewed), encoding="utf-8")
     (hosts.plans / f"{without}.json").unlink()
     pruned = hosts.play(PRUNE)
@@ -85,23 +86,25 @@ def test_audit_review_prune(start: Callable[[int], Fleet], count: int) -> None:
     said = fleet.words(pruned.output)
     assert f"{without}: it has no plan in {hosts.plans}, so it was not touched. Audit it first." in said
     assert f"{kept}: 2 leftovers removed (1 bundle, 1 sandbox)." in said
-    live = {"lab-live-1"}
-    wanted = {kept: live | {"lab-dead-2"}, without: live | {"lab-dead-1", "lab-dead-2"}}
+    live = {"lab-fleet-live"}
+    wanted = {kept: live | {"lab-fleet-runsc"}, without: live | {"lab-fleet-dead", "lab-fleet-runsc"}}
     assert {name: rest(member) for name, member in hosts.hosts.items()} == {one: wanted.get(one, live) for one in names}
 
+    assert changed(hosts.play(PRUNE)) == set(), "the same plans once more"
     again = hosts.play(AUDIT)
     assert fleet.words(again.output)[1:-1] == [f"{kept}: 1 leftover.", f"{without}: 3 leftovers."]
-    assert changed(hosts.play(PRUNE)) == {kept, without}
-    assert changed(hosts.play(PRUNE)) == set(), "the same plans once more"
-    last = hosts.play(AUDIT)
-    assert fleet.words(last.output)[0].startswith(f"{count} hosts: {count} clean, 0 with leftovers, 0 with")
+    if count > FEW:
+        assert changed(hosts.play(PRUNE)) == {kept, without}
+        last = fleet.words(hosts.play(AUDIT).output)
+        assert last[0] == f"{count} hosts: {count} clean, 0 with leftovers, 0 with something unknown."
+        assert len(last) == 2
     assert all(one.as_before() for one in lives)
 
 
 @pytest.mark.long
 def test_without_a_plan_nothing_goes_unless_all_leftovers_are_asked_for(start: Callable[[int], Fleet]) -> None:
     hosts = start(2)
-    lives = [Lives(member, gvisor=["lab-dead-2"]) for member in hosts.hosts.values()]
+    lives = [Lives(member, gvisor=["lab-fleet-runsc"]) for member in hosts.hosts.values()]
     unasked = hosts.play(PRUNE)
     assert changed(unasked) == set()
     assert [line.partition(", so")[0] for line in fleet.words(unasked.output)[1:]] == [
@@ -110,16 +113,16 @@ def test_without_a_plan_nothing_goes_unless_all_leftovers_are_asked_for(start: C
     limited = hosts.play(PRUNE, sandbox_prune_scope="all_leftovers", sandbox_prune_patterns="lab-other-*")
     assert changed(limited) == set()
     assert changed(hosts.play(PRUNE, "--check", sandbox_prune_scope="all_leftovers")) == set(hosts.hosts)
-    assert all("lab-dead-2" in rest(member) for member in hosts.hosts.values())
+    assert all("lab-fleet-runsc" in rest(member) for member in hosts.hosts.values())
     assert changed(hosts.play(PRUNE, sandbox_prune_scope="all_leftovers")) == set(hosts.hosts)
-    assert all(rest(member) == {"lab-live-1"} for member in hosts.hosts.values())
+    assert all(rest(member) == {"lab-fleet-live"} for member in hosts.hosts.values())
     assert all(one.as_before() for one in lives)
 
 
 @pytest.mark.long
 def test_a_playbook_of_the_operator_imports_them(start: Callable[[int], Fleet], tmp_path: Path) -> None:
     hosts = start(1)
-    hosts.hosts["fleet-1"].put(gvisor=["lab-dead-2"])
+    hosts.hosts["fleet-1"].put(gvisor=["lab-fleet-runsc"])
     local = tmp_path / "local.yml"
     local.write_text(f"- import_playbook: {AUDIT}\n- import_playbook: {PRUNE}\n", encoding="ascii")
     assert changed(hosts.play(str(local), "--check")) == set()  # no plan is written, so none is taken
@@ -132,7 +135,7 @@ def test_a_playbook_of_the_operator_imports_them(start: Callable[[int], Fleet], 
 def test_a_plan_that_is_none_or_of_another_host_removes_nothing(start: Callable[[int], Fleet]) -> None:
     hosts = start(4)
     for member in hosts.hosts.values():
-        member.put(gvisor=["lab-dead-2"])
+        member.put(gvisor=["lab-fleet-runsc"])
     hosts.play(AUDIT)
     torn, other, empty, good = (hosts.plans / f"{name}.json" for name in hosts.hosts)
     torn.write_text(torn.read_text(encoding="utf-8")[:-20], encoding="utf-8")

@@ -5,7 +5,7 @@
 """Many small hosts with a Debian 12 each, which Ansible reaches over ssh as it reaches any other.
 
     with Fleet(20) as fleet:
-        fleet.hosts["fleet-1"].put(dead=["lab-dead-1"], live=["lab-live-1"])
+        fleet.hosts["fleet-1"].put(dead=["lab-fleet-dead"], live=["lab-fleet-live"])
         fleet.play("sandboxed.containers.audit")
 
 A host has a network, files, mounts and processes of its own and an sshd. It starts within a tenth of a second, all
@@ -211,7 +211,7 @@ class Fleet:
         self.workspace = Workspace()
         self.folder = self.workspace.folder
         self.cgroups: list[Path] = []
-        self.plans = self.folder / "plans"
+        self.plans = self.folder.resolve() / "plans"  # as the playbooks call it
         try:
             self.cgroups = cgroups.make(self.folder.name)
             self._prepare()
