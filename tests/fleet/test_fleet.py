@@ -10,52 +10,14 @@ import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible_collections.sandboxed.containers.tests.lab import fleet, trees
-from ansible_collections.sandboxed.containers.tests.lab.fleet import Fleet, Member
-from ansible_collections.sandboxed.containers.tests.lab.workspace import Outcome
+from ansible_collections.sandboxed.containers.tests.fleet.sights import AUDIT, PRUNE, Lives, changed, plan_of, rest
+from ansible_collections.sandboxed.containers.tests.lab import fleet
+from ansible_collections.sandboxed.containers.tests.lab.fleet import Fleet
 
 pytestmark = pytest.mark.real
-AUDIT, PRUNE = "sandboxed.containers.audit", "sandboxed.containers.prune"
 FEW = 5  # hosts in the short run
-SBS, RUNSC, SHARED = "/run/vc/sbs", "/run/runsc", "/run/kata-containers/shared/sandboxes"
-
-
-def plan_of(one: Fleet, name: str) -> dict[str, Any]:
-    """What an audit has written of a host."""
-    found: dict[str, Any] = json.loads((one.plans / f"{name}.json").read_text(encoding="utf-8"))
-    return found
-
-
-def changed(outcome: Outcome) -> set[str]:
-    """The hosts on which a playbook has changed something."""
-    assert outcome.code == 0, outcome.output
-    return {name for name, counts in fleet.recap(outcome.output).items() if counts["changed"]}
-
-
-class Lives:
-    """The living sandbox of a host, and its tree as it was."""
-
-    def __init__(self, member: Member, **more: list[str]) -> None:
-        self._member = member
-        self._pids = member.put(live=["lab-fleet-live"], **more)
-        self._trees = [
-            member.path(f"{SBS}/lab-fleet-live"),
-            member.path("/run/kata-containers/shared/sandboxes/lab-fleet-live"),
-        ]
-        self._before = trees.listing(*self._trees)
-
-    def as_before(self) -> bool:
-        assert self._pids and all(self._member.has(pid) for pid in self._pids), f"{self._member.name}: {self._pids}"
-        return trees.listing(*self._trees) == self._before
-
-
-def rest(member: Member) -> set[str]:
-    """The sandboxes whose state is on a host."""
-    folders = [member.path(SBS), member.path(RUNSC)]
-    return {one.name.partition("_sandbox:")[0] for folder in folders if folder.exists() for one in folder.iterdir()}
 
 
 @pytest.mark.parametrize("count", [FEW, pytest.param(20, marks=pytest.mark.long)])
@@ -121,14 +83,31 @@ def test_without_a_plan_nothing_goes_unless_all_leftovers_are_asked_for(start: C
 
 @pytest.mark.long
 def test_a_playbook_of_the_operator_imports_them(start: Callable[[int], Fleet], tmp_path: Path) -> None:
-    hosts = start(1)
-    hosts.hosts["fleet-1"].put(gvisor=["lab-fleet-runsc"])
+    hosts = start(2)
+    hosts.hosts["fleet-1"].put(gvisor=["lab-fleet-runsc", "lab-fleet-other"])
     local = tmp_path / "local.yml"
     local.write_text(f"- import_playbook: {AUDIT}\n- import_playbook: {PRUNE}\n", encoding="ascii")
     assert changed(hosts.play(str(local), "--check")) == set()  # no plan is written, so none is taken
     assert not hosts.plans.exists()
-    assert changed(hosts.play(str(local))) == {"fleet-1"}
+    local.write_text(f"- import_playbook: {PRUNE}\n  vars:\n    sandbox_prune_scope: all_leftovers\n", encoding="ascii")
+    assert changed(hosts.play(str(local), sandbox_prune_patterns="*-other")) == {"fleet-1"}
+    assert rest(hosts.hosts["fleet-1"]) == {"lab-fleet-runsc"}
+    hosts.play(AUDIT)
+    hosts.hosts["fleet-2"].die()  # nothing is to be done there, so nobody needs to know
+    assert changed(hosts.play(PRUNE)) == {"fleet-1"}
     assert rest(hosts.hosts["fleet-1"]) == set()
+
+
+@pytest.mark.long
+def test_a_host_whose_state_directories_are_full_is_pruned(start: Callable[[int], Fleet]) -> None:
+    hosts = start(1)
+    member = hosts.hosts["fleet-1"]
+    lives = Lives(member, dead=["lab-fleet-dead"], gvisor=["lab-fleet-runsc"])
+    for folder in ("/run", "/var/lib"):
+        assert member.run("dd", "if=/dev/zero", f"of={folder}/fill", "bs=4k").code != 0
+    hosts.play(AUDIT)
+    assert changed(hosts.play(PRUNE)) == {"fleet-1"}
+    assert rest(member) == {"lab-fleet-live"} and lives.as_before()
 
 
 @pytest.mark.long

@@ -110,6 +110,7 @@ class Member:
         self._fleet = fleet
         self._running: Running | None = None
         self.init = 0
+        self.variables: dict[str, Any] = {}  # its own in the inventory
 
     def start(self) -> None:
         """Begin to boot it, without anything that it had before."""
@@ -147,10 +148,10 @@ class Member:
         assert self._running is not None
         self._running.popen.wait(30)  # it reaps its init, which the machine's own init would do only after a while
 
-    def end_all(self) -> None:
-        """Kill what runs in it but for its init and its sshd, as the kernel does when memory is short."""
+    def end_all(self, *beginnings: str) -> None:
+        """Kill what runs in it with command lines that begin like this, as the kernel does when memory is short."""
         for pid in self.pids():
-            if processes.argv(pid)[:2] != ["/usr/sbin/sshd", "-D"] and not _listens_for_logins(pid):
+            if " ".join(processes.argv(pid)).startswith(beginnings):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
@@ -187,6 +188,10 @@ class Member:
             raise RuntimeError(f"{' '.join(words)} failed with {outcome.code} on {self.name}: {outcome.output}")
         return outcome.output
 
+    def spawn(self, *words: str) -> Running:
+        """Start a command in it and return while it works; it ends with the fleet."""
+        return self._fleet.workspace.spawn([*self.enter(*_NAMESPACES), "env", "-i", f"PATH={PATH}", *words])
+
     def put(self, **wanted: Any) -> list[int]:
         """Make sandboxes, dead and alive, as fleet_host.py does; the processes of the living, by its own numbers."""
         settings = ["PYTHONPATH=/srv/tree", "PYTHONPYCACHEPREFIX=/srv/fleet/bytecode"]
@@ -198,10 +203,6 @@ class Member:
         with suppress(OSError):
             return self.path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
         return False
-
-
-def _listens_for_logins(pid: int) -> bool:
-    return any(word.startswith("sshd: /usr/sbin/sshd -D") for word in processes.argv(pid))
 
 
 class Fleet:
@@ -267,15 +268,12 @@ class Fleet:
 
     def play(self, playbook: str, *flags: str, hosts: Sequence[str] = (), **variables: Any) -> Outcome:
         """Run a playbook to its end."""
-        running = self.begin(playbook, *flags, hosts=hosts, **variables)
-        output = ""
+        return self.end(self.begin(playbook, *flags, hosts=hosts, **variables))
 
-        def ended() -> bool:  # the pipe must be read meanwhile
-            nonlocal output
-            output = running.printed()
-            return running.popen.poll() is not None
-
-        processes.wait_until(ended, f"{playbook} to end", 300)
+    def end(self, running: Running) -> Outcome:
+        """Wait for the end of a playbook."""
+        # What it prints must be read meanwhile: a pipe holds little.
+        processes.wait_until(lambda: bool(running.printed()) and running.popen.poll() is not None, "a playbook", 300)
         try:
             return running.wait()
         finally:
@@ -298,8 +296,12 @@ class Fleet:
             "sandbox_prune_min_age": 0,
             "sandbox_prune_on_mounted": "unmount",
         }
-        hosts: Mapping[str, dict[str, str]] = {
-            name: {"ansible_ssh_common_args": f'-o ProxyCommand="{self._proxy(name, busybox)}"'} for name in names
+        hosts: Mapping[str, dict[str, Any]] = {
+            name: {
+                "ansible_ssh_common_args": f'-o ProxyCommand="{self._proxy(name, busybox)}"',
+                **self.hosts[name].variables,
+            }
+            for name in names
         }
         path = self.folder / "inventory.json"
         path.write_text(json.dumps({"all": {"hosts": hosts, "vars": shared}}), encoding="utf-8")
