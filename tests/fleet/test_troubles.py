@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.tests.fleet.sights import (
@@ -180,7 +181,7 @@ def test_no_further_batch_after_too_many_failures(start: Callable[[int], Fleet])
     for member in hosts.hosts.values():
         member.put(gvisor=["lab-fleet-runsc", "lab-fleet-runsc-2"])
     hosts.play(AUDIT)
-    careful = {"sandbox_prune_serial": 1, "sandbox_prune_max_fail_percentage": 0}
+    careful: dict[str, Any] = {"sandbox_prune_serial": 1, "sandbox_prune_max_fail_percentage": 0}
     refused = hosts.play(PRUNE, sandbox_prune_max_removals=1, **careful)
     assert refused.code == 2 and "more than max_removals=1" in reasons(refused)[WELL]
     assert list(fleet.recap(refused.output)) == [WELL], "the others were not begun"
