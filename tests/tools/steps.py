@@ -106,7 +106,7 @@ TARGETS: dict[str, list[Step]] = {
     "integration": INTEGRATION,
     "faults": FAULTS,
     "fleet": FLEET,
-    "test": [*INTEGRATION, *UNITS, *LINT, *SANITY, *FAULTS, *COLLECTION],
+    "test": [*INTEGRATION, *UNITS, *LINT, *SANITY, *FAULTS, *FLEET, *COLLECTION],
     "test-all": ALL,
 }
 AT_ONCE = {"test-all": 1}  # races and crashes by the thousand: each has the machine for itself
