@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
-    ChangedMeanwhile,
-    InUse,
     StateError,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
@@ -28,23 +26,19 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundl
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon import Daemon, RunDir
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_standing import standing_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_wish import DaemonWish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
     Terms,
     identity_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping import (
-    ContainerMapping,
-    MappingRoot,
-    MappingWish,
-)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping import ContainerMapping, MappingWish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_root import MappingRoot
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _STOP_SECONDS = 10.0
@@ -63,33 +57,32 @@ class MappingCandidate(Candidate):
     """A mapping of a container to its sandbox."""
 
     kind = "mapping"
+    is_common = True
 
-    def __init__(self, root: MappingRoot, container_id: str) -> None:
-        self.root, self.name = root, container_id
+    def __init__(self, root: MappingRoot, container_id: str, beside: Collection[str]) -> None:
+        """beside: sandboxes that are looked at with it, so that it need not look at them again."""
+        self.root, self.name, self._beside = root, container_id, beside
         self._mapping = Mapping(container_id)
 
-    @property
-    def names(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         return frozenset({self.name, *self._mapping.entries})
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return [self.root.directory.join(self.name)]
 
-    @property
-    def identity(self) -> dict[str, int]:
+    def _identity(self) -> dict[str, int]:
         return identity_of(self._mapping.facts) if self._mapping.facts is not None else {}
 
-    @property
-    def facts(self) -> list[FileFacts]:
+    def _facts(self) -> list[FileFacts]:
         return [self._mapping.facts] if self._mapping.facts is not None else []
 
-    def read(self, view: HostView, held: bool = False) -> bool:
+    def _read(self, view: HostView, held: bool) -> bool:
         self._mapping = self.root.read(self.name)
         return self._mapping.facts is not None
 
     def evidence(self, view: HostView) -> Evidence:
-        owners = tuple(sign for name in self._mapping.entries for sign in self.root.signs_of_life(name, view))
+        alone = [name for name in self._mapping.entries if name not in self._beside]
+        owners = tuple(sign for name in alone for sign in self.root.signs_of_life(name, view))
         strange = tuple(f"{name} in it is no empty directory" for name in self._mapping.strange)
         to = ", ".join(self._mapping.entries) or "no sandbox"
         suspects = _named_by_processes(self.names, view)
@@ -107,29 +100,25 @@ class DaemonCandidate(Candidate):
     def __init__(self, run_dir: RunDir, name: str) -> None:
         self.run_dir, self.name = run_dir, name
         self._record: Record | None = None
-        self._facts: FileFacts | None = None
+        self._status: FileFacts | None = None
 
-    @property
-    def names(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         """A daemon's name is the user's own; what ties it is the sandbox that its paths name."""
         if self._record is None:
             return frozenset()
         return frozenset({sandbox_of((str(self._record.options["shared_dir"]), self._record.socket_path))} - {""})
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return [self.run_dir.directory.join(self.name + SUFFIX)]
 
-    @property
-    def identity(self) -> dict[str, int]:
-        return identity_of(self._facts) if self._facts is not None else {}
+    def _identity(self) -> dict[str, int]:
+        return identity_of(self._status) if self._status is not None else {}
 
-    @property
-    def facts(self) -> list[FileFacts]:
-        return [self._facts] if self._facts is not None else []
+    def _facts(self) -> list[FileFacts]:
+        return [self._status] if self._status is not None else []
 
-    def read(self, view: HostView, held: bool = False) -> bool:
-        self._facts = look(self.run_dir.directory, self.name + SUFFIX)
+    def _read(self, view: HostView, held: bool) -> bool:
+        self._status = look(self.run_dir.directory, self.name + SUFFIX)
         self._record = self.run_dir.read(self.name)
         return self._record is not None
 
@@ -159,24 +148,21 @@ class CgroupCandidate(Candidate):
 
     def __init__(self, path: str, sandbox_id: str) -> None:
         self.path, self.name = path, sandbox_id
-        self._facts: FileFacts | None = None
+        self._status: FileFacts | None = None
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return [self.path]
 
-    @property
-    def identity(self) -> dict[str, int]:
-        return identity_of(self._facts) if self._facts is not None else {}
+    def _identity(self) -> dict[str, int]:
+        return identity_of(self._status) if self._status is not None else {}
 
-    @property
-    def facts(self) -> list[FileFacts]:
-        return [self._facts] if self._facts is not None else []
+    def _facts(self) -> list[FileFacts]:
+        return [self._status] if self._status is not None else []
 
-    def read(self, view: HostView, held: bool = False) -> bool:
+    def _read(self, view: HostView, held: bool) -> bool:
         with open_given(os.path.dirname(self.path)) as above:
-            self._facts = look(above, os.path.basename(self.path)) if above.exists else None
-        return self._facts is not None
+            self._status = look(above, os.path.basename(self.path)) if above.exists else None
+        return self._status is not None
 
     def evidence(self, view: HostView) -> Evidence:
         owners = ("a process is in it",) if cgroup_directories.is_populated(self.path) else ()
@@ -186,51 +172,29 @@ class CgroupCandidate(Candidate):
         return EmptyCgroup(self)
 
 
-class EmptyCgroup(Item):
+class EmptyCgroup(LeftoverItem):
     """Removes the cgroup by rmdir (safety.md D7)."""
 
+    candidate: CgroupCandidate
+
     def __init__(self, candidate: CgroupCandidate) -> None:
-        super().__init__()
-        self.candidate = candidate
-        self.label = f"Cgroup {candidate.path}"
+        super().__init__(candidate, f"Cgroup {candidate.path}")
 
-    def described(self) -> dict[str, Any]:
-        return {"id": self.candidate.name, "paths": self.candidate.paths}
-
-    def read(self, view: HostView) -> None:
-        if not self.candidate.read(view):
-            raise ChangedMeanwhile(self.candidate.path, "it is gone", "Run again.")
-
-    def plan(self, view: HostView) -> Plan:
-        verdict = judge(self.candidate.evidence(view))
-        if verdict.kind != LEFTOVER:
-            raise InUse("", "; ".join(verdict.reasons), "Nothing was removed.")
-        return Plan("deleted", (RemoveCgroup(self.candidate.path),))
+    def changes(self, view: HostView) -> tuple[Change, ...]:
+        return (RemoveCgroup(self.candidate.path),)
 
     def lock_places(self) -> list[LockPlace]:
         return [own_lock_place(os.path.dirname(self.candidate.path))]
-
-    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
-        """A cgroup with a process is kept."""
-
-    def guarded(self, plan: Plan) -> set[Inode]:
-        return set()
 
     def apply(self, plan: Plan, durable: bool) -> None:
         for change in plan.changes:
             if isinstance(change, RemoveCgroup) and change.make():
                 self.acted = True
 
-    def tidy(self) -> None:
-        """Nothing is made by locking."""
 
-    def finish(self) -> None:
-        """Nothing is made."""
-
-
-def find_mappings(host_root: str) -> Iterator[MappingCandidate]:
+def find_mappings(host_root: str, beside: Collection[str]) -> Iterator[MappingCandidate]:
     root = MappingRoot(host_root, None)
-    yield from (MappingCandidate(root, one) for one in root.ids())
+    yield from (MappingCandidate(root, one, beside) for one in root.ids())
 
 
 def find_daemons(host_root: str) -> Iterator[DaemonCandidate]:
@@ -238,10 +202,7 @@ def find_daemons(host_root: str) -> Iterator[DaemonCandidate]:
     yield from (DaemonCandidate(run_dir, one) for one in run_dir.names())
 
 
-def find_cgroups(host_root: str, view: HostView) -> Iterator[CgroupCandidate]:
-    """Those of this host: cgroups are no part of a tree that lies elsewhere."""
-    if host_root != "/":
-        return
+def find_cgroups(view: HostView) -> Iterator[CgroupCandidate]:
     for hierarchy in hierarchies_of(view):
         mount = hierarchy.mount.rstrip("/")
         for overhead in _OVERHEADS:

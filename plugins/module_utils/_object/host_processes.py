@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import ChangedMeanwhile, InUse
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
     Process,
     describe,
@@ -26,13 +26,15 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virti
     sandbox_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Terms
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Known, Terms
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
@@ -74,32 +76,28 @@ def _machine_of(argv: tuple[str, ...]) -> str:
 
 
 class ProcessCandidate(Candidate):
-    """A process whose sandbox has nothing on disk. known: the ids of all that is on disk, by a look at the host."""
+    """A process whose sandbox has nothing on disk. known: what is on disk, by a look at the host."""
 
     kind = "process"
 
-    def __init__(self, process: Process, role: Role, known: Callable[[HostView], Collection[str]]) -> None:
+    def __init__(self, process: Process, role: Role, known: Callable[[HostView], Known]) -> None:
         self.process, self.role, self._known = process, role, known
         self.name = role.sandbox_id or str(process.pid)
 
-    @property
-    def names(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         return frozenset({self.role.sandbox_id} - {""})
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return []
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
         return (self.kind, "", "", self.name, str(self.process.pid))
 
-    @property
-    def identity(self) -> dict[str, int]:
+    def _identity(self) -> dict[str, int]:
         return {"pid": self.process.pid, "start": self.process.start_ticks}
 
-    @property
-    def changed(self) -> float | None:
+    def _changed(self, facts: Sequence[FileFacts]) -> float | None:
         return started_at(self.process)
 
     def foreign(self) -> str:
@@ -109,13 +107,13 @@ class ProcessCandidate(Candidate):
         product = product_of(seen, self.process.cgroups)
         return f"it belongs to {product}" if product else "it names nothing of a sandbox"
 
-    def read(self, view: HostView, held: bool = False) -> bool:
+    def _read(self, view: HostView, held: bool) -> bool:
         now = read(self.process.pid)
         return now is not None and now.start_ticks == self.process.start_ticks and not now.dead
 
     def evidence(self, view: HostView) -> Evidence:
         sandbox_id = self.role.sandbox_id
-        if sandbox_id in self._known(view):
+        if sandbox_id in self._known(view).ids:
             return Evidence(owners=(f"sandbox {sandbox_id}, which it serves, is on disk",))
         others = {one.process.pid: one.process for one in view.processes.carrying(sandbox_id)}
         shims = [
@@ -126,37 +124,44 @@ class ProcessCandidate(Candidate):
             shims.append(parent)
         owners = tuple(f"{describe(shim)} serves sandbox {sandbox_id}" for shim in dict.fromkeys(shims))
         suspects = ("it may be about to begin or to end a container",) if self.role.role == "shim" else ()
-        unknown = () if self.process.complete else ("what it is cannot be read",)
+        unknown = (*self._unseen(view), *self._known(view).problems)
         dead = (f"nothing on disk knows sandbox {sandbox_id}, and no shim serves it",)
         return Evidence(owners, suspects, unknown, dead, view.blind)
+
+    def _unseen(self, view: HostView) -> Iterator[str]:
+        """Why what it works on may lie where this look at the host does not come: then its absence proves nothing."""
+        if not self.process.complete:
+            yield "what it is cannot be read"
+        pids = view.namespace_pids(self.process.pid)
+        # Its own, in which runsc and jailers make it pid 1, is none.
+        if pids is None or len(pids) > 2 or (len(pids) == 2 and pids[-1] != 1):
+            yield "it was started in a container, where its paths may mean something else"
+        if self.role.role == "runsc-sandbox":
+            root = option_of(self.process.argv, "root")
+            if not root.startswith("/") or not os.path.isdir(root):
+                yield f"its root directory {root or '(none is named)'} is not seen here"
 
     def item(self, terms: Terms) -> Item:
         return StrayProcess(self, terms.stop_processes)
 
 
-class StrayProcess(Item):
+class StrayProcess(LeftoverItem):
     """Ends the process, where that is allowed."""
 
+    candidate: ProcessCandidate
+
     def __init__(self, candidate: ProcessCandidate, allowed: bool) -> None:
-        super().__init__()
-        self.candidate, self._allowed = candidate, allowed
-        self.label = f"Process {candidate.process.pid} ({candidate.process.program})"
+        super().__init__(candidate, f"Process {candidate.process.pid} ({candidate.process.program})")
+        self._allowed = allowed
 
     def described(self) -> dict[str, Any]:
         return {"id": self.candidate.name, "pid": self.candidate.process.pid}
 
-    def read(self, view: HostView) -> None:
-        if not self.candidate.read(view):
-            raise ChangedMeanwhile("", "it has ended", "Run again.")
-
-    def plan(self, view: HostView) -> Plan:
-        verdict = judge(self.candidate.evidence(view))
-        if verdict.kind != LEFTOVER:
-            raise InUse("", "; ".join(verdict.reasons), "It was left alone.")
-        if not self._allowed:
-            raise InUse("", "; ".join(verdict.reasons), "Set stop_processes=true to end it.")
+    def changes(self, view: HostView) -> tuple[Change, ...]:
         process = self.candidate.process
-        return Plan("deleted", (Stop(process.pid, process.start_ticks, describe(process)),))
+        if not self._allowed:
+            raise InUse("", "it is not to be ended unasked", "Set stop_processes=true to end it.")
+        return (Stop(process.pid, process.start_ticks, describe(process)),)
 
     def lock_places(self) -> list[LockPlace]:
         return []
@@ -164,28 +169,15 @@ class StrayProcess(Item):
     def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
         self.acted = stop(self.candidate.process, _KILL_SECONDS, _TERM_SECONDS) or self.acted
 
-    def guarded(self, plan: Plan) -> set[Inode]:
-        return set()
-
     def apply(self, plan: Plan, durable: bool) -> None:
         """It was ended before."""
 
-    def tidy(self) -> None:
-        """Nothing is made by locking."""
 
-    def finish(self) -> None:
-        """Nothing is made."""
-
-
-def find(
-    host_root: str, view: HostView, own: Collection[int], known: Callable[[HostView], Collection[str]]
-) -> Iterator[ProcessCandidate]:
+def find(view: HostView, own: Collection[int], known: Callable[[HostView], Known]) -> Iterator[ProcessCandidate]:
     """The processes of runtimes that no object on disk accounts for. own: pids of daemons that have a record."""
-    if host_root != "/":
-        return
     for process in sorted(view.processes.by_pid.values(), key=lambda one: one.pid):
         role = role_of(process) if not process.dead and process.pid not in own else None
-        if role is None or role.sandbox_id in known(view):
+        if role is None or role.sandbox_id in known(view).ids:
             continue
         parent = view.processes.by_pid.get(process.ppid)
         if parent is not None and parent.argv == process.argv:

@@ -47,27 +47,25 @@ class RootlessCandidate(Candidate):
         self.name, self.uid = user, uid
         self.place = place
         self._host_root = host_root
-        self._facts: FileFacts | None = None
+        self._directory: FileFacts | None = None
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return [self.place.join(str(self.uid))]
 
-    @property
-    def identity(self) -> dict[str, int]:
-        return identity_of(self._facts) if self._facts is not None else {}
+    def _identity(self) -> dict[str, int]:
+        return identity_of(self._directory) if self._directory is not None else {}
 
-    @property
-    def facts(self) -> list[FileFacts]:
-        return [self._facts] if self._facts is not None else []
+    def _facts(self) -> list[FileFacts]:
+        return [self._directory] if self._directory is not None else []
 
     @property
     def part(self) -> Part | None:
-        return Part("rootless", "", self.place, str(self.uid), self._facts) if self._facts is not None else None
+        found = self._directory
+        return Part("rootless", "", self.place, str(self.uid), found) if found is not None else None
 
-    def read(self, view: HostView, held: bool = False) -> bool:
-        self._facts = look(self.place, str(self.uid))
-        return self._facts is not None and stat.S_ISDIR(self._facts.mode)
+    def _read(self, view: HostView, held: bool) -> bool:
+        self._directory = look(self.place, str(self.uid))
+        return self._directory is not None and stat.S_ISDIR(self._directory.mode)
 
     def evidence(self, view: HostView) -> Evidence:
         running = [one for one in view.processes.by_pid.values() if one.uid == self.uid and not one.dead]

@@ -77,12 +77,12 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
     ]
 
 
-def roots_given(host_root: str, roots: EngineRoots) -> BundleRoots:
-    """The same as the options of a task would say it."""
+def roots_given(host_root: str, roots: EngineRoots, others: tuple[str, ...] = ()) -> BundleRoots:
+    """The same as the options of a task would say it. others: the state directories of all."""
     if roots.state == _at(host_root, STATE_ROOT) and roots.work == _at(host_root, WORK_ROOT):
-        return BundleRoots(host_root)
+        return BundleRoots(host_root, others=others)
     # Without a root directory of its own, no other one's database is taken for it.
-    return BundleRoots(host_root, roots.state, roots.work or os.path.join(roots.state, ".unknown"))
+    return BundleRoots(host_root, roots.state, roots.work or os.path.join(roots.state, ".unknown"), others=others)
 
 
 def _at(host_root: str, path: str) -> str:

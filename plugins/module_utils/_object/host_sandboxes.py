@@ -19,11 +19,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.regis
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
+    Seen,
     Terms,
     identity_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import runsc_roots
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import hints_in, owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import Look, look_at
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
@@ -45,27 +45,34 @@ class SandboxCandidate(Candidate):
     """One sandbox in one layout below one root."""
 
     kind = "sandbox"
+    is_common = True
 
-    def __init__(self, tree: Tree, sandbox_id: str) -> None:
+    def __init__(self, tree: Tree, sandbox_id: str, store: Tree | None = None) -> None:
+        """store: of another generation, which may have made its directory, as is told when that is read."""
         self.tree = tree
         self.layout = tree.layout.name
         self.name = sandbox_id
+        self._store = store
         self._look: Look | None = None
+
+    def take(self, seen: Seen) -> None:
+        super().take(seen)
+        if self._store is not None and seen.layout != self.layout:
+            self.tree, self.layout = self._store, seen.layout
+        self._store = None
 
     @property
     def _parts(self) -> Sequence[Part]:
         return self._look.reading.parts if self._look is not None else ()
 
-    @property
-    def names(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         if self._look is None:
             return frozenset((self.name,))
         reading = self._look.reading
         ids = {part.container_id for part in reading.parts}
         return frozenset({self.name, *reading.containers, *ids} - {""})
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return [part.path for part in self._parts]
 
     @property
@@ -78,26 +85,44 @@ class SandboxCandidate(Candidate):
         root = self.tree.roots[self.tree.layout.root_rules[-1].option].path
         return (self.kind, self.layout, self.namespace, self.name, root)
 
-    @property
-    def identity(self) -> dict[str, int]:
+    def _identity(self) -> dict[str, int]:
         return identity_of(self.main.facts) if self.main is not None else {}
 
-    @property
-    def facts(self) -> list[FileFacts]:
+    def _facts(self) -> list[FileFacts]:
         if self._look is None:
             return []
         documents = self._look.reading.documents
         return [*(part.facts for part in self._parts), *(one.facts for one in documents if one.facts is not None)]
 
-    def read(self, view: HostView, held: bool = False) -> bool:
-        look = self._read_held(view) if held else look_at(self.tree, self.name, view, LockBudget(0))
+    def _read(self, view: HostView, held: bool) -> bool:
+        found = self._read_held(view) if held else self._look_at(view)
+        store, self._store = self._store, None
+        if store is not None and found.reading.document("persist", "") is None and self._is_of_store():
+            self.tree, self.layout = store, store.layout.name
+            found = self._look_at(view)
         # What the documents say takes most of the memory, and is needed for files side by side alone.
-        self._look = look if isinstance(self.tree.layout, FlatLayout) else look.without_contents()
+        self._look = found if isinstance(self.tree.layout, FlatLayout) else found.without_contents()
         return bool(self._parts)
+
+    def _look_at(self, view: HostView) -> Look:
+        return look_at(self.tree, self.name, view, LockBudget(0), contents=False)
+
+    def _is_of_store(self) -> bool:
+        """Whether Kata 1.x has made the directory, by the files that only it has there. Without persist.json."""
+        try:
+            with self.tree.root_of("state").child(self.name).opened() as directory:
+                names = set(directory.names())
+        except (FileNotFoundError, StateError):
+            return False
+        return _PERSIST not in names and bool(names & _STORE_FILES)
 
     def _read_held(self, view: HostView) -> Look:
         reading = self.tree.read(view, self.name)
         return Look(reading, hints=hints_in(self.tree.layout, self.tree.roots, reading))
+
+    def forget(self) -> None:
+        super().forget()
+        self._look = None
 
     def evidence(self, view: HostView) -> Evidence:
         if self._look is None:
@@ -106,6 +131,8 @@ class SandboxCandidate(Candidate):
         return found._replace(suspects=(self._look.locked, *found.suspects)) if self._look.locked else found
 
     def item(self, terms: Terms) -> Item:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
+
         wish = Wish(self.name, present=False, unmount=terms.unmount)
         if isinstance(self.tree.layout, FlatLayout):
             from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox
@@ -116,46 +143,40 @@ class SandboxCandidate(Candidate):
         return TreeSandbox(wish, self.tree)
 
 
-def find(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[SandboxCandidate]:
-    """All sandboxes of these layouts. Raises StateError where a root cannot be listed."""
+def find(host_root: str, view: HostView) -> Iterator[SandboxCandidate]:
+    """All sandboxes. Raises StateError where a root cannot be listed."""
     for name in ("gvisor", "gvisor_legacy"):
-        if name in layouts:
-            for root in (None, *runsc_roots(host_root, view)):
-                tree = Tree(LAYOUTS[name], host_root, {"run_root": root})
-                yield from (SandboxCandidate(tree, one) for one in sorted(tree.names(view)))
-    if any(name in layouts for name in _KATA_TREES):
-        yield from _kata(host_root, layouts, view)
+        for root in (None, *runsc_roots(host_root, view)):
+            tree = Tree(LAYOUTS[name], host_root, {"run_root": root})
+            yield from (SandboxCandidate(tree, one) for one in sorted(tree.names(view)))
+    yield from _kata(host_root, view)
 
 
-def _kata(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[SandboxCandidate]:
+def _kata(host_root: str, view: HostView) -> Iterator[SandboxCandidate]:
     """Kata's. The store of 1.x and persist.json share a directory; what has no state is shown with persist.json's."""
     trees = {name: Tree(LAYOUTS[name], host_root, {}) for name in _KATA_TREES}
     listed = {name: tree.names(view) for name, tree in trees.items()}
-    state = trees["kata_persist"].root_of("state")
     config = trees["kata_store"].root_of("config")
+    hidden = _hidden_in(config, trees["kata_store"])
     for sandbox_id in sorted(listed["kata_rs"]):
-        if "kata_rs" in layouts:
-            yield SandboxCandidate(trees["kata_rs"], sandbox_id)
+        yield SandboxCandidate(trees["kata_rs"], sandbox_id)
     shared = listed["kata_store"].keys() | listed["kata_persist"].keys()
     for sandbox_id in sorted(shared):
-        layout = _generation(state, config, sandbox_id)
-        if layout in layouts:
-            yield SandboxCandidate(trees[layout], sandbox_id)
-    if "kata_persist" in layouts:
-        left = _beside(trees["kata_persist"], view) - shared - listed["kata_rs"].keys()
-        yield from (SandboxCandidate(trees["kata_persist"], one) for one in sorted(left))
+        if sandbox_id in hidden or (config.exists and look(config, sandbox_id) is not None):
+            yield SandboxCandidate(trees["kata_store"], sandbox_id)
+        else:
+            yield SandboxCandidate(trees["kata_persist"], sandbox_id, trees["kata_store"])
+    left = _beside(trees["kata_persist"], view) - shared - listed["kata_rs"].keys()
+    yield from (SandboxCandidate(trees["kata_persist"], one) for one in sorted(left))
 
 
-def _generation(state: Directory, config: Directory, sandbox_id: str) -> str:
-    """Which of the two has made a sandbox's directory, by the files that only one of them has."""
-    if config.exists and look(config, sandbox_id) is not None:
-        return "kata_store"
-    try:
-        with state.child(sandbox_id).opened() as directory:
-            names = set(directory.names())
-    except (FileNotFoundError, StateError):
-        return "kata_persist"
-    return "kata_store" if _PERSIST not in names and names & _STORE_FILES else "kata_persist"
+def _hidden_in(config: Directory, store: Tree) -> set[str]:
+    """The sandboxes of which a killed delete has left the configuration, which only the store of 1.x has."""
+    if not config.exists:
+        return set()
+    above = os.path.dirname(config.path)
+    hidden = cast(TreeLayout, store.layout).tombstones(store.roots)
+    return {name for name, parts in hidden.items() if any(part.directory.path == above for part in parts)}
 
 
 def _beside(tree: Tree, view: HostView) -> set[str]:
