@@ -25,6 +25,7 @@ from ansible_collections.sandboxed.containers.tests.integration.kata.conftest im
 from ansible_collections.sandboxed.containers.tests.lab import kata, kata_cgroups, mounting, own_host, processes, trees
 from ansible_collections.sandboxed.containers.tests.lab.forked import Forked
 from ansible_collections.sandboxed.containers.tests.lab.kata import GENERATIONS, Places
+from ansible_collections.sandboxed.containers.tests.lab.kata_documents import Facts
 from ansible_collections.sandboxed.containers.tests.lab.stand_ins import Crowd, Program
 
 pytestmark = pytest.mark.real
@@ -209,6 +210,39 @@ def test_A9_an_executable_replaced_by_an_upgrade(machine: Host, crowd: Crowd) ->
     dead = pod(crowd, "kata_rs", DEAD, alive=False)
     assert machine.prune(stop_processes=True).changed and gone(dead.box) == []
     assert is_whole(one, checksum) and set(machine.verdicts().values()) == {"live"}
+
+
+def test_A8_firecracker_has_the_beginning_of_an_id(machine: Host, crowd: Crowd) -> None:
+    """Its arguments name 32 characters. While only its shim is left of the sandbox, that one has the whole id."""
+    box = kata.sandbox("kata_persist", f"lab-{'f' * 60}", facts=Facts(hypervisor="firecracker"))
+    box.write()
+    trees.directory(box.firecracker_dir / "root/run", 0o750)
+    machines = [crowd.start(box.program(kind)) for kind in ("firecracker", "shim")]
+    assert set(machine.verdicts().values()) == {"live"}
+    assert not machine.prune(stop_processes=True).changed
+    trees.remove(box.state_dir)
+    trees.remove(box.firecracker_dir)
+    assert "leftover" not in machine.verdicts().values()
+    assert not machine.prune(stop_processes=True).changed
+    assert all(one.lives() for one in machines)
+
+
+@pytest.mark.parametrize("with_template", [True, False])
+def test_D5_the_machines_of_a_factory_are_not_ended(machine: Host, crowd: Crowd, with_template: bool) -> None:
+    """One that waits, and one that a living sandbox has, to which only a link of the sandbox's name leads."""
+    box = kata.sandbox("kata_persist", LIVE, facts=Facts(vm_id="lab-machine-1"))
+    box.write()
+    owners = [crowd.start(box.program(kind)) for kind in ("shim", "qemu", "virtiofsd")]
+    box.make_vm()
+    if with_template:
+        kata.template()
+        waiting = Path("/run/vc/vm/lab-waits-1")
+        trees.directory(waiting, 0o750)
+        words = ["-name", f"sandbox-{waiting.name}", "-qmp", f"unix:{waiting}/qmp.sock,server,nowait"]
+        owners.append(crowd.start(Program("/usr/bin/qemu-system-x86_64", words)))
+    assert "leftover" not in machine.verdicts().values()
+    assert not machine.prune(stop_processes=True).changed
+    assert all(one.lives() for one in owners)
 
 
 def test_A10_several_engines_share_the_sockets(machine: Host, crowd: Crowd) -> None:
