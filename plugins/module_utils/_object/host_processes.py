@@ -144,6 +144,8 @@ class ProcessCandidate(Candidate):
         """Why what it works on may lie where this look at the host does not come: then its absence proves nothing."""
         if not self.process.complete:
             yield "what it is cannot be read"
+        if not view.in_initial_mount_namespace:
+            yield "this task does not run in the host's own mount namespace, so what lies there is not seen"
         pids = view.namespace_pids(self.process.pid)
         # Its own, in which runsc and jailers make it pid 1, is none.
         if pids is None or len(pids) > 2 or (len(pids) == 2 and pids[-1] != 1):
