@@ -98,3 +98,25 @@ def test_F_host_root_with_an_absolute_var_run_link_and_live_data_outside(machine
     assert same.state_dir.exists(), "a process of that name lives, and this tree may be its own"
     assert (Path("/") / runsc).exists() and state() == before
     assert all(is_whole(one, checksum) for one, checksum in zip(alive, checksums))
+
+
+@pytest.mark.parametrize("where", ["moved", "not mounted", "usual"])
+def test_A4_a_stopped_containerd_whose_root_directory_was_moved(machine: Host, where: str) -> None:
+    """Its configuration tells where its database is; and where that is not there, nobody knows what it lists."""
+    image = Path("/var/lib/image")
+    bundle = image / "run/containerd/io.containerd.runtime.v2.task/k8s.io" / DEAD
+    trees.directory(bundle / "rootfs", 0o711)
+    (bundle / "config.json").write_text("{}", encoding="utf-8")
+    if where != "usual":
+        trees.directory(image / "etc/containerd", 0o755)
+        settings = 'version = 2\nroot = "/data/containerd"\n[grpc]\nroot = "/elsewhere"\n'
+        (image / "etc/containerd/config.toml").write_text(settings, encoding="utf-8")
+    if where == "moved":
+        trees.directory(image / "data/containerd/io.containerd.metadata.v1.bolt", 0o711)
+        (image / "data/containerd/io.containerd.metadata.v1.bolt/meta.db").touch()
+    (found,) = machine.objects(host_root=str(image))
+    told = "; ".join(found["evidence"])
+    expected = {"moved": "to clean up, does not run", "not mounted": "is not known", "usual": "no process names it"}
+    assert expected[where] in told, told
+    assert found["verdict"] == ("leftover" if where == "usual" else "unknown")
+    assert machine.prune(host_root=str(image)).changed is (where == "usual") and bundle.exists() is (where != "usual")

@@ -185,6 +185,7 @@ def test_A10_several_engines_share_the_sockets(machine: Host, crowd: Crowd) -> N
             (bundle / "config.json").write_text("{}", encoding="utf-8")
             socket = stale_socket(name[4:].replace("-", "").ljust(64, "0"))
             (bundle / "address").write_text(f"unix://{socket}", encoding="utf-8")
+    Path("/var/lib/rancher/k3s/agent/containerd").mkdir(parents=True)
     shims = []
     for engine, (alive, _dead) in names.items():
         words = ["-namespace", "k8s.io", "-address", f"{engine}/containerd.sock", "-id", alive]
