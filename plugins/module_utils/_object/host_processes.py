@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
 _VMM = re.compile(r"qemu-system-.*|qemu|cloud-hypervisor|firecracker|stratovirt")
 _VMM_NAME = re.compile(r"sandbox-(.+?)(?:,.*)?")  # qemu -name sandbox-<sid>
-_VMM_PATH = re.compile(r"(?:^|[:=,])/run/(?:vc/vm|vc/firecracker|kata|kata/firecracker)/([^/,]+)/")
+_VMM_PATH = re.compile(r"(?:^|[:=,])(/run/(?:vc/vm|vc/firecracker|kata/firecracker|kata)/([^/,]+))/")
+_CUT = 32  # characters of an id that Firecracker's directory has (safety.md A8)
+# By which a VM factory is known, whose machines no sandbox has yet (safety.md D5).
+_FACTORY = ("/run/vc/vm/template", "/var/run/kata-containers/cache.sock")
 
 
 class Role(NamedTuple):
@@ -68,7 +71,7 @@ def role_of(process: Process) -> Role | None:
 
 def _machine_of(argv: tuple[str, ...]) -> str:
     """The sandbox whose machine a VMM runs, by paths of Kata's; empty where there is none."""
-    paths = [match[1] for argument in argv for match in _VMM_PATH.finditer(argument)]
+    paths = [match[2] for argument in argv for match in _VMM_PATH.finditer(argument)]
     named = _VMM_NAME.fullmatch(option_of(argv, "name"))
     if named and paths:
         return named[1]
@@ -113,12 +116,9 @@ class ProcessCandidate(Candidate):
 
     def evidence(self, view: HostView) -> Evidence:
         sandbox_id = self.role.sandbox_id
-        if sandbox_id in self._known(view).ids:
+        if _is_among(sandbox_id, self._known(view).ids):
             return Evidence(owners=(f"sandbox {sandbox_id}, which it serves, is on disk",))
-        others = {one.process.pid: one.process for one in view.processes.carrying(sandbox_id)}
-        shims = [
-            one for one in others.values() if one.program.startswith("containerd-shim") and one is not self.process
-        ]
+        shims = [one for one in self._shims(view) if one is not self.process]
         parent = view.processes.by_pid.get(self.process.ppid)
         if parent is not None and parent.program.startswith("containerd-shim"):
             shims.append(parent)
@@ -128,10 +128,24 @@ class ProcessCandidate(Candidate):
         dead = (f"nothing on disk knows sandbox {sandbox_id}, and no shim serves it",)
         return Evidence(owners, suspects, unknown, dead, view.blind)
 
+    def _shims(self, view: HostView) -> list[Process]:
+        """Those that name its sandbox, of which its own arguments may have only the beginning."""
+        sandbox_id = self.role.sandbox_id
+        found = {one.process.pid: one.process for one in view.processes.carrying(sandbox_id)}
+        if len(sandbox_id) == _CUT:
+            found.update(
+                (pid, one)
+                for pid, one in view.processes.by_pid.items()
+                if not one.dead and option_of(one.argv, "id").startswith(sandbox_id)
+            )
+        return [one for one in found.values() if one.program.startswith("containerd-shim")]
+
     def _unseen(self, view: HostView) -> Iterator[str]:
         """Why what it works on may lie where this look at the host does not come: then its absence proves nothing."""
         if not self.process.complete:
             yield "what it is cannot be read"
+        if not view.in_initial_mount_namespace:
+            yield "this task does not run in the host's own mount namespace, so what lies there is not seen"
         pids = view.namespace_pids(self.process.pid)
         # Its own, in which runsc and jailers make it pid 1, is none.
         if pids is None or len(pids) > 2 or (len(pids) == 2 and pids[-1] != 1):
@@ -140,6 +154,14 @@ class ProcessCandidate(Candidate):
             root = option_of(self.process.argv, "root")
             if not root.startswith("/") or not os.path.isdir(root):
                 yield f"its root directory {root or '(none is named)'} is not seen here"
+        if self.role.role in ("vmm", "virtiofsd"):
+            yield from self._of_a_factory()
+
+    def _of_a_factory(self) -> Iterator[str]:
+        """Why it may be a VM factory's: such a machine has a name of its own, and a sandbox's directory is a link."""
+        named = dict.fromkeys(match[1] for word in self.process.argv for match in _VMM_PATH.finditer(word))
+        yield from (f"{path}, which it names, is on disk" for path in named if os.path.lexists(path))
+        yield from (f"{path} is there, and it may be a machine of that" for path in _FACTORY if os.path.lexists(path))
 
     def item(self, terms: Terms) -> Item:
         return StrayProcess(self, terms.stop_processes)
@@ -177,12 +199,17 @@ def find(view: HostView, own: Collection[int], known: Callable[[HostView], Known
     """The processes of runtimes that no object on disk accounts for. own: pids of daemons that have a record."""
     for process in sorted(view.processes.by_pid.values(), key=lambda one: one.pid):
         role = role_of(process) if not process.dead and process.pid not in own else None
-        if role is None or role.sandbox_id in known(view).ids:
+        if role is None or _is_among(role.sandbox_id, known(view).ids):
             continue
         parent = view.processes.by_pid.get(process.ppid)
         if parent is not None and parent.argv == process.argv:
             continue  # a child of virtiofsd's, which ends with it
         yield ProcessCandidate(process, role, known)
+
+
+def _is_among(sandbox_id: str, ids: Collection[str]) -> bool:
+    """Whether that sandbox is one of these; one whose id is cut is any that begins so (safety.md A8)."""
+    return sandbox_id in ids or (len(sandbox_id) == _CUT and any(one.startswith(sandbox_id) for one in ids))
 
 
 def engines(view: HostView) -> list[str]:
