@@ -145,16 +145,21 @@ class SandboxCandidate(Candidate):
 
 def find(host_root: str, view: HostView) -> Iterator[SandboxCandidate]:
     """All sandboxes. Raises StateError where a root cannot be listed."""
+    kata = {name: Tree(LAYOUTS[name], host_root, {}) for name in _KATA_TREES}
+    mounts = kata["kata_store"].roots
+    _ = mounts.mounts  # read before there are workers, which would each do so
+    for tree in kata.values():
+        tree.roots.share_mounts(mounts)
     for name in ("gvisor", "gvisor_legacy"):
         for root in (None, *runsc_roots(host_root, view)):
             tree = Tree(LAYOUTS[name], host_root, {"run_root": root})
+            tree.roots.share_mounts(mounts)
             yield from (SandboxCandidate(tree, one) for one in sorted(tree.names(view)))
-    yield from _kata(host_root, view)
+    yield from _kata(kata, view)
 
 
-def _kata(host_root: str, view: HostView) -> Iterator[SandboxCandidate]:
+def _kata(trees: dict[str, Tree], view: HostView) -> Iterator[SandboxCandidate]:
     """Kata's. The store of 1.x and persist.json share a directory; what has no state is shown with persist.json's."""
-    trees = {name: Tree(LAYOUTS[name], host_root, {}) for name in _KATA_TREES}
     listed = {name: tree.names(view) for name, tree in trees.items()}
     config = trees["kata_store"].root_of("config")
     hidden = _hidden_in(config, trees["kata_store"])
