@@ -29,6 +29,9 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint, changelog, documentation
 docs-check: setup ## the modules' documentation only
 	@$(STEPS) docs-check
 
+docs: setup ## write the options of the roles into their READMEs
+	@.venv/bin/python tests/tools/role_readme.py
+
 sanity: setup ## ansible-test sanity
 	@$(STEPS) sanity
 
@@ -37,6 +40,9 @@ units: setup ## unit tests on each Python from 3.9 on
 
 integration: setup packages ## tests with real runtimes (as root)
 	@$(STEPS) integration faults
+
+fleet: setup packages ## playbooks over ssh, on five small hosts (as root)
+	@$(STEPS) fleet
 
 pytest: setup ## pytest with arguments of yours: make pytest ARGS="tests/unit -k lock"
 	@$(IN_TREE) python -m pytest $(ARGS)
@@ -53,4 +59,4 @@ setup:
 packages:
 	@tests/tools/system-packages
 
-.PHONY: help demo bench test test-all lint docs-check sanity units integration pytest format clean setup packages
+.PHONY: help demo bench test test-all lint docs docs-check sanity units integration fleet pytest format clean setup packages

@@ -16,12 +16,14 @@ import multiprocessing
 import os
 import shutil
 import signal
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ansible_collections.sandboxed.containers.tests.bench.payload import BenchFailure
+
 NO_PID = 2**22 + 1  # above what pid_max can be
-_BATCH = 500
+_ENDS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_FORK = multiprocessing.get_context("fork")
 
 
 class Entry(NamedTuple):
@@ -109,16 +111,40 @@ def lay_out(folder: Path, kind: Kind, count: int) -> Site:
         (folder / link).symlink_to(target)
     ids = names(count)
     if kind.entries:
-        batches = [(start, ids[start : start + _BATCH]) for start in range(0, len(ids), _BATCH)]
-        workers = min(len(batches), len(os.sched_getaffinity(0)))
-        with multiprocessing.Pool(workers, initializer=_leave_signals_to_the_parent) as pool:
-            pool.map(partial(_make, str(folder), kind), batches, chunksize=1)
+        size = -(-len(ids) // len(os.sched_getaffinity(0)))
+        batches = [(start, ids[start : start + size]) for start in range(0, len(ids), size)] if ids else []
+        _make_all(str(folder), kind, batches)
     return Site(folder, kind, ids)
 
 
-def _leave_signals_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _make_all(folder: str, kind: Kind, batches: list[tuple[int, list[str]]]) -> None:
+    """A process for each batch. No pool: one that is ended while a worker holds its queue waits for ever."""
+    processes = [_FORK.Process(target=_work, args=(folder, kind, batch)) for batch in batches]
+    try:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)  # none is started without being known here
+        try:
+            for process in processes:
+                process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for process in processes:
+            process.join()
+    except BaseException:
+        for process in processes:
+            if process.pid is not None:
+                process.kill()
+                process.join()
+        raise
+    if any(process.exitcode for process in processes):
+        raise BenchFailure(f"the trees cannot be made in {folder}: see above")
+
+
+def _work(folder: str, kind: Kind, batch: tuple[int, list[str]]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this one
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+    _make(folder, kind, batch)
 
 
 def _make(folder: str, kind: Kind, batch: tuple[int, list[str]]) -> None:

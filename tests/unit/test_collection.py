@@ -33,7 +33,7 @@ ARCHIVED = [
     r"docs/[\w/-]+\.(md|rst|svg|png)",
     r"docs/bench/results\.json",
     r"meta/runtime\.yml",
-    r"playbooks/[\w/-]+\.ya?ml",
+    r"playbooks/([\w-]+\.ya?ml|files/\w+\.py)",
     r"plugins/(doc_fragments|modules|module_utils)/[\w/]+\.py",
     r"roles/\w+/(README\.md|(defaults|handlers|meta|tasks|vars)/[\w/-]+\.ya?ml|templates/[\w/.-]+\.j2)",
 ]

@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
-    ChangedMeanwhile,
-    InUse,
     StateError,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
@@ -25,20 +22,18 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundl
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_sockets import referrers
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Remove
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import hear
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
     Terms,
     identity_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots, roots_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _NO_ROOT = "the root directory of its containerd is not known, and so is what that lists"
@@ -134,36 +129,21 @@ class SocketCandidate(Candidate):
         return StaleSocket(self)
 
 
-class StaleSocket(Item):
-    """Removes the socket, after another look."""
+class StaleSocket(LeftoverItem):
+    """Removes the socket."""
+
+    candidate: SocketCandidate
 
     def __init__(self, candidate: SocketCandidate) -> None:
-        super().__init__()
-        self.candidate = candidate
-        self.label = f"Socket '{candidate.name[:12]}…'"
+        super().__init__(candidate, f"Socket '{candidate.name[:12]}…'")
 
-    def described(self) -> dict[str, Any]:
-        return {"id": self.candidate.name, "paths": self.candidate.paths}
-
-    def read(self, view: HostView) -> None:
-        if not self.candidate.read(view):
-            raise ChangedMeanwhile(self.candidate.paths[0], "it is gone", "Run again.")
-
-    def plan(self, view: HostView) -> Plan:
-        verdict = judge(self.candidate.evidence(view))
-        if verdict.kind != LEFTOVER:
-            raise InUse("", "; ".join(verdict.reasons), "Nothing was removed.")
-        identity = (self.candidate.identity["device"], self.candidate.identity["inode"])
-        return Plan("deleted", (Remove("socket", self.candidate.place.sockets, self.candidate.name, identity),))
+    def changes(self, view: HostView) -> tuple[Change, ...]:
+        identity = self.candidate.identity
+        inode = (identity["device"], identity["inode"])
+        return (Remove("socket", self.candidate.place.sockets, self.candidate.name, inode),)
 
     def lock_places(self) -> list[LockPlace]:
         return [own_lock_place(self.candidate.place.sockets.path)]
-
-    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
-        """It has none."""
-
-    def guarded(self, plan: Plan) -> set[Inode]:
-        return set()
 
     def apply(self, plan: Plan, durable: bool) -> None:
         for change in plan.changes:
@@ -171,26 +151,17 @@ class StaleSocket(Item):
                 self.acted = True
                 self.touched.add(change.directory)
 
-    def tidy(self) -> None:
-        """Nothing is made by locking."""
-
-    def finish(self) -> None:
-        """Nothing is made."""
-
 
 def places_of(host_root: str, engines: Iterable[EngineRoots]) -> Iterator[tuple[BundlePlace, bool]]:
     """Each namespace of each containerd, and whether that one's root directory is known."""
+    engines = tuple(engines)
+    others = tuple(roots.state for roots in engines)
     for roots in engines:
         for layout in LAYOUTS.values():
             if layout.has_engine:
-                given = _given(host_root, roots)
+                given = roots_given(host_root, roots, others)
                 for namespace in BundlePlace(layout, "", given).namespaces():
                     yield BundlePlace(layout, namespace, given), roots.work is not None
-
-
-def _given(host_root: str, roots: EngineRoots) -> BundleRoots:
-    # Without a root directory of its own, no other one's database is taken for it.
-    return BundleRoots(host_root, roots.state, roots.work or os.path.join(roots.state, ".unknown"))
 
 
 def find(host_root: str, engines: Iterable[EngineRoots], view: HostView) -> Iterator[BundleCandidate]:
@@ -199,9 +170,10 @@ def find(host_root: str, engines: Iterable[EngineRoots], view: HostView) -> Iter
         yield from (BundleCandidate(place, one, is_known) for one in place.ids(view))
 
 
-def find_sockets(host_root: str, view: HostView) -> Iterator[SocketCandidate]:
+def find_sockets(host_root: str, engines: Iterable[EngineRoots], view: HostView) -> Iterator[SocketCandidate]:
     """The sockets of shims to which no bundle refers; those that have one go with it."""
-    place = BundlePlace(LAYOUTS["containerd_v2"], "", BundleRoots(host_root))
+    others = tuple(one.state for one in engines)
+    place = BundlePlace(LAYOUTS["containerd_v2"], "", BundleRoots(host_root, others=others))
     if not place.sockets.exists:
         return
     known = referrers(place, view)

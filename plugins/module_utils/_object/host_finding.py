@@ -20,6 +20,7 @@ KATA = ("kata_store", "kata_persist", "kata_rs")  # the layouts of sandboxes to 
 # Where all of a kind lies, as directories above it: without them there is nothing.
 SANDBOXES = ("/run/vc", "/var/lib/vc", "/run/kata", "/run/kata-containers", "/var/run/runsc")
 MAPPINGS = "/var/run/kata-containers/containers-mapping"
+USERS = "/run/user"
 DAEMONS = "/run/sandboxed.containers/virtiofsd"
 SOCKETS = "/run/containerd/s"
 
@@ -32,6 +33,7 @@ def find_all(host_root: str, view: HostView, problems: list[str]) -> list[Candid
         _sandboxes(host_root, view),
         _bundles(host_root, view),
         _mappings(host_root, beside),
+        _rootless(host_root),
         _daemons(host_root),
         _sockets(host_root, view),
         _cgroups(host_root, view),
@@ -82,6 +84,13 @@ def _mappings(host_root: str, beside: Collection[str]) -> Iterator[Candidate]:
         yield from host_mappings.find_mappings(host_root, beside)
 
 
+def _rootless(host_root: str) -> Iterator[Candidate]:
+    if _may_be(host_root, USERS):
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_rootless
+
+        yield from host_rootless.find(host_root)
+
+
 def _daemons(host_root: str) -> Iterator[Candidate]:
     if _may_be(host_root, DAEMONS):
         from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_daemons
@@ -93,7 +102,7 @@ def _sockets(host_root: str, view: HostView) -> Iterator[Candidate]:
     if _may_be(host_root, SOCKETS):
         from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_bundles
 
-        yield from host_bundles.find_sockets(host_root, view)
+        yield from host_bundles.find_sockets(host_root, engine_roots(host_root, view), view)
 
 
 def _cgroups(host_root: str, view: HostView) -> Iterator[Candidate]:

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 # In the order in which they are removed: what others need goes after them (safety.md D1, CG7).
-KINDS = ("process", "daemon", "socket", "bundle", "sandbox", "mapping", "cgroup")
+KINDS = ("process", "daemon", "socket", "bundle", "sandbox", "mapping", "rootless", "cgroup")
+
+
+class Known(NamedTuple):
+    """The ids of all that is on disk. problems: what could not be listed, and may have others."""
+
+    ids: frozenset[str]
+    problems: tuple[str, ...] = ()
 
 
 class Terms(NamedTuple):
@@ -158,14 +165,14 @@ class Candidate(ABC):
 class Judged(NamedTuple):
     """A candidate and its verdict: live, leftover, unknown or foreign, with the sentences that decided.
 
-    age: seconds since its newest change, None where there is none or the clock was stepped. mounts: in it.
+    age: seconds since its newest change, None where there is none or the clock was stepped. mounts: how many are in it.
     """
 
     candidate: Candidate
     verdict: str
     reasons: tuple[str, ...]
     age: int | None = None
-    mounts: tuple[str, ...] = ()
+    mounts: int = 0
 
     def entry(self) -> dict[str, Any]:
         """What a result shows of it."""
@@ -179,7 +186,7 @@ class Judged(NamedTuple):
             "evidence": list(self.reasons),
             **({"paths": one.paths} if one.paths else {}),
             **({"pid": one.identity["pid"]} if "pid" in one.identity else {}),
-            **({"mounts": list(self.mounts)} if self.mounts else {}),
+            **({"mounts": self.mounts} if self.mounts else {}),
             **({"age": self.age} if self.age is not None else {}),
             **({"size": one.size} if one.seen.size is not None else {}),
         }

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import ChangedMeanwhile, InUse
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
     Process,
     describe,
@@ -26,20 +26,24 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virti
     sandbox_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Terms
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Known, Terms
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
 _VMM = re.compile(r"qemu-system-.*|qemu|cloud-hypervisor|firecracker|stratovirt")
 _VMM_NAME = re.compile(r"sandbox-(.+?)(?:,.*)?")  # qemu -name sandbox-<sid>
-_VMM_PATH = re.compile(r"(?:^|[:=,])/run/(?:vc/vm|vc/firecracker|kata|kata/firecracker)/([^/,]+)/")
+_VMM_PATH = re.compile(r"(?:^|[:=,])(/run/(?:vc/vm|vc/firecracker|kata/firecracker|kata)/([^/,]+))/")
+_CUT = 32  # characters of an id that Firecracker's directory has (safety.md A8)
+# By which a VM factory is known, whose machines no sandbox has yet (safety.md D5).
+_FACTORY = ("/run/vc/vm/template", "/var/run/kata-containers/cache.sock")
 
 
 class Role(NamedTuple):
@@ -67,7 +71,7 @@ def role_of(process: Process) -> Role | None:
 
 def _machine_of(argv: tuple[str, ...]) -> str:
     """The sandbox whose machine a VMM runs, by paths of Kata's; empty where there is none."""
-    paths = [match[1] for argument in argv for match in _VMM_PATH.finditer(argument)]
+    paths = [match[2] for argument in argv for match in _VMM_PATH.finditer(argument)]
     named = _VMM_NAME.fullmatch(option_of(argv, "name"))
     if named and paths:
         return named[1]
@@ -75,11 +79,11 @@ def _machine_of(argv: tuple[str, ...]) -> str:
 
 
 class ProcessCandidate(Candidate):
-    """A process whose sandbox has nothing on disk. known: the ids of all that is on disk, by a look at the host."""
+    """A process whose sandbox has nothing on disk. known: what is on disk, by a look at the host."""
 
     kind = "process"
 
-    def __init__(self, process: Process, role: Role, known: Callable[[HostView], Collection[str]]) -> None:
+    def __init__(self, process: Process, role: Role, known: Callable[[HostView], Known]) -> None:
         self.process, self.role, self._known = process, role, known
         self.name = role.sandbox_id or str(process.pid)
 
@@ -112,48 +116,74 @@ class ProcessCandidate(Candidate):
 
     def evidence(self, view: HostView) -> Evidence:
         sandbox_id = self.role.sandbox_id
-        if sandbox_id in self._known(view):
+        if _is_among(sandbox_id, self._known(view).ids):
             return Evidence(owners=(f"sandbox {sandbox_id}, which it serves, is on disk",))
-        others = {one.process.pid: one.process for one in view.processes.carrying(sandbox_id)}
-        shims = [
-            one for one in others.values() if one.program.startswith("containerd-shim") and one is not self.process
-        ]
+        shims = [one for one in self._shims(view) if one is not self.process]
         parent = view.processes.by_pid.get(self.process.ppid)
         if parent is not None and parent.program.startswith("containerd-shim"):
             shims.append(parent)
         owners = tuple(f"{describe(shim)} serves sandbox {sandbox_id}" for shim in dict.fromkeys(shims))
         suspects = ("it may be about to begin or to end a container",) if self.role.role == "shim" else ()
-        unknown = () if self.process.complete else ("what it is cannot be read",)
+        unknown = (*self._unseen(view), *self._known(view).problems)
         dead = (f"nothing on disk knows sandbox {sandbox_id}, and no shim serves it",)
         return Evidence(owners, suspects, unknown, dead, view.blind)
+
+    def _shims(self, view: HostView) -> list[Process]:
+        """Those that name its sandbox, of which its own arguments may have only the beginning."""
+        sandbox_id = self.role.sandbox_id
+        found = {one.process.pid: one.process for one in view.processes.carrying(sandbox_id)}
+        if len(sandbox_id) == _CUT:
+            found.update(
+                (pid, one)
+                for pid, one in view.processes.by_pid.items()
+                if not one.dead and option_of(one.argv, "id").startswith(sandbox_id)
+            )
+        return [one for one in found.values() if one.program.startswith("containerd-shim")]
+
+    def _unseen(self, view: HostView) -> Iterator[str]:
+        """Why what it works on may lie where this look at the host does not come: then its absence proves nothing."""
+        if not self.process.complete:
+            yield "what it is cannot be read"
+        if not view.in_initial_mount_namespace:
+            yield "this task does not run in the host's own mount namespace, so what lies there is not seen"
+        pids = view.namespace_pids(self.process.pid)
+        # Its own, in which runsc and jailers make it pid 1, is none.
+        if pids is None or len(pids) > 2 or (len(pids) == 2 and pids[-1] != 1):
+            yield "it was started in a container, where its paths may mean something else"
+        if self.role.role == "runsc-sandbox":
+            root = option_of(self.process.argv, "root")
+            if not root.startswith("/") or not os.path.isdir(root):
+                yield f"its root directory {root or '(none is named)'} is not seen here"
+        if self.role.role in ("vmm", "virtiofsd"):
+            yield from self._of_a_factory()
+
+    def _of_a_factory(self) -> Iterator[str]:
+        """Why it may be a VM factory's: such a machine has a name of its own, and a sandbox's directory is a link."""
+        named = dict.fromkeys(match[1] for word in self.process.argv for match in _VMM_PATH.finditer(word))
+        yield from (f"{path}, which it names, is on disk" for path in named if os.path.lexists(path))
+        yield from (f"{path} is there, and it may be a machine of that" for path in _FACTORY if os.path.lexists(path))
 
     def item(self, terms: Terms) -> Item:
         return StrayProcess(self, terms.stop_processes)
 
 
-class StrayProcess(Item):
+class StrayProcess(LeftoverItem):
     """Ends the process, where that is allowed."""
 
+    candidate: ProcessCandidate
+
     def __init__(self, candidate: ProcessCandidate, allowed: bool) -> None:
-        super().__init__()
-        self.candidate, self._allowed = candidate, allowed
-        self.label = f"Process {candidate.process.pid} ({candidate.process.program})"
+        super().__init__(candidate, f"Process {candidate.process.pid} ({candidate.process.program})")
+        self._allowed = allowed
 
     def described(self) -> dict[str, Any]:
         return {"id": self.candidate.name, "pid": self.candidate.process.pid}
 
-    def read(self, view: HostView) -> None:
-        if not self.candidate.read(view):
-            raise ChangedMeanwhile("", "it has ended", "Run again.")
-
-    def plan(self, view: HostView) -> Plan:
-        verdict = judge(self.candidate.evidence(view))
-        if verdict.kind != LEFTOVER:
-            raise InUse("", "; ".join(verdict.reasons), "It was left alone.")
-        if not self._allowed:
-            raise InUse("", "; ".join(verdict.reasons), "Set stop_processes=true to end it.")
+    def changes(self, view: HostView) -> tuple[Change, ...]:
         process = self.candidate.process
-        return Plan("deleted", (Stop(process.pid, process.start_ticks, describe(process)),))
+        if not self._allowed:
+            raise InUse("", "it is not to be ended unasked", "Set stop_processes=true to end it.")
+        return (Stop(process.pid, process.start_ticks, describe(process)),)
 
     def lock_places(self) -> list[LockPlace]:
         return []
@@ -161,31 +191,25 @@ class StrayProcess(Item):
     def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
         self.acted = stop(self.candidate.process, _KILL_SECONDS, _TERM_SECONDS) or self.acted
 
-    def guarded(self, plan: Plan) -> set[Inode]:
-        return set()
-
     def apply(self, plan: Plan, durable: bool) -> None:
         """It was ended before."""
 
-    def tidy(self) -> None:
-        """Nothing is made by locking."""
 
-    def finish(self) -> None:
-        """Nothing is made."""
-
-
-def find(
-    view: HostView, own: Collection[int], known: Callable[[HostView], Collection[str]]
-) -> Iterator[ProcessCandidate]:
+def find(view: HostView, own: Collection[int], known: Callable[[HostView], Known]) -> Iterator[ProcessCandidate]:
     """The processes of runtimes that no object on disk accounts for. own: pids of daemons that have a record."""
     for process in sorted(view.processes.by_pid.values(), key=lambda one: one.pid):
         role = role_of(process) if not process.dead and process.pid not in own else None
-        if role is None or role.sandbox_id in known(view):
+        if role is None or _is_among(role.sandbox_id, known(view).ids):
             continue
         parent = view.processes.by_pid.get(process.ppid)
         if parent is not None and parent.argv == process.argv:
             continue  # a child of virtiofsd's, which ends with it
         yield ProcessCandidate(process, role, known)
+
+
+def _is_among(sandbox_id: str, ids: Collection[str]) -> bool:
+    """Whether that sandbox is one of these; one whose id is cut is any that begins so (safety.md A8)."""
+    return sandbox_id in ids or (len(sandbox_id) == _CUT and any(one.startswith(sandbox_id) for one in ids))
 
 
 def engines(view: HostView) -> list[str]:

@@ -30,18 +30,29 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     Judged,
     Terms,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import Scan, Selection
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import (
+    Scan,
+    Selection,
+    doubts_of_engines,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import (
     Clock,
     doubts_of_age,
+    groups_of,
     verdict_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.owned import OwnedItem
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import FAILED, Item, Outcome, Run, run
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import (
+    FAILED,
+    SKIPPED,
+    Item,
+    Outcome,
+    Run,
+    run,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
-SKIPPED = "skipped"
 _KEEPS = (ChangedMeanwhile, InUse, LockTimeout, Mounted, NotProved)  # not an error: it is no leftover after all
 
 
@@ -58,7 +69,7 @@ class Pruner:
     def __init__(self, found: Scan, wanted: Sequence[Judged], selection: Selection, terms: Terms) -> None:
         self._min_age = selection.min_age
         self._terms = terms
-        self._with_cgroups = selection.host_root == "/"
+        self._host_root = selection.host_root
         self._wanted = wanted
         self._tied = _tied(found.all)
         bundles = [one.candidate for one in wanted if one.candidate.kind == "bundle"]
@@ -84,7 +95,7 @@ class Pruner:
         self._items[id(one.candidate)] = item
         if isinstance(item, AbsentBundle):
             item.wish = item.wish._replace(
-                together=self._together[_folder_of(one.candidate)], cgroups=self._with_cgroups
+                together=self._together[_folder_of(one.candidate)], cgroups=self._host_root == "/"
             )
         elif isinstance(item, OwnedItem):
             item.going = self._going
@@ -105,7 +116,7 @@ class Pruner:
             evidence = self._evidence(one, view)
             if evidence is None:
                 continue
-            verdict = verdict_of(evidence, self._doubts(one), going)
+            verdict = verdict_of(evidence, self._doubts(one, view), going)
             if verdict.kind != LEFTOVER:
                 tied = "" if one is candidate else f"{one.kind} {one.name}, to which it belongs: "
                 raise InUse("", f"{tied}{'; '.join(verdict.reasons)}", "Nothing was removed.")
@@ -143,9 +154,9 @@ class Pruner:
         except StateError as error:
             return error
 
-    def _doubts(self, one: Candidate) -> tuple[str, ...]:
+    def _doubts(self, one: Candidate, view: HostView) -> tuple[str, ...]:
         clock = Clock(time.time(), host.boot_time(), self._min_age)
-        return doubts_of_age(one.changed, False, clock)
+        return (*doubts_of_age(one.changed, False, clock), *doubts_of_engines(one, view, self._host_root))
 
 
 def _folder_of(bundle: Candidate) -> tuple[str, ...]:
@@ -163,16 +174,10 @@ def _by_folder(bundles: Sequence[Candidate]) -> dict[tuple[str, ...], frozenset[
 
 
 def _tied(objects: Sequence[Judged]) -> dict[int, list[Candidate]]:
-    """For each object all that share a name with it, itself included."""
-    by_name: dict[str, list[Candidate]] = {}
-    for one in objects:
-        for name in one.candidate.names:
-            by_name.setdefault(name, []).append(one.candidate)
-    tied = {}
-    for one in objects:
-        found = {id(other): other for name in one.candidate.names for other in by_name[name]}
-        tied[id(one.candidate)] = list({id(one.candidate): one.candidate, **found}.values())
-    return tied
+    """For each object that shares a name with others, directly or through others, all of them, itself included."""
+    candidates = [one.candidate for one in objects]
+    groups = ([candidates[number] for number in members] for members in groups_of([one.names for one in candidates]))
+    return {id(one): group for group in groups for one in group}
 
 
 def _kept(outcome: Outcome) -> Outcome:

@@ -22,13 +22,13 @@ _MAY_HAVE_MOUNTS = ("sandbox", "bundle")
 
 
 class Found(NamedTuple):
-    """An object that is there. evidence: who owns it, None where that cannot be told, and problem says why. mounts: in
-    it, in words."""
+    """An object that is there. evidence: who owns it, None where that cannot be told, and problem says why. mounts:
+    how many are in it."""
 
     candidate: Candidate
     evidence: Evidence | None
     problem: str = ""
-    mounts: tuple[str, ...] = ()
+    mounts: int = 0
 
 
 def look_at_all(candidates: Sequence[Candidate], view: HostView) -> list[Found]:
@@ -75,24 +75,24 @@ def _read(one: Candidate, view: HostView) -> str | None:
 
 def _told(one: Candidate, problem: str, view: HostView) -> Any:
     evidence: Any = problem
-    mounts: tuple[str, ...] = ()
+    mounts = 0
     if not problem:
         try:
             evidence = tuple(one.evidence(view))
             if one.kind in _MAY_HAVE_MOUNTS:
-                mounts = tuple(text for path in one.paths for text in _mounts_in(path, view))
+                mounts = sum(_mounts_in(path, view) for path in one.paths)
         except StateError as error:
             evidence = str(error)
     one.forget()
     return tuple(one.seen), evidence, mounts
 
 
-def _mounts_in(path: str, view: HostView) -> list[str]:
-    """What is mounted at or below a path, in words. Most directories of a host have no mount at all in them."""
+def _mounts_in(path: str, view: HostView) -> int:
+    """How many mounts are at or below a path. Most directories of a host have no mount at all in them."""
     above = path.rpartition("/")[0] or "/"
     if view.once(("free of mounts", above), lambda: view.mounts.is_free(above)):
-        return []
-    return [mount.text for mount in view.mounts.in_the_way(path)]
+        return 0
+    return len(view.mounts.in_the_way(path))
 
 
 def _gathered(candidates: Sequence[Candidate], told: Sequence[Any]) -> list[Found]:

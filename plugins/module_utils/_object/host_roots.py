@@ -15,6 +15,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS as BUNDLE_LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import STATE_ROOT, WORK_ROOT
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundleRoots
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
@@ -59,9 +60,8 @@ def runsc_roots(host_root: str, view: HostView) -> list[str]:
 
 def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
     """The directories of each containerd that runs or may have run here, below host_root."""
-    found = (
-        dict(_KNOWN) if host_root == "/" else {_at(host_root, one): _at(host_root, two) for one, two in _KNOWN.items()}
-    )
+    known = {**_KNOWN, **_of_the_stopped(host_root)}
+    found = known if host_root == "/" else {_at(host_root, one): _at(host_root, two) for one, two in known.items()}
     for process in _of_this_host(host_root, view):
         if process.program == "containerd":
             configured = _configured(process)
@@ -71,9 +71,31 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
                 state = process.cwd.partition(f"/{inside}/")
                 if state[1]:
                     found.setdefault(state[0], "")
+    usual = (_at(host_root, STATE_ROOT), _at(host_root, WORK_ROOT))
+    engines = [(state, work, os.path.isdir(work)) for state, work in found.items()]
     return [
-        EngineRoots(state, work or None) for state, work in found.items() if os.path.isdir(state) or os.path.isdir(work)
+        # Where the root directory is not, a user may have moved it, or it is not mounted yet; but for the usual one.
+        EngineRoots(state, work if is_there or (state, work) == usual else None)
+        for state, work, is_there in engines
+        if is_there or os.path.isdir(state)
     ]
+
+
+def _of_the_stopped(host_root: str) -> dict[str, str]:
+    """What containerd's own configuration says, which holds while it does not run too (safety.md A4)."""
+    settings = _top_level(os.path.join(_at(host_root, os.path.dirname(_CONFIG)), os.path.basename(_CONFIG)))
+    if not settings:
+        return {}
+    state = settings.get("state", STATE_ROOT).rstrip("/")
+    return {state: settings.get("root", _KNOWN.get(state, WORK_ROOT)).rstrip("/")}
+
+
+def roots_given(host_root: str, roots: EngineRoots, others: tuple[str, ...] = ()) -> BundleRoots:
+    """The same as the options of a task would say it. others: the state directories of all."""
+    if roots.state == _at(host_root, STATE_ROOT) and roots.work == _at(host_root, WORK_ROOT):
+        return BundleRoots(host_root, others=others)
+    # Without a root directory of its own, no other one's database is taken for it.
+    return BundleRoots(host_root, roots.state, roots.work or os.path.join(roots.state, ".unknown"), others=others)
 
 
 def _at(host_root: str, path: str) -> str:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
@@ -28,6 +30,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree 
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
@@ -35,6 +38,7 @@ _KATA_TREES = ("kata_store", "kata_persist", "kata_rs")
 # What Kata 1.6 to 1.8 has in a sandbox's directory below /run/vc/sbs, where the Go runtime has persist.json.
 _STORE_FILES = frozenset(("lock", "raw", "state.json", "network.json", "hypervisor.json", "agent.json", "devices.json"))
 _PERSIST = "persist.json"
+_FACTORY_CACHE = "/var/run/kata-containers/cache.sock"
 
 
 class SandboxCandidate(Candidate):
@@ -158,11 +162,12 @@ def _kata(trees: dict[str, Tree], view: HostView) -> Iterator[SandboxCandidate]:
     """Kata's. The store of 1.x and persist.json share a directory; what has no state is shown with persist.json's."""
     listed = {name: tree.names(view) for name, tree in trees.items()}
     config = trees["kata_store"].root_of("config")
+    hidden = _hidden_in(config, trees["kata_store"])
     for sandbox_id in sorted(listed["kata_rs"]):
         yield SandboxCandidate(trees["kata_rs"], sandbox_id)
     shared = listed["kata_store"].keys() | listed["kata_persist"].keys()
     for sandbox_id in sorted(shared):
-        if config.exists and look(config, sandbox_id) is not None:
+        if sandbox_id in hidden or (config.exists and look(config, sandbox_id) is not None):
             yield SandboxCandidate(trees["kata_store"], sandbox_id)
         else:
             yield SandboxCandidate(trees["kata_persist"], sandbox_id, trees["kata_store"])
@@ -170,12 +175,38 @@ def _kata(trees: dict[str, Tree], view: HostView) -> Iterator[SandboxCandidate]:
     yield from (SandboxCandidate(trees["kata_persist"], one) for one in sorted(left))
 
 
+def _hidden_in(config: Directory, store: Tree) -> set[str]:
+    """The sandboxes of which a killed delete has left the configuration, which only the store of 1.x has."""
+    if not config.exists:
+        return set()
+    above = os.path.dirname(config.path)
+    hidden = cast(TreeLayout, store.layout).tombstones(store.roots)
+    return {name for name, parts in hidden.items() if any(part.directory.path == above for part in parts)}
+
+
 def _beside(tree: Tree, view: HostView) -> set[str]:
-    """The names of shared trees and VM directories. Firecracker's are cut, so that whose they are is not known."""
+    """The names of shared trees and VM directories. Firecracker's are cut, so that whose they are is not known.
+
+    Where there is a VM factory, a VM directory may be one of its machines, which no sandbox has yet (safety.md D5).
+    """
     layout = cast(TreeLayout, tree.layout)
     index = view.once(("index", id(tree)), lambda: layout.index(tree.roots))
     found: set[str] = set()
+    linked: set[str] = set()
     for place in index.surroundings.places:
-        if not place.rule.length and place.rule.role in ("share", "vm"):
-            found |= {name for name in place.names if name not in place.rule.reserved and not name.startswith(".")}
-    return found
+        if place.rule.length or place.rule.role not in ("share", "vm"):
+            continue
+        if place.rule.role == "vm":
+            linked |= set(_link_targets(place.directory, place.names))
+            if place.names & place.rule.reserved or tree.roots.may_exist(_FACTORY_CACHE):
+                continue
+        found |= {name for name in place.names if name not in place.rule.reserved and not name.startswith(".")}
+    return found - linked
+
+
+def _link_targets(directory: Directory, names: Iterable[str]) -> Iterator[str]:
+    """The machines that sandboxes' own VM directories lead to."""
+    with directory.reopened() as opened:
+        for name in names:
+            with contextlib.suppress(OSError):  # it is no link, or gone
+                yield os.path.basename(os.readlink(name, dir_fd=opened.fd))

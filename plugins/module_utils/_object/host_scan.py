@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS as BUNDLE_LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_finding import KATA, find_all
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import KINDS, Candidate, Judged
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    KINDS,
+    Candidate,
+    Judged,
+    Known,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_reading import Found, look_at_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import (
     Clock,
@@ -80,7 +85,7 @@ def scan(selection: Selection, view: HostView) -> Scan:
 
         found += look_at_all(_processes(view, [one.candidate for one in found], problems), view)
         engines = tuple(host_processes.engines(view))
-    judged = _judged_all(found, selection.min_age) if found else []
+    judged = _judged_all(found, view, selection) if found else []
     return Scan([one for one in judged if selection.has(one.candidate)], judged, tuple(problems), engines)
 
 
@@ -90,29 +95,31 @@ def _processes(view: HostView, found: Sequence[Candidate], problems: list[str]) 
 
     try:
         own = {pid for one in found for pid in one.pids(view)}
-        _ids_on_disk(view, found)
-        return list(host_processes.find(view, own, _ids_on_disk))
+        _known(view, Known(frozenset(name for one in found for name in one.names), tuple(problems)))
+        return list(host_processes.find(view, own, _known))
     except StateError as error:
         problems.append(str(error))
         return []
 
 
-def _ids_on_disk(view: HostView, found: Sequence[Candidate] | None = None) -> frozenset[str]:
-    """The ids of all that is on disk, once in a view. found: what was read in this one already."""
+def _known(view: HostView, known: Known | None = None) -> Known:
+    """The ids of all that is on disk, once in a view. known: what was read in this one already."""
 
-    def look() -> frozenset[str]:
-        there = found
-        if there is None:
-            there = [one.candidate for one in look_at_all(find_all("/", view, []), view)]
-        return frozenset(name for one in there for name in one.names)
+    def look() -> Known:
+        problems: list[str] = []
+        found = look_at_all(find_all("/", view, problems), view)
+        return Known(frozenset(name for one in found for name in one.candidate.names), tuple(problems))
 
-    return view.once("ids on disk", look)
+    return view.once("ids on disk", look if known is None else lambda: known)
 
 
-def _judged_all(found: list[Found], min_age: float) -> list[Judged]:
+def _judged_all(found: list[Found], view: HostView, selection: Selection) -> list[Judged]:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
 
-    verdicts = _verdicts(_with_their_owners(found), Clock(time.time(), host.boot_time(), min_age))
+    clock = Clock(time.time(), host.boot_time(), selection.min_age)
+    verdicts = _verdicts(
+        _with_their_owners(found), clock, lambda one: doubts_of_engines(one, view, selection.host_root)
+    )
     return [_judged(one, verdict) for one, verdict in zip(found, verdicts)]
 
 
@@ -134,15 +141,18 @@ def _owned(candidate: Candidate, evidence: Evidence | None, owners: dict[str, tu
     return evidence._replace(owners=next((owners[name] for name in leads_to if name in owners), ()))
 
 
-def _verdicts(found: Sequence[Found], clock: Clock) -> list[Verdict]:
-    """Each by itself, bundles first, since a sandbox's engine is asked by its bundle; then all that is tied."""
+def _verdicts(found: Sequence[Found], clock: Clock, doubts: Callable[[Candidate], tuple[str, ...]]) -> list[Verdict]:
+    """Each by itself, bundles first, since a sandbox's engine is asked by its bundle; then all that is tied.
+
+    doubts: that an engine lists it, in sentences.
+    """
     from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import engine_doubt
 
     going: set[str] = set()
     alone: dict[int, Verdict] = {}
     for one in sorted(found, key=lambda one: one.candidate.kind != "bundle"):
         candidate = one.candidate
-        alone[id(candidate)] = verdict = _alone(one, clock, going)
+        alone[id(candidate)] = verdict = _alone(one, clock, going, doubts)
         if candidate.kind == "bundle" and verdict.kind == LEFTOVER:
             going.update(engine_doubt(path) for path in candidate.paths)
     candidates = [one.candidate for one in found]
@@ -151,7 +161,7 @@ def _verdicts(found: Sequence[Found], clock: Clock) -> list[Verdict]:
     return [old if old.kind == FOREIGN else new for old, new in zip(verdicts, tied)]
 
 
-def _alone(one: Found, clock: Clock, going: set[str]) -> Verdict:
+def _alone(one: Found, clock: Clock, going: set[str], doubts: Callable[[Candidate], tuple[str, ...]]) -> Verdict:
     candidate = one.candidate
     foreign = candidate.foreign()
     if foreign:
@@ -159,7 +169,17 @@ def _alone(one: Found, clock: Clock, going: set[str]) -> Verdict:
     if one.evidence is None:
         return Verdict(UNKNOWN, (one.problem,))
     on_memory = bool(candidate.paths) and candidate.paths[0].startswith(_ON_MEMORY)
-    return verdict_of(one.evidence, doubts_of_age(candidate.changed, on_memory, clock), going)
+    young = doubts_of_age(candidate.changed, on_memory, clock)
+    return verdict_of(one.evidence, (*young, *doubts(candidate)), going)
+
+
+def doubts_of_engines(one: Candidate, view: HostView, host_root: str) -> tuple[str, ...]:
+    """That an engine lists it (safety.md A5). A bundle asks its own containerd; a socket and a daemon have none."""
+    if one.kind not in ("sandbox", "mapping", "process", "cgroup"):
+        return ()
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import registries
+
+    return registries(host_root, view).doubts(one.names)
 
 
 def _label(one: Candidate) -> str:
@@ -169,7 +189,7 @@ def _label(one: Candidate) -> str:
 def _judged(one: Found, verdict: Verdict) -> Judged:
     changed = one.candidate.changed
     age = None if changed is None else age_of(changed)
-    return Judged(one.candidate, verdict.kind, verdict.reasons, age, one.mounts if verdict.kind == LEFTOVER else ())
+    return Judged(one.candidate, verdict.kind, verdict.reasons, age, one.mounts if verdict.kind == LEFTOVER else 0)
 
 
 def in_order(objects: Sequence[Judged]) -> list[Judged]:

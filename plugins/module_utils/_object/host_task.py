@@ -19,7 +19,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_plan import check_plan, chosen, plan_for
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_prune import (
-    SKIPPED,
     Ended,
     Pruner,
     entry_of,
@@ -33,6 +32,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.repor
     failure_text,
     summary_of,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import SKIPPED
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import Task
 
 _NAMED = ("kind", "layout", "namespace", "id")
@@ -85,7 +85,7 @@ def _report(
     result = {
         "changed": any(summary.changed for summary in summaries),
         "objects": entries,
-        "plan": plan_for([one.judged for one in ended], found, selection.host_root),
+        **({"plan": plan_for([one.judged for one in ended], found, selection.host_root)} if task.check_mode else {}),
         **({"diff": diff_of_all(summaries, "objects", showing.separate)} if showing.diff else {}),
     }
     text = in_words(ended, len(skipped), task.check_mode)
