@@ -18,7 +18,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS, BundleLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.shim_sockets import is_shim_socket
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle import BundleWish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import owners_of
@@ -32,6 +32,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     identity_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots, engine_roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_sandboxes import each
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
 
@@ -181,25 +182,24 @@ class StaleSocket(Item):
         """Nothing is made."""
 
 
-def places_of(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[tuple[BundlePlace, bool]]:
-    """Each namespace of each containerd, and whether that one's root directory is known."""
-    for roots in engine_roots(host_root, view):
-        for layout in LAYOUTS.values():
-            if layout.has_engine and layout.name in layouts:
-                given = _given(host_root, roots)
-                for namespace in BundlePlace(layout, "", given).namespaces():
-                    yield BundlePlace(layout, namespace, given), roots.work is not None
-
-
 def _given(host_root: str, roots: EngineRoots) -> BundleRoots:
     # Without a root directory of its own, no other one's database is taken for it.
     return BundleRoots(host_root, roots.state, roots.work or os.path.join(roots.state, ".unknown"))
 
 
-def find(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[BundleCandidate]:
-    """All bundles and what is left of some. Raises StateError where a directory cannot be listed."""
-    for place, is_known in places_of(host_root, layouts, view):
-        yield from (BundleCandidate(place, one, is_known) for one in place.ids(view))
+def find(host_root: str, layouts: Sequence[str], view: HostView, problems: list[str]) -> Iterator[BundleCandidate]:
+    """All bundles and what is left of some. problems: gets what could not be listed; that hides no other engine's."""
+    for roots in engine_roots(host_root, view):
+        for layout in LAYOUTS.values():
+            if layout.has_engine and layout.name in layouts:
+                yield from each(_of_engine(host_root, roots, layout, view), problems)
+
+
+def _of_engine(host_root: str, roots: EngineRoots, layout: BundleLayout, view: HostView) -> Iterator[BundleCandidate]:
+    given = _given(host_root, roots)
+    for namespace in BundlePlace(layout, "", given).namespaces():
+        place = BundlePlace(layout, namespace, given)
+        yield from (BundleCandidate(place, one, roots.work is not None) for one in place.ids(view))
 
 
 def find_sockets(host_root: str, view: HostView) -> Iterator[SocketCandidate]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # In the order in which they are removed: what others need goes after them (safety.md D1, CG7).
 KINDS = ("process", "daemon", "socket", "bundle", "sandbox", "mapping", "cgroup")
+NO_ID = "its name is none that Kata gives, so that whose it is cannot be told"
 
 
 class Terms(NamedTuple):
@@ -83,7 +84,11 @@ class Candidate(ABC):
     @property
     def changed(self) -> float | None:
         """Its newest change, in seconds of the epoch; None where it has no files."""
-        return max((facts.ctime_ns for facts in self.facts), default=0) / 1e9 or None
+        return self.changed_but_for(frozenset())
+
+    def changed_but_for(self, ours: frozenset[tuple[int, int]]) -> float | None:
+        """The same without these inodes: locks that this task has made."""
+        return max((one.ctime_ns for one in self.facts if one.identity not in ours), default=0) / 1e9 or None
 
     @property
     def size(self) -> int:
@@ -124,3 +129,12 @@ class Judged(NamedTuple):
 def identity_of(facts: FileFacts) -> dict[str, int]:
     """The identity of a file or directory."""
     return {"device": facts.device, "inode": facts.inode, "changed": facts.ctime_ns}
+
+
+def may_be_an_id(name: str) -> bool:
+    """Whether Kata may have given it: what else lies in its directories is not ours to judge (safety.md D2, D5)."""
+    return (
+        len(name.encode("utf-8", "surrogateescape")) > 1
+        and name[0].isalnum()
+        and all(letter.isalnum() or letter in "._-" for letter in name)
+    )

@@ -29,9 +29,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemo
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_standing import standing_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_wish import DaemonWish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    NO_ID,
     Candidate,
     Terms,
     identity_of,
+    may_be_an_id,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping import (
     ContainerMapping,
@@ -91,6 +93,7 @@ class MappingCandidate(Candidate):
     def evidence(self, view: HostView) -> Evidence:
         owners = tuple(sign for name in self._mapping.entries for sign in self.root.signs_of_life(name, view))
         strange = tuple(f"{name} in it is no empty directory" for name in self._mapping.strange)
+        strange += () if may_be_an_id(self.name) else (NO_ID,)
         to = ", ".join(self._mapping.entries) or "no sandbox"
         suspects = _named_by_processes(self.names, view)
         return Evidence(owners, suspects, strange, (f"it leads to {to}, and nothing of that lives",), view.blind)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import ChangedMeanwhile, InUse
@@ -38,14 +39,48 @@ if TYPE_CHECKING:
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
 _VMM = re.compile(r"qemu-system-.*|qemu|cloud-hypervisor|firecracker|stratovirt")
 _VMM_NAME = re.compile(r"sandbox-(.+?)(?:,.*)?")  # qemu -name sandbox-<sid>
-_VMM_PATH = re.compile(r"(?:^|[:=,])/run/(?:vc/vm|vc/firecracker|kata|kata/firecracker)/([^/,]+)/")
+_VMM_PATH = re.compile(r"(?:^|[:=,])/run/(?:vc/vm|vc/firecracker|kata/firecracker(?=/[^/,]+/root/)|kata)/([^/,]+)/")
+_CUT = 32  # of an id is what Firecracker is told (safety.md A8)
+# What serves a sandbox with the others, and keeps none of them.
+_SERVANTS = re.compile(r"runsc-gofer|nydusd.*|kata-proxy")
+# The units in which engines leave what they start: no sign that somebody else has started it.
+_ENGINE_UNITS = re.compile(
+    r"(?:containerd|docker|crio|cri-o|podman|kubelet|k3s.*|rke2.*|snap\.microk8s\..*|user@\d+)\.service"
+)
+_NESTED = "it was started inside a container, where the same path is another place"
+_ELSEWHERE = "its --root cannot be found from here"
 
 
 class Role(NamedTuple):
-    """What a process is: its program's role, and the ids that its arguments name."""
+    """What a process is: its program's role, the id that its arguments name, and all of them where there are more."""
 
     role: str
     sandbox_id: str
+    also: frozenset[str] = frozenset()
+
+    @property
+    def ids(self) -> frozenset[str]:
+        return (self.also | {self.sandbox_id}) - {""}
+
+
+class Known(NamedTuple):
+    """The ids of all that is on disk. problem: why some may not have been seen, or empty."""
+
+    ids: frozenset[str]
+    problem: str = ""
+
+    def of(self, role: Role) -> str:
+        """The id under which something of a process's sandbox is on disk, or empty. Firecracker is told a part."""
+        return next((one for one in sorted(role.ids) if one in self.ids or one in self._cut), "")
+
+    @property
+    def _cut(self) -> frozenset[str]:
+        return _cut_ids(self.ids)
+
+
+@lru_cache(maxsize=4)
+def _cut_ids(ids: frozenset[str]) -> frozenset[str]:
+    return frozenset(one[:_CUT] for one in ids)
 
 
 def role_of(process: Process) -> Role | None:
@@ -58,19 +93,20 @@ def role_of(process: Process) -> Role | None:
         return Role("runsc-sandbox", process.argv[-1]) if len(process.argv) > 1 else None
     if VIRTIOFSD.fullmatch(program) or VIRTIOFSD.fullmatch(process.program):
         seen = read_command_line(process.argv)
-        return Role("virtiofsd", sandbox_of((seen.shared_dir, seen.socket_path)))
+        both = (sandbox_of((seen.shared_dir,)), sandbox_of((seen.socket_path,)))
+        return Role("virtiofsd", both[0] or both[1], frozenset(both))
     if _VMM.fullmatch(program) or _VMM.fullmatch(process.program):
-        return Role("vmm", _machine_of(process.argv))
+        return _machine_of(process.argv)
     return None
 
 
-def _machine_of(argv: tuple[str, ...]) -> str:
-    """The sandbox whose machine a VMM runs, by paths of Kata's; empty where there is none."""
+def _machine_of(argv: tuple[str, ...]) -> Role:
+    """The sandbox whose machine a VMM runs, by paths of Kata's; without an id where there is none."""
     paths = [match[1] for argument in argv for match in _VMM_PATH.finditer(argument)]
     named = _VMM_NAME.fullmatch(option_of(argv, "name"))
     if named and paths:
-        return named[1]
-    return paths[0] if paths else ""
+        paths.insert(0, named[1])
+    return Role("vmm", paths[0] if paths else "", frozenset(paths))
 
 
 class ProcessCandidate(Candidate):
@@ -78,13 +114,13 @@ class ProcessCandidate(Candidate):
 
     kind = "process"
 
-    def __init__(self, process: Process, role: Role, known: Callable[[HostView], Collection[str]]) -> None:
+    def __init__(self, process: Process, role: Role, known: Callable[[HostView], Known]) -> None:
         self.process, self.role, self._known = process, role, known
         self.name = role.sandbox_id or str(process.pid)
 
     @property
     def names(self) -> frozenset[str]:
-        return frozenset({self.role.sandbox_id} - {""})
+        return self.role.ids
 
     @property
     def paths(self) -> list[str]:
@@ -98,16 +134,16 @@ class ProcessCandidate(Candidate):
     def identity(self) -> dict[str, int]:
         return {"pid": self.process.pid, "start": self.process.start_ticks}
 
-    @property
-    def changed(self) -> float | None:
+    def changed_but_for(self, ours: frozenset[tuple[int, int]]) -> float | None:
         return started_at(self.process)
 
     def foreign(self) -> str:
-        if self.role.sandbox_id or self.role.role == "shim":
+        if self.role.role not in ("virtiofsd", "vmm"):
             return ""
-        seen = read_command_line(self.process.argv)
-        product = product_of(seen, self.process.cgroups)
-        return f"it belongs to {product}" if product else "it names nothing of a sandbox"
+        product = product_of(read_command_line(self.process.argv), self.process.cgroups)
+        if not self.role.sandbox_id:
+            return f"it belongs to {product}" if product else "it names nothing of a sandbox"
+        return f"it belongs to {product}" if product and not _ENGINE_UNITS.fullmatch(product) else ""
 
     def read(self, view: HostView, held: bool = False) -> bool:
         now = read(self.process.pid)
@@ -115,20 +151,50 @@ class ProcessCandidate(Candidate):
 
     def evidence(self, view: HostView) -> Evidence:
         sandbox_id = self.role.sandbox_id
-        if sandbox_id in self._known(view):
-            return Evidence(owners=(f"sandbox {sandbox_id}, which it serves, is on disk",))
-        others = {one.process.pid: one.process for one in view.processes.carrying(sandbox_id)}
-        shims = [
-            one for one in others.values() if one.program.startswith("containerd-shim") and one is not self.process
-        ]
-        parent = view.processes.by_pid.get(self.process.ppid)
-        if parent is not None and parent.program.startswith("containerd-shim"):
-            shims.append(parent)
-        owners = tuple(f"{describe(shim)} serves sandbox {sandbox_id}" for shim in dict.fromkeys(shims))
-        suspects = ("it may be about to begin or to end a container",) if self.role.role == "shim" else ()
-        unknown = () if self.process.complete else ("what it is cannot be read",)
+        known = self._known(view)
+        on_disk = known.of(self.role)
+        if on_disk:
+            return Evidence(owners=(f"sandbox {on_disk}, which it serves, is on disk",))
+        shims, others = self._beside(view)
+        owners = tuple(f"{describe(shim)} serves sandbox {sandbox_id}" for shim in shims)
+        suspects = [f"{describe(one)} names sandbox {sandbox_id}" for one in others]
+        suspects += ["it may be about to begin or to end a container"] if self.role.role == "shim" else []
+        hidden = "" if self.process.complete else "what it is cannot be read"
+        unknown = tuple(filter(None, (hidden, known.problem, self._placed(view))))
         dead = (f"nothing on disk knows sandbox {sandbox_id}, and no shim serves it",)
-        return Evidence(owners, suspects, unknown, dead, view.blind)
+        return Evidence(owners, tuple(suspects), unknown, dead, view.blind)
+
+    def _beside(self, view: HostView) -> tuple[list[Process], list[Process]]:
+        """The shims of its sandbox, and who else names that: an engine's monitor, a command at work, a person."""
+        shims: dict[int, Process] = {}
+        others: dict[int, Process] = {}
+        for one in view.processes.by_pid.values():
+            told = option_of(one.argv, "id") if _is_shim(one) else ""
+            if told and {told, told[:_CUT]} & self.role.ids:
+                shims[one.pid] = one
+        for name in sorted(self.role.ids):
+            for mention in view.processes.carrying(name):
+                one = mention.process
+                if _is_shim(one):
+                    shims[one.pid] = one
+                elif role_of(one) is None and not _SERVANTS.fullmatch(one.program):
+                    others[one.pid] = one
+        parent = view.processes.by_pid.get(self.process.ppid)
+        if parent is not None and _is_shim(parent):
+            shims[parent.pid] = parent
+        shims.pop(self.process.pid, None)
+        return list(shims.values()), list(others.values())
+
+    def _placed(self, view: HostView) -> str:
+        """Why its paths may mean other places than here, or empty."""
+        pids = view.namespace_pids(self.process.pid)
+        if pids is None or len(pids) > 2 or (len(pids) == 2 and pids[-1] != 1):
+            return _NESTED
+        if self.role.role == "runsc-sandbox":
+            root = option_of(self.process.argv, "root")
+            if self.process.root != "/" or not root.startswith("/") or not os.path.isdir(root):
+                return _ELSEWHERE
+        return ""
 
     def item(self, terms: Terms) -> Item:
         return StrayProcess(self, terms.stop_processes)
@@ -177,15 +243,20 @@ class StrayProcess(Item):
         """Nothing is made."""
 
 
+def _is_shim(process: Process) -> bool:
+    """Of an engine's; conmon is one for CRI-O and Podman."""
+    return process.program.startswith(("containerd-shim", "docker-containerd-shim", "conmon")) and not process.dead
+
+
 def find(
-    host_root: str, view: HostView, own: Collection[int], known: Callable[[HostView], Collection[str]]
+    host_root: str, view: HostView, own: Collection[int], known: Callable[[HostView], Known]
 ) -> Iterator[ProcessCandidate]:
     """The processes of runtimes that no object on disk accounts for. own: pids of daemons that have a record."""
     if host_root != "/":
         return
     for process in sorted(view.processes.by_pid.values(), key=lambda one: one.pid):
         role = role_of(process) if not process.dead and process.pid not in own else None
-        if role is None or role.sandbox_id in known(view):
+        if role is None or known(view).of(role):
             continue
         parent = view.processes.by_pid.get(process.ppid)
         if parent is not None and parent.argv == process.argv:

@@ -115,7 +115,8 @@ class Pruner:
 
     def _doubts(self, one: Candidate) -> tuple[str, ...]:
         clock = Clock(time.time(), host.boot_time(), self._min_age)
-        return doubts_of_age(one.changed, False, clock)
+        ours = frozenset(lock.inode for item in self._items.values() for lock in item.locks)
+        return doubts_of_age(one.changed_but_for(ours), False, clock)
 
 
 def _tied(objects: Sequence[Judged]) -> dict[int, list[Candidate]]:

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
@@ -16,9 +16,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    NO_ID,
     Candidate,
     Terms,
     identity_of,
+    may_be_an_id,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import runsc_roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
+_FLAT = ("gvisor", "gvisor_legacy")
+_Found = TypeVar("_Found")
 _KATA_TREES = ("kata_store", "kata_persist", "kata_rs")
 # What Kata 1.6 to 1.8 has in a sandbox's directory below /run/vc/sbs, where the Go runtime has persist.json.
 _STORE_FILES = frozenset(("lock", "raw", "state.json", "network.json", "hypervisor.json", "agent.json", "devices.json"))
@@ -59,7 +63,8 @@ class SandboxCandidate(Candidate):
             return frozenset((self.name,))
         reading = self._look.reading
         ids = {part.container_id for part in reading.parts}
-        return frozenset({self.name, *reading.containers, *ids} - {""})
+        # An alias is the machine of a factory that a link of it leads to (safety.md D5).
+        return frozenset({self.name, *reading.containers, *ids, *reading.aliases} - {""})
 
     @property
     def paths(self) -> list[str]:
@@ -100,6 +105,8 @@ class SandboxCandidate(Candidate):
         if self._look is None:
             return Evidence(unknown=("it was not read",))
         found = owners_of(self.tree.layout, self.tree.roots, self._look.reading, view, self._look.hints).evidence
+        if isinstance(self.tree.layout, TreeLayout) and not may_be_an_id(self.name):
+            found = found._replace(unknown=(*found.unknown, NO_ID))
         return found._replace(suspects=(self._look.locked, *found.suspects)) if self._look.locked else found
 
     def item(self, terms: Terms) -> Item:
@@ -113,33 +120,64 @@ class SandboxCandidate(Candidate):
         return TreeSandbox(wish, self.tree)
 
 
-def find(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[SandboxCandidate]:
-    """All sandboxes of these layouts. Raises StateError where a root cannot be listed."""
-    for name in ("gvisor", "gvisor_legacy"):
+def find(host_root: str, layouts: Sequence[str], view: HostView, problems: list[str]) -> Iterator[SandboxCandidate]:
+    """All sandboxes of these layouts. problems: gets what could not be listed; this hides no other (gvisor#5052)."""
+    for name in _FLAT:
         if name in layouts:
-            for root in (None, *runsc_roots(host_root, view)):
-                tree = Tree(LAYOUTS[name], host_root, {"run_root": root})
-                yield from (SandboxCandidate(tree, one) for one in sorted(tree.names(view)))
+            yield from each(_flat(host_root, name, view, problems), problems)
     if any(name in layouts for name in _KATA_TREES):
-        yield from _kata(host_root, layouts, view)
+        yield from each(_kata(host_root, layouts, view), problems)
+
+
+def each(finder: Iterable[_Found], problems: list[str]) -> Iterator[_Found]:
+    """What a finder finds, up to where something cannot be listed."""
+    try:
+        yield from finder
+    except StateError as error:
+        problems.append(str(error))
+
+
+def _flat(host_root: str, name: str, view: HostView, problems: list[str]) -> Iterator[SandboxCandidate]:
+    """gVisor's, below each root directory once."""
+    seen: set[str] = set()
+    yield from each(_below(host_root, name, None, view, seen), problems)
+    for root in runsc_roots(host_root, view):
+        yield from each(_below(host_root, name, root, view, seen), problems)
+
+
+def _below(host_root: str, name: str, root: str | None, view: HostView, seen: set[str]) -> Iterator[SandboxCandidate]:
+    tree = Tree(LAYOUTS[name], host_root, {"run_root": root} if root else {})
+    if tree.roots["run_root"].path not in seen:
+        seen.add(tree.roots["run_root"].path)
+        yield from (SandboxCandidate(tree, one) for one in sorted(tree.names(view)))
 
 
 def _kata(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[SandboxCandidate]:
-    """Kata's. The store of 1.x and persist.json share a directory; what has no state is shown with persist.json's."""
-    trees = {name: Tree(LAYOUTS[name], host_root, {}) for name in _KATA_TREES}
-    listed = {name: tree.names(view) for name, tree in trees.items()}
+    """Kata's. The store of 1.x and persist.json share a directory; what has no state is shown with persist.json's.
+
+    The Go runtime's come last even if the Rust runtime's cannot be listed, but then not what has no state: that may
+    belong to one of these.
+    """
+    problem: StateError | None = None
+    by_rust: Collection[str] = ()
+    try:
+        rust = Tree(LAYOUTS["kata_rs"], host_root, {})
+        by_rust = rust.names(view).keys()
+        yield from (SandboxCandidate(rust, one) for one in sorted(by_rust) if "kata_rs" in layouts)
+    except StateError as error:
+        problem = error
+    trees = {name: Tree(LAYOUTS[name], host_root, {}) for name in ("kata_store", "kata_persist")}
     state = trees["kata_persist"].root_of("state")
     config = trees["kata_store"].root_of("config")
-    for sandbox_id in sorted(listed["kata_rs"]):
-        if "kata_rs" in layouts:
-            yield SandboxCandidate(trees["kata_rs"], sandbox_id)
-    shared = listed["kata_store"].keys() | listed["kata_persist"].keys()
+    shared = trees["kata_store"].names(view).keys() | trees["kata_persist"].names(view).keys()
     for sandbox_id in sorted(shared):
         layout = _generation(state, config, sandbox_id)
         if layout in layouts:
             yield SandboxCandidate(trees[layout], sandbox_id)
+    if problem is not None:
+        raise problem
     if "kata_persist" in layouts:
-        left = _beside(trees["kata_persist"], view) - shared - listed["kata_rs"].keys()
+        left = _beside(trees["kata_persist"], view) - shared - set(by_rust)
         yield from (SandboxCandidate(trees["kata_persist"], one) for one in sorted(left))
 
 
@@ -158,7 +196,7 @@ def _generation(state: Directory, config: Directory, sandbox_id: str) -> str:
 def _beside(tree: Tree, view: HostView) -> set[str]:
     """The names of shared trees and VM directories. Firecracker's are cut, so that whose they are is not known."""
     layout = cast(TreeLayout, tree.layout)
-    index = view.once(("index", id(tree)), lambda: layout.index(tree.roots))
+    index = view.once(("index", tree), lambda: layout.index(tree.roots))
     found: set[str] = set()
     for place in index.surroundings.places:
         if not place.rule.length and place.rule.role in ("share", "vm"):

@@ -22,6 +22,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object impor
     host_sandboxes,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import KINDS, Candidate, Judged
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_sandboxes import each
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import (
     Clock,
     doubts_of_age,
@@ -35,6 +36,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.view 
 FOREIGN = "foreign"
 # Of this collection's own selectors: the layouts of sandboxes and of bundles that an engine owns.
 ALL_LAYOUTS = (*LAYOUTS, *(name for name, layout in BUNDLE_LAYOUTS.items() if layout.has_engine))
+_BELONGS = ("mapping", "cgroup")  # kinds that say nothing of themselves: whose they are is dead or alive
 _ON_MEMORY = ("/run/", "/dev/shm/", "/sys/fs/cgroup/")
 
 
@@ -74,7 +76,8 @@ def scan(selection: Selection, view: HostView) -> Scan:
     candidates, unreadable = _read_all(selection.host_root, view, problems)
     clock = Clock(time.time(), host.boot_time(), selection.min_age)
     candidates += _processes(selection.host_root, view, candidates, problems)
-    verdicts = _verdicts(candidates, unreadable, view, clock)
+    problems = list(dict.fromkeys(problems))
+    verdicts = _verdicts(candidates, _doubtful(candidates, unreadable, problems), view, clock)
     judged = [_judged(one, verdict, view) for one, verdict in zip(candidates, verdicts)]
     engines = tuple(host_processes.engines(view)) if selection.host_root == "/" else ()
     return Scan([one for one in judged if selection.has(one.candidate)], judged, tuple(problems), engines)
@@ -83,8 +86,8 @@ def scan(selection: Selection, view: HostView) -> Scan:
 def _read_all(host_root: str, view: HostView, problems: list[str]) -> tuple[list[Candidate], dict[int, str]]:
     """All files of all objects; those of which something cannot be read, with the reason."""
     finders: tuple[Callable[[], Iterator[Candidate]], ...] = (
-        lambda: host_sandboxes.find(host_root, ALL_LAYOUTS, view),
-        lambda: host_bundles.find(host_root, ALL_LAYOUTS, view),
+        lambda: host_sandboxes.find(host_root, ALL_LAYOUTS, view, problems),
+        lambda: host_bundles.find(host_root, ALL_LAYOUTS, view, problems),
         lambda: host_others.find_mappings(host_root),
         lambda: host_others.find_daemons(host_root),
         lambda: host_bundles.find_sockets(host_root, view),
@@ -93,7 +96,7 @@ def _read_all(host_root: str, view: HostView, problems: list[str]) -> tuple[list
     found: list[Candidate] = []
     unreadable: dict[int, str] = {}
     for finder in finders:
-        for one in _each(finder, problems):
+        for one in each(finder(), problems):
             try:
                 if one.read(view):
                     found.append(one)
@@ -103,31 +106,32 @@ def _read_all(host_root: str, view: HostView, problems: list[str]) -> tuple[list
     return found, unreadable
 
 
-def _each(finder: Callable[[], Iterator[Candidate]], problems: list[str]) -> Iterator[Candidate]:
-    """What a finder finds, up to where something cannot be listed."""
-    try:
-        yield from finder()
-    except StateError as error:
-        problems.append(str(error))
+def _doubtful(candidates: Sequence[Candidate], unreadable: dict[int, str], problems: Sequence[str]) -> dict[int, str]:
+    """What cannot be judged, with the reason: where not all could be listed, it may belong to something unseen."""
+    missed = {id(one): problems[0] for one in candidates if problems and one.kind in _BELONGS}
+    return {**missed, **unreadable}
 
 
 def _processes(host_root: str, view: HostView, found: Sequence[Candidate], problems: list[str]) -> list[Candidate]:
     """The processes that nothing of that accounts for."""
     try:
         own = {pid for one in found if isinstance(one, host_others.DaemonCandidate) for pid in one.pids(view)}
-        _ids_on_disk(host_root, view, found)
+        _ids_on_disk(host_root, view, found, problems)
         return list(host_processes.find(host_root, view, own, lambda later: _ids_on_disk(host_root, later)))
     except StateError as error:
         problems.append(str(error))
         return []
 
 
-def _ids_on_disk(host_root: str, view: HostView, found: Sequence[Candidate] | None = None) -> frozenset[str]:
-    """The ids of all that is on disk, once in a view. found: what was read in this one already."""
+def _ids_on_disk(
+    host_root: str, view: HostView, found: Sequence[Candidate] | None = None, problems: Sequence[str] = ()
+) -> host_processes.Known:
+    """The ids of all that is on disk, once in a view. found, problems: of what was read in this one already."""
 
-    def look() -> frozenset[str]:
-        there = _read_all(host_root, view, [])[0] if found is None else found
-        return frozenset(name for one in there for name in one.names)
+    def look() -> host_processes.Known:
+        missed: list[str] = list(problems)
+        there = _read_all(host_root, view, missed)[0] if found is None else found
+        return host_processes.Known(frozenset(name for one in there for name in one.names), "; ".join(missed[:2]))
 
     return view.once("ids on disk", look)
 

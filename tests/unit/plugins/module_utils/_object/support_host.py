@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, ProcessTable
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
     Judged,
@@ -65,3 +68,21 @@ def judged(kind: str, name: str, verdict: str = LEFTOVER, layout: str = "", **mo
 def scan_of(*objects: Judged, problems: tuple[str, ...] = (), engines: tuple[str, ...] = ()) -> Scan:
     """What a scan found, all of it selected."""
     return Scan(list(objects), list(objects), problems, engines)
+
+
+def process(command: str, pid: int = 7, **more: Any) -> Process:
+    """A process with these arguments, parted by blanks. more: further fields."""
+    argv = tuple(command.split())
+    program = argv[0].rsplit("/", 1)[-1]
+    base = Process(pid, 1, "S", 100, program, argv[0], argv, "/", "/", ("/user.slice",), 0, True, False)
+    return base._replace(**more)
+
+
+def view_of(*processes: Process, nested: Mapping[int, Any] = MappingProxyType({}), host_root: str = "/") -> HostView:
+    """A host with these processes alone. nested: the numbers of some in each pid namespace."""
+    view = HostView(host_root, True)
+    view.once("processes", lambda: ProcessTable(processes))
+    for one in processes:
+        numbers = nested.get(one.pid, (one.pid,))
+        view.once(("namespace pids", one.pid), lambda numbers=numbers: numbers)  # type: ignore[misc]
+    return view

@@ -55,7 +55,7 @@ def test_a_plan_comes_back_as_it_was() -> None:
     assert check_plan(a_plan(), "/") == {}
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[Any, str]] = {
     "nothing": (None, "it is empty"),
     "an empty mapping": ({}, "it is empty"),
     "an empty list": ([], "it is empty"),
@@ -72,7 +72,14 @@ REFUSED = {
     "a step that is a text": ({"steps": ["web-1"]}, r"plan.steps\[0\]: it is no step"),
     "a step without an id": ({"steps": [{"kind": "sandbox"}]}, r"plan.steps\[0\]: it is no step"),
 }
-STEP = {"kind": "sandbox", "layout": "", "namespace": "", "id": "web-1", "place": "/run/x", "identity": {"inode": 1}}
+STEP: dict[str, Any] = {
+    "kind": "sandbox",
+    "layout": "",
+    "namespace": "",
+    "id": "web-1",
+    "place": "/run/x",
+    "identity": {"inode": 1},
+}
 for _name, _value in {"identity": None, "id": 7, "place": None, "kind": ["sandbox"], "namespace": None}.items():
     REFUSED[f"a step whose {_name} is something else"] = ({"steps": [STEP, {**STEP, _name: _value}]}, r"steps\[1\]")
 REFUSED["an identity of texts"] = ({"steps": [{**STEP, "identity": {"inode": "1"}}]}, r"steps\[0\]")

@@ -54,7 +54,11 @@ def test_the_summary_counts_by_kind_layout_and_verdict() -> None:
     other = Judged(Thing("sandbox", "b", "kata_rs", (facts_of(20),)), "leftover", ())
     found = summary_of([dead, judged("sandbox", "c", "live", "kata_rs"), judged("mapping", "d", "unknown"), other])
     assert {key: found[key] for key in ("total", "live", "leftover", "unknown", "foreign")} == {
-        **{"total": 4, "live": 1, "leftover": 2, "unknown": 1, "foreign": 0}
+        "total": 4,
+        "live": 1,
+        "leftover": 2,
+        "unknown": 1,
+        "foreign": 0,
     }
     assert found["by"] == [
         {"kind": "mapping", "layout": None, "verdict": "unknown", "count": 1, "bytes": 0},
@@ -76,9 +80,15 @@ def test_leftovers_are_shown_first() -> None:
 def test_an_entry_has_what_there_is() -> None:
     one = judged("sandbox", "web-1", "leftover", "kata_rs", age=60, mounts=("/x (overlay)",))
     assert one.entry() == {
-        **{"kind": "sandbox", "layout": "kata_rs", "id": "web-1", "verdict": "leftover"},
-        **{"evidence": ["no process names it"], "paths": ["/run/sandbox/web-1"], "mounts": ["/x (overlay)"]},
-        **{"age": 60, "size": 0},
+        "kind": "sandbox",
+        "layout": "kata_rs",
+        "id": "web-1",
+        "verdict": "leftover",
+        "evidence": ["no process names it"],
+        "paths": ["/run/sandbox/web-1"],
+        "mounts": ["/x (overlay)"],
+        "age": 60,
+        "size": 0,
     }
 
 
