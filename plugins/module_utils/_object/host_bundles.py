@@ -17,8 +17,13 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     StateError,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import parse_tombstone
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS, BundleLayout
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import (
+    LAYOUTS,
+    TOMBSTONE_PREFIX,
+    BundleLayout,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.shim_sockets import is_shim_socket
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle import BundleWish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import owners_of
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _NO_ROOT = "the root directory of its containerd is not known, and so is what that lists"
@@ -80,7 +86,12 @@ class BundleCandidate(Candidate):
 
     def read(self, view: HostView, held: bool = False) -> bool:
         self._reading = self.place.read(self.name, view)
-        return bool(self._reading.parts)
+        return any(not self._is_anothers(part) for part in self._reading.parts)
+
+    def _is_anothers(self, part: Part) -> bool:
+        """A hidden name of ours, which might also be containerd's own of such an id, is shown once: as ours."""
+        is_own = part.role == "tombstone" and part.name == TOMBSTONE_PREFIX + self.name
+        return is_own and parse_tombstone(part.name, TOMBSTONE_PREFIX) is not None
 
     def evidence(self, view: HostView) -> Evidence:
         found = owners_of(self.place, self._reading, view).evidence

@@ -264,6 +264,28 @@ def find(
         yield ProcessCandidate(process, role, known)
 
 
+def serving(view: HostView) -> dict[str, str]:
+    """The processes that serve a sandbox, in a sentence, by the ids that they name; of Firecracker's by the cut one."""
+
+    def look() -> dict[str, str]:
+        found: dict[str, str] = {}
+        for process in view.processes.by_pid.values():
+            role = role_of(process) if not process.dead else None
+            for one in role.ids if role is not None else ():
+                found.setdefault(one, f"{describe(process)} serves it")
+        return found
+
+    return view.once("serving", look)
+
+
+def who_serves(view: HostView, one: Candidate) -> str:
+    """A process that serves the sandbox to which an object belongs, in a sentence; empty where there is none."""
+    if one.kind == "process":
+        return ""
+    served = serving(view)
+    return next((served[name] for full in sorted(one.names) for name in (full, full[:_CUT]) if name in served), "")
+
+
 def engines(view: HostView) -> list[str]:
     """The engines and kubelets that run, in words (safety.md A3)."""
     programs = ("containerd", "dockerd", "crio", "kubelet", "k3s", "k3s-server", "k3s-agent", "rke2", "kubelite")

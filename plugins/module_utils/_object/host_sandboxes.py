@@ -182,15 +182,19 @@ def _kata(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[Sa
 
 
 def _generation(state: Directory, config: Directory, sandbox_id: str) -> str:
-    """Which of the two has made a sandbox's directory, by the files that only one of them has."""
-    if config.exists and look(config, sandbox_id) is not None:
-        return "kata_store"
+    """Which of the two has made a sandbox's directory, by the files that only one of them has.
+
+    Kata 1.11 leaves a directory of the old store beside each persist.json (runtime#2921): the latter tells whose it is.
+    """
     try:
         with state.child(sandbox_id).opened() as directory:
             names = set(directory.names())
     except (FileNotFoundError, StateError):
+        names = set()
+    if _PERSIST in names:
         return "kata_persist"
-    return "kata_store" if _PERSIST not in names and names & _STORE_FILES else "kata_persist"
+    in_store = (config.exists and look(config, sandbox_id) is not None) or bool(names & _STORE_FILES)
+    return "kata_store" if in_store else "kata_persist"
 
 
 def _beside(tree: Tree, view: HostView) -> set[str]:

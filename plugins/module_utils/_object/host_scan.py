@@ -30,7 +30,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     verdict_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import age_of
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, UNKNOWN, Verdict
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import (
+    LEFTOVER,
+    LIVE,
+    UNKNOWN,
+    Verdict,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 FOREIGN = "foreign"
@@ -159,7 +164,10 @@ def _alone(one: Candidate, problem: str, view: HostView, clock: Clock, going: se
         return Verdict(UNKNOWN, (problem,))
     try:
         on_memory = bool(one.paths) and one.paths[0].startswith(_ON_MEMORY)
-        return verdict_of(one.evidence(view), doubts_of_age(one.changed, on_memory, clock), going)
+        verdict = verdict_of(one.evidence(view), doubts_of_age(one.changed, on_memory, clock), going)
+        # Whoever serves its pod uses it, in ways that need not show.
+        served = host_processes.who_serves(view, one) if verdict.kind == LEFTOVER else ""
+        return Verdict(LIVE, (served,)) if served else verdict
     except StateError as error:
         return Verdict(UNKNOWN, (str(error),))
 

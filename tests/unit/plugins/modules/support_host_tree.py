@@ -28,7 +28,12 @@ class HostTree:
         self.root = root
         (root / "var").mkdir()
         (root / "var/run").symlink_to("/run")  # as everywhere, and not to lead out of here
-        self.options: dict[str, Any] = {"host_root": str(root), "sees_all_processes": True, "min_age": 0}
+        self.options: dict[str, Any] = {
+            "host_root": str(root),
+            "sees_all_processes": True,
+            "min_age": 0,
+            "durable": False,
+        }
 
     # what there may be
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -155,6 +156,17 @@ def test_D5_a_machine_of_a_factory_is_kept_with_what_leads_to_it(host: HostTree)
         "sandbox machine-7": "unknown",
         "sandbox machine-8": "leftover",
     }
+
+
+def test_A7_what_kata_1_11_leaves_in_the_old_store_does_not_hide_its_newer_state(host: HostTree) -> None:
+    """Its machine may run elsewhere, as only persist.json tells (runtime#2921)."""
+    content = {"HypervisorState": {"Type": "remote"}, "Config": {"HypervisorType": "remote"}}
+    for name in ("web-1", "web-2"):
+        host.write(f"run/vc/sbs/{name}/persist.json", json.dumps(content))
+    host.folder("var/lib/vc/sbs/web-1")
+    host.write("var/lib/vc/sbs/web-3/lock")
+    assert host.verdicts() == {"sandbox web-1": "unknown", "sandbox web-2": "unknown", "sandbox web-3": "leftover"}
+    assert set(host.verdicts(layouts=["kata_store"])) == {"sandbox web-3"}
 
 
 def test_the_limit_cuts_the_list_and_not_the_plan(host: HostTree) -> None:

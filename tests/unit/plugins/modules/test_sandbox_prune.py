@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_scan, host_task
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import run
-from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_host_tree import HostTree
+from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_host_tree import TASKS, HostTree
 
 
 @pytest.fixture
@@ -243,3 +243,24 @@ def test_a_failure_on_one_does_not_stop_the_others(host: HostTree, monkeypatch: 
     assert done.failed and "no space is left" in done.msg and "7 leftovers removed" in done.msg
     assert sorted(one["action"] for one in done.value["objects"]) == ["deleted"] * 7 + ["failed"]
     assert set(host.verdicts()) == {"mapping web-1-m"}
+
+
+def test_D2_a_hidden_bundle_that_may_be_two_is_shown_and_removed_once(host: HostTree) -> None:
+    """Ours of web-1, or containerd's own of a container with such an odd name."""
+    rest = host.write(f"{TASKS}/.web-1.0123456789abcdef/config.json", "{}").parent
+    assert host.verdicts() == {"bundle web-1": "leftover"}
+    checked, done = host.prune(check_mode=True), host.prune()
+    assert checked.value["objects"] == done.value["objects"] and len(done.value["objects"]) == 1
+    assert not rest.exists()
+
+
+def test_what_is_told_of_a_removed_object_is_what_it_was(host: HostTree) -> None:
+    """A tied one is looked at once more when it is gone already."""
+    for name in ("web-1", "web-1-app"):
+        host.bundle(name, sandbox="web-1")
+        host.mapping(name, "web-1")
+    host.kata_persist("web-1")
+    checked, done = host.prune(check_mode=True), host.prune()
+    assert checked.value["objects"] == done.value["objects"] and len(done.value["objects"]) == 5
+    assert checked.value["plan"]["steps"] == done.value["plan"]["steps"]
+    assert all(step["identity"] for step in done.value["plan"]["steps"])
