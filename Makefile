@@ -29,6 +29,9 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint, changelog, documentation
 docs-check: setup ## the modules' documentation only
 	@$(STEPS) docs-check
 
+docs: setup ## write the options of the roles into their READMEs
+	@.venv/bin/python tests/tools/role_readme.py
+
 sanity: setup ## ansible-test sanity
 	@$(STEPS) sanity
 
@@ -53,4 +56,4 @@ setup:
 packages:
 	@tests/tools/system-packages
 
-.PHONY: help demo bench test test-all lint docs-check sanity units integration pytest format clean setup packages
+.PHONY: help demo bench test test-all lint docs docs-check sanity units integration pytest format clean setup packages

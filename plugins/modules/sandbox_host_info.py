@@ -25,7 +25,7 @@ options:
       - Only objects of these kinds. All kinds when omitted; an empty list is refused.
     type: list
     elements: str
-    choices: [process, daemon, socket, bundle, sandbox, mapping, cgroup]
+    choices: [process, daemon, socket, bundle, sandbox, mapping, rootless, cgroup]
   layouts:
     description:
       - Only objects of these layouts. All layouts when omitted; an empty list is refused.
@@ -108,7 +108,9 @@ objects:
   elements: dict
   contains:
     kind:
-      description: V(process), V(daemon), V(socket), V(bundle), V(sandbox), V(mapping) or V(cgroup).
+      description: >-
+        V(process), V(daemon), V(socket), V(bundle), V(sandbox), V(mapping), V(rootless) (a temporary
+        user's directory) or V(cgroup).
       type: str
       returned: always
       sample: sandbox
@@ -155,11 +157,10 @@ objects:
       returned: always
       sample: leftover
     mounts:
-      description: What is mounted in a leftover.
-      type: list
-      elements: str
-      returned: when there is any
-      sample: ["/run/kata-containers/shared/sandboxes/web-1/mounts/x (overlay)"]
+      description: How many mounts are in a leftover.
+      type: int
+      returned: when there are any
+      sample: 3
     age:
       description: Seconds since its newest change.
       type: int

@@ -29,6 +29,8 @@ from ansible_collections.sandboxed.containers.plugins.modules import (
     container_bundle_info,
     container_id_mapping,
     container_id_mapping_info,
+    sandbox_host_info,
+    sandbox_prune,
     sandbox_state,
     sandbox_state_info,
     virtiofsd_daemon,
@@ -103,7 +105,7 @@ def on_a_laid_out_host(*words: str) -> str:
     "task",
     [
         *examples(sandbox_state), *examples(container_bundle), *examples(container_id_mapping),
-        *examples(virtiofsd_daemon),
+        *examples(virtiofsd_daemon), *examples(sandbox_prune),
     ],
 )  # fmt: skip
 def test_example_of_a_module_that_changes_something(task: dict[str, Any]) -> None:
@@ -111,6 +113,8 @@ def test_example_of_a_module_that_changes_something(task: dict[str, Any]) -> Non
     name = module.rpartition(".")[2]
     if name == "virtiofsd_daemon":
         virtiofsd_or_skip()
+    if name == "sandbox_prune":
+        options["min_age"] = 0  # the leftovers of the laid-out host are as young as that is
     checked, done, again = json.loads(on_a_laid_out_host(name, json.dumps(options)))
     assert (checked["changed"], done["changed"], again["changed"]) == (True, True, False), (checked, done, again)
     assert checked["diff"] == done["diff"]
@@ -130,7 +134,7 @@ def test_example_of_sandbox_state_in_a_play(task: dict[str, Any], tmp_path: Path
 _IN_A_LONG_RUN = [pytest.param(one, marks=pytest.mark.long) for one in (sandbox_state_info, container_id_mapping_info)]
 
 
-@pytest.mark.parametrize("module", [container_bundle_info, virtiofsd_daemon_info, *_IN_A_LONG_RUN])
+@pytest.mark.parametrize("module", [container_bundle_info, sandbox_host_info, virtiofsd_daemon_info, *_IN_A_LONG_RUN])
 def test_examples_of_a_module_that_looks(module: Any, tmp_path: Path) -> None:
     tasks = yaml.safe_load(module.EXAMPLES)
     if module is virtiofsd_daemon_info:

@@ -74,9 +74,15 @@ def _make(target: Path) -> None:
     folder = package("debootstrap") / "usr"
     options = ["--variant=minbase", f"--include={','.join(INCLUDED)}", f"--keyring={source.signed_by}"]
     make: list[str | Path] = [folder / "sbin/debootstrap", *options, RELEASE, scratch, source.uri]
-    _run(make, {"DEBOOTSTRAP_DIR": str(folder / "share/debootstrap")})
+    # What it mounts below the tree goes with it, whatever becomes of it: a later run removes the tree.
+    alone = ["unshare", "--mount", "--propagation", "private", "--"]
+    _run([*alone, *make], {"DEBOOTSTRAP_DIR": str(folder / "share/debootstrap")})
     install = ["apt-get", "-qy", "--no-install-recommends", "--download-only", "install", *DOWNLOADED]
     _run(["chroot", scratch, *install], {})
+    # The container gets a /dev of its own, and whoever copies the lab would read /dev/full for ever.
+    for device in (scratch / "dev").iterdir():
+        if not device.is_dir() or device.is_symlink():
+            device.unlink()
     scratch.rename(target)
 
 
@@ -175,37 +181,22 @@ class Booted:
 
     # -- playbooks ---------------------------------------------------------------------------------------------------
 
-    def play(self, playbook: list[dict[str, Any]], *flags: str) -> Outcome:
-        """Run a playbook, whose host is `booted`, as a user does; its recap tells what changed."""
-        book = self.folder / "playbook.json"
-        book.write_text(json.dumps(playbook), encoding="utf-8")
-        settings = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1", "ANSIBLE_REMOTE_TMP": "/tmp/.ansible"}
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self._inventory()), *flags, str(book)],
-            env={**os.environ, **settings},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        )  # fmt: skip
-        return Outcome(done.returncode, done.stdout.strip())
-
-    def _inventory(self) -> Path:
+    def play(self, playbook: list[dict[str, Any]], *flags: str, keep: bool = False) -> Outcome:
+        """Run a playbook, whose host is `booted`. keep: what Ansible copies there stays, below /tmp/.ansible."""
         enter = " ".join([*self._enter(), "/usr/sbin/sshd", "-i"])
-        shared = [
-            "ControlMaster=auto",
-            "ControlPersist=60",
-            f"ControlPath={self._master}",
-        ]  # a task takes a third of it
+        # One login for all tasks: each of its own would take longer than the tasks do.
+        shared = ["ControlMaster=auto", "ControlPersist=60", f"ControlPath={self._master}"]
         options = [*shared, "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
         settings = {
             "ansible_connection": "ssh",
             "ansible_user": "root",
+            "ansible_remote_tmp": "/tmp/.ansible",
             "ansible_python_interpreter": "/usr/bin/python3",
             "ansible_ssh_private_key_file": str(self.folder / "key"),
             "ansible_ssh_args": " ".join(f"-o {one}" for one in options),
             "ansible_ssh_common_args": f'-o ProxyCommand="{enter}"',
         }
-        inventory = self.folder / "inventory.json"
-        inventory.write_text(json.dumps({"all": {"hosts": {"booted": settings}}}), encoding="utf-8")
-        return inventory
+        return run_playbook(self.folder, playbook, {"booted": settings}, *flags, keep=keep)
 
     def _allow_ssh(self) -> None:
         key = self.folder / "key"
@@ -213,3 +204,19 @@ class Booted:
         folder = self.path("/root/.ssh")
         folder.mkdir(mode=0o700, exist_ok=True)
         shutil.copyfile(key.with_suffix(".pub"), folder / "authorized_keys")
+
+
+def run_playbook(
+    folder: Path, playbook: list[dict[str, Any]], hosts: dict[str, dict[str, Any]], *flags: str, keep: bool = False
+) -> Outcome:
+    """Run a playbook as a user does; its recap tells what changed. The folder holds its files."""
+    book, inventory = folder / "playbook.json", folder / "inventory.json"
+    book.write_text(json.dumps(playbook), encoding="utf-8")
+    inventory.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
+    how = {"ANSIBLE_KEEP_REMOTE_FILES": "1"} if keep else {"ANSIBLE_PIPELINING": "1"}
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory), *flags, str(book)],
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", **how},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    return Outcome(done.returncode, done.stdout.strip())

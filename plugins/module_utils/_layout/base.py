@@ -257,13 +257,19 @@ class Roots:
 
     def may_exist(self, path: str) -> bool:
         """Whether a path that a document names may be there: only a plain "no such entry" says no (promise 7)."""
+        return bool(self.found_at(path))
+
+    def found_at(self, path: str) -> str:
+        """The same path as it is reached from here, without links on the way to it; empty where it is not there. As it
+        was given where that cannot be told."""
         if not path.isprintable():
-            return True
+            return path
         try:
             with open_below(self._host_root, os.path.dirname(path)) as parent:
-                return parent.exists and look(parent, os.path.basename(path)) is not None
+                name = os.path.basename(path)
+                return parent.join(name) if parent.exists and look(parent, name) is not None else ""
         except StateError:
-            return True
+            return path
 
 
 class Layout(ABC):

@@ -131,10 +131,9 @@ class TreeLayout(Layout):
             if not root.exists:
                 continue
             with root.above_it() as above:
-                for name in _names_in(above):
-                    subject = parse_tombstone(name)
-                    facts = look(above, name) if subject is not None else None
-                    if subject is not None and facts is not None:
+                subjects = [(name, parse_tombstone(name)) for name in _names_in(above)]
+                for name, subject in subjects:
+                    if subject is not None and (facts := look(above, name)) is not None:
                         part = Part("tombstone", "", Directory(-1, above.path), name, facts)
                         found.setdefault(subject, []).append(part)
         return found
@@ -143,14 +142,20 @@ class TreeLayout(Layout):
         return Index(self.tombstones(roots), find_surroundings(self.places, roots))
 
     def read(
-        self, roots: Roots, sandbox_id: str, index: Index, known: Reading | None = None, whole: bool = True
+        self,
+        roots: Roots,
+        sandbox_id: str,
+        index: Index,
+        known: Reading | None = None,
+        whole: bool = True,
+        contents: bool = True,
     ) -> Reading:
         """One sandbox. known: an earlier reading, whose documents still hold where nothing of it has changed since.
 
-        whole: all documents, and not only those that say something about owners.
-        """
+        whole: all documents, and not only those that say something about owners. contents: of these others too, which
+        are read all the same: one that cannot be read leaves everything unknown."""
         if known is None or not known.watched or not all(_holds(one) for one in known.watched):
-            known = _TreeReader(self, roots, sandbox_id, whole).read()
+            known = _TreeReader(self, roots, sandbox_id, whole, contents).read()
         beside = index.surroundings.of(sandbox_id, known.aliases, whole or bool(known.parts))
         tombstones = index.tombstones.get(sandbox_id, ())
         if beside == NOTHING_BESIDE and not tombstones and not any(part.role in BESIDE for part in known.parts):
@@ -255,11 +260,12 @@ def _entries_in(directory: Directory) -> dict[str, bool]:
 class _TreeReader:
     """One reading of one sandbox's directories. What cannot be read is a problem of this sandbox, never an error."""
 
-    def __init__(self, layout: TreeLayout, roots: Roots, sandbox_id: str, whole: bool) -> None:
+    def __init__(self, layout: TreeLayout, roots: Roots, sandbox_id: str, whole: bool, contents: bool) -> None:
         self.layout = layout
         self.roots = roots
         self.sandbox_id = sandbox_id
         self.whole = whole
+        self.contents = contents
         self.parts: list[Part] = []
         self.documents: list[Document] = []
         self.missing: list[str] = []
@@ -290,9 +296,7 @@ class _TreeReader:
 
     def _read_tree(self, tree: TreeRule) -> None:
         root = self.roots[tree.option]
-        facts = look(root, self.sandbox_id) if root.exists else None
-        if root.exists:
-            self.watched.append(Watched(root, self.sandbox_id, facts))
+        facts = self._watch(root, self.sandbox_id) if root.exists else None
         if facts is None:
             return
         self.parts.append(Part(tree.role, "", root, self.sandbox_id, facts))
@@ -374,19 +378,18 @@ class _TreeReader:
     ) -> None:
         from ansible_collections.sandboxed.containers.plugins.module_utils._layout.documents import read_document
 
-        inside = f"{self.sandbox_id}/{container_id}" if container_id else self.sandbox_id
-        facts = self._watch(self.roots[tree.option], f"{inside}/{name}")
-        document = read_document(rule.name, directory, name, container_id, facts, rule.is_list)
+        inside = "/".join(filter(None, (self.sandbox_id, container_id, name)))
+        facts, wanted = self._watch(self.roots[tree.option], inside), self.contents or rule.evidence
+        document = read_document(rule.name, directory, name, container_id, facts, rule.is_list, wanted)
         if facts is not None and (document.readable or look(directory, name) is not None):
             self.documents.append(document)
         elif rule.needed:  # it went away while it was read, and that is known for certain
             self.missing.append(directory.join(name))
 
     def _note_missing_trees(self) -> None:
-        present = {part.role for part in self.parts}
-        for tree in self.layout.trees:
-            if tree.role not in present:
-                self.missing.append(self.roots[tree.option].join(self.sandbox_id))
+        absent = {tree.role for tree in self.layout.trees} - {part.role for part in self.parts}
+        roots = [self.roots[tree.option] for tree in self.layout.trees if tree.role in absent]
+        self.missing += [root.join(self.sandbox_id) for root in roots]
 
 
 def pairs_of(documents: tuple[Document, ...] | list[Document], name: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -16,7 +16,7 @@ PLACES = (
     "/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virtiofsd", "/opt/kata/libexec/virtiofsd",
 )  # fmt: skip
 _SECONDS = 10.0
-_asked: dict[tuple[int, int, int], Dialect | None] = {}
+_asked: dict[tuple[int, int, int], str] = {}
 
 
 def find_executable(given: str | None) -> str:
@@ -43,7 +43,7 @@ def dialect_wanted(executable: str, wanted: str) -> Dialect:
     known = ask(executable)
     if wanted == "auto":
         if known is None:
-            why = f"{executable} --version does not say that it is a virtiofsd"
+            why = f"{executable} --version does not say that it is a virtiofsd, but: {_said(executable)}"
             raise InvalidInput("executable", why, f"Set dialect to {RUST} or {C} if it is one all the same.")
         return known
     if known is not None and known.name != wanted:
@@ -55,6 +55,16 @@ def dialect_wanted(executable: str, wanted: str) -> Dialect:
 
 def ask(executable: str) -> Dialect | None:
     """What an executable says of itself for --version; None where that is nothing that a virtiofsd says."""
+    return dialect_of(_answer(executable))
+
+
+def _said(executable: str) -> str:
+    lines = _answer(executable).strip().splitlines()
+    return repr(lines[0][:200]) if lines else "nothing"
+
+
+def _answer(executable: str) -> str:
+    """The first of what it prints, asked once."""
     import subprocess
 
     try:
@@ -65,10 +75,12 @@ def ask(executable: str) -> Dialect | None:
                 [executable, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, timeout=_SECONDS, check=False, cwd="/",
             )  # fmt: skip
-            _asked[key] = dialect_of(done.stdout[:4096].decode("utf-8", "replace"))
+            _asked[key] = done.stdout[:4096].decode("utf-8", "replace")
         return _asked[key]
-    except (OSError, subprocess.TimeoutExpired):
-        return None
+    except subprocess.TimeoutExpired:
+        return f"it did not answer within {_SECONDS:g} s"
+    except OSError as error:
+        return os_reason(error)
 
 
 def may_be_asked(executable: str) -> bool:

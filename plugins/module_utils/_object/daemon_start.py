@@ -71,12 +71,18 @@ class _Output(NamedTuple):
     def last_lines(self) -> str:
         size = os.fstat(self.descriptor).st_size
         begin = max(self.begin, size - _LAST_BYTES)
-        text = os.pread(self.descriptor, size - begin, begin).decode("utf-8", "replace")
+        text = self._read(size - begin, begin).decode("utf-8", "replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return " / ".join(lines[-_LAST_LINES:])
 
     def says(self, text: bytes) -> bool:
-        return text in os.pread(self.descriptor, 1 << 16, self.begin)
+        return text in self._read(1 << 16, self.begin)
+
+    def _read(self, size: int, begin: int) -> bytes:
+        try:
+            return os.pread(self.descriptor, size, begin)
+        except OSError:  # what was written to a pipe, or a terminal, cannot be read again
+            return b""
 
 
 def leaf_of(name: str, run_dir: str) -> str:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import ChangedMeanwhile, InUse
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
     Process,
     describe,
@@ -27,13 +27,15 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virti
     sandbox_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Terms
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Known, Terms
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
@@ -41,14 +43,12 @@ _VMM = re.compile(r"qemu-system-.*|qemu|cloud-hypervisor|firecracker|stratovirt"
 _VMM_NAME = re.compile(r"sandbox-(.+?)(?:,.*)?")  # qemu -name sandbox-<sid>
 _VMM_PATH = re.compile(r"(?:^|[:=,])/run/(?:vc/vm|vc/firecracker|kata/firecracker(?=/[^/,]+/root/)|kata)/([^/,]+)/")
 _CUT = 32  # of an id is what Firecracker is told (safety.md A8)
-# What serves a sandbox with the others, and keeps none of them.
-_SERVANTS = re.compile(r"runsc-gofer|nydusd.*|kata-proxy")
+# Engines and runtimes, which are at work on what they name; others that name it own nothing.
+_AT_WORK = re.compile(r"runsc|runc|crun|kata-(?:runtime|shim)|ctr|crictl|nerdctl|docker|podman|crio|kubelet|containerd")
 # The units in which engines leave what they start: no sign that somebody else has started it.
 _ENGINE_UNITS = re.compile(
     r"(?:containerd|docker|crio|cri-o|podman|kubelet|k3s.*|rke2.*|snap\.microk8s\..*|user@\d+)\.service"
 )
-_NESTED = "it was started inside a container, where the same path is another place"
-_ELSEWHERE = "its --root cannot be found from here"
 
 
 class Role(NamedTuple):
@@ -63,19 +63,10 @@ class Role(NamedTuple):
         return (self.also | {self.sandbox_id}) - {""}
 
 
-class Known(NamedTuple):
-    """The ids of all that is on disk. problem: why some may not have been seen, or empty."""
-
-    ids: frozenset[str]
-    problem: str = ""
-
-    def of(self, role: Role) -> str:
-        """The id under which something of a process's sandbox is on disk, or empty. Firecracker is told a part."""
-        return next((one for one in sorted(role.ids) if one in self.ids or one in self._cut), "")
-
-    @property
-    def _cut(self) -> frozenset[str]:
-        return _cut_ids(self.ids)
+def on_disk(known: Known, role: Role) -> str:
+    """The id under which something of a process's sandbox is on disk, or empty. Firecracker is told a part."""
+    cut = _cut_ids(known.ids)
+    return next((one for one in sorted(role.ids) if one in known.ids or one in cut), "")
 
 
 @lru_cache(maxsize=4)
@@ -110,7 +101,7 @@ def _machine_of(argv: tuple[str, ...]) -> Role:
 
 
 class ProcessCandidate(Candidate):
-    """A process whose sandbox has nothing on disk. known: the ids of all that is on disk, by a look at the host."""
+    """A process whose sandbox has nothing on disk. known: what is on disk, by a look at the host."""
 
     kind = "process"
 
@@ -118,23 +109,20 @@ class ProcessCandidate(Candidate):
         self.process, self.role, self._known = process, role, known
         self.name = role.sandbox_id or str(process.pid)
 
-    @property
-    def names(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         return self.role.ids
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return []
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
         return (self.kind, "", "", self.name, str(self.process.pid))
 
-    @property
-    def identity(self) -> dict[str, int]:
+    def _identity(self) -> dict[str, int]:
         return {"pid": self.process.pid, "start": self.process.start_ticks}
 
-    def changed_but_for(self, ours: frozenset[tuple[int, int]]) -> float | None:
+    def _changed(self, facts: Sequence[FileFacts]) -> float | None:
         return started_at(self.process)
 
     def foreign(self) -> str:
@@ -145,27 +133,26 @@ class ProcessCandidate(Candidate):
             return f"it belongs to {product}" if product else "it names nothing of a sandbox"
         return f"it belongs to {product}" if product and not _ENGINE_UNITS.fullmatch(product) else ""
 
-    def read(self, view: HostView, held: bool = False) -> bool:
+    def _read(self, view: HostView, held: bool) -> bool:
         now = read(self.process.pid)
         return now is not None and now.start_ticks == self.process.start_ticks and not now.dead
 
     def evidence(self, view: HostView) -> Evidence:
         sandbox_id = self.role.sandbox_id
         known = self._known(view)
-        on_disk = known.of(self.role)
-        if on_disk:
-            return Evidence(owners=(f"sandbox {on_disk}, which it serves, is on disk",))
+        found = on_disk(known, self.role)
+        if found:
+            return Evidence(owners=(f"sandbox {found}, which it serves, is on disk",))
         shims, others = self._beside(view)
         owners = tuple(f"{describe(shim)} serves sandbox {sandbox_id}" for shim in shims)
         suspects = [f"{describe(one)} names sandbox {sandbox_id}" for one in others]
         suspects += ["it may be about to begin or to end a container"] if self.role.role == "shim" else []
-        hidden = "" if self.process.complete else "what it is cannot be read"
-        unknown = tuple(filter(None, (hidden, known.problem, self._placed(view))))
+        unknown = (*self._unseen(view), *known.problems)
         dead = (f"nothing on disk knows sandbox {sandbox_id}, and no shim serves it",)
         return Evidence(owners, tuple(suspects), unknown, dead, view.blind)
 
     def _beside(self, view: HostView) -> tuple[list[Process], list[Process]]:
-        """The shims of its sandbox, and who else names that: an engine's monitor, a command at work, a person."""
+        """The shims of its sandbox, and commands at work on it."""
         shims: dict[int, Process] = {}
         others: dict[int, Process] = {}
         for one in view.processes.by_pid.values():
@@ -177,7 +164,7 @@ class ProcessCandidate(Candidate):
                 one = mention.process
                 if _is_shim(one):
                     shims[one.pid] = one
-                elif role_of(one) is None and not _SERVANTS.fullmatch(one.program):
+                elif role_of(one) is None and _AT_WORK.fullmatch(one.program):
                     others[one.pid] = one
         parent = view.processes.by_pid.get(self.process.ppid)
         if parent is not None and _is_shim(parent):
@@ -185,44 +172,40 @@ class ProcessCandidate(Candidate):
         shims.pop(self.process.pid, None)
         return list(shims.values()), list(others.values())
 
-    def _placed(self, view: HostView) -> str:
-        """Why its paths may mean other places than here, or empty."""
+    def _unseen(self, view: HostView) -> Iterator[str]:
+        """Why what it works on may lie where this look at the host does not come: then its absence proves nothing."""
+        if not self.process.complete:
+            yield "what it is cannot be read"
         pids = view.namespace_pids(self.process.pid)
+        # Its own, in which runsc and jailers make it pid 1, is none.
         if pids is None or len(pids) > 2 or (len(pids) == 2 and pids[-1] != 1):
-            return _NESTED
+            yield "it was started in a container, where its paths may mean something else"
         if self.role.role == "runsc-sandbox":
             root = option_of(self.process.argv, "root")
             if self.process.root != "/" or not root.startswith("/") or not os.path.isdir(root):
-                return _ELSEWHERE
-        return ""
+                yield f"its root directory {root or '(none is named)'} is not seen here"
 
     def item(self, terms: Terms) -> Item:
         return StrayProcess(self, terms.stop_processes)
 
 
-class StrayProcess(Item):
+class StrayProcess(LeftoverItem):
     """Ends the process, where that is allowed."""
 
+    candidate: ProcessCandidate
+
     def __init__(self, candidate: ProcessCandidate, allowed: bool) -> None:
-        super().__init__()
-        self.candidate, self._allowed = candidate, allowed
-        self.label = f"Process {candidate.process.pid} ({candidate.process.program})"
+        super().__init__(candidate, f"Process {candidate.process.pid} ({candidate.process.program})")
+        self._allowed = allowed
 
     def described(self) -> dict[str, Any]:
         return {"id": self.candidate.name, "pid": self.candidate.process.pid}
 
-    def read(self, view: HostView) -> None:
-        if not self.candidate.read(view):
-            raise ChangedMeanwhile("", "it has ended", "Run again.")
-
-    def plan(self, view: HostView) -> Plan:
-        verdict = judge(self.candidate.evidence(view))
-        if verdict.kind != LEFTOVER:
-            raise InUse("", "; ".join(verdict.reasons), "It was left alone.")
-        if not self._allowed:
-            raise InUse("", "; ".join(verdict.reasons), "Set stop_processes=true to end it.")
+    def changes(self, view: HostView) -> tuple[Change, ...]:
         process = self.candidate.process
-        return Plan("deleted", (Stop(process.pid, process.start_ticks, describe(process)),))
+        if not self._allowed:
+            raise InUse("", "it is not to be ended unasked", "Set stop_processes=true to end it.")
+        return (Stop(process.pid, process.start_ticks, describe(process)),)
 
     def lock_places(self) -> list[LockPlace]:
         return []
@@ -230,17 +213,8 @@ class StrayProcess(Item):
     def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
         self.acted = stop(self.candidate.process, _KILL_SECONDS, _TERM_SECONDS) or self.acted
 
-    def guarded(self, plan: Plan) -> set[Inode]:
-        return set()
-
     def apply(self, plan: Plan, durable: bool) -> None:
         """It was ended before."""
-
-    def tidy(self) -> None:
-        """Nothing is made by locking."""
-
-    def finish(self) -> None:
-        """Nothing is made."""
 
 
 def _is_shim(process: Process) -> bool:
@@ -248,15 +222,11 @@ def _is_shim(process: Process) -> bool:
     return process.program.startswith(("containerd-shim", "docker-containerd-shim", "conmon")) and not process.dead
 
 
-def find(
-    host_root: str, view: HostView, own: Collection[int], known: Callable[[HostView], Known]
-) -> Iterator[ProcessCandidate]:
+def find(view: HostView, own: Collection[int], known: Callable[[HostView], Known]) -> Iterator[ProcessCandidate]:
     """The processes of runtimes that no object on disk accounts for. own: pids of daemons that have a record."""
-    if host_root != "/":
-        return
     for process in sorted(view.processes.by_pid.values(), key=lambda one: one.pid):
         role = role_of(process) if not process.dead and process.pid not in own else None
-        if role is None or known(view).of(role):
+        if role is None or on_disk(known(view), role):
             continue
         parent = view.processes.by_pid.get(process.ppid)
         if parent is not None and parent.argv == process.argv:

@@ -59,7 +59,7 @@ def in_words(found: Scan) -> str:
 def _told(one: Judged) -> str:
     candidate = one.candidate
     where = ", ".join(filter(None, [candidate.layout, candidate.namespace]))
-    facts = [f"{len(one.mounts)} mounts"] if one.mounts else []
+    facts = [f"{one.mounts} mount{'' if one.mounts == 1 else 's'}"] if one.mounts else []
     facts += [size_in_words(candidate.size)] if candidate.size else []
     facts += [f"unchanged for {age_in_words(one.age)}"] if one.age is not None and one.verdict == LEFTOVER else []
     more = f", {', '.join(facts)}" if facts else ""

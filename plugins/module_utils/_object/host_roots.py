@@ -16,6 +16,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS as BUNDLE_LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import STATE_ROOT, WORK_ROOT
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundleRoots
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
@@ -76,6 +77,14 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
     return [
         EngineRoots(state, work or None) for state, work in found.items() if os.path.isdir(state) or os.path.isdir(work)
     ]
+
+
+def roots_given(host_root: str, roots: EngineRoots, others: tuple[str, ...] = ()) -> BundleRoots:
+    """The same as the options of a task would say it. others: the state directories of all."""
+    if roots.state == _at(host_root, STATE_ROOT) and roots.work == _at(host_root, WORK_ROOT):
+        return BundleRoots(host_root, others=others)
+    # Without a root directory of its own, no other one's database is taken for it.
+    return BundleRoots(host_root, roots.state, roots.work or os.path.join(roots.state, ".unknown"), others=others)
 
 
 def _at(host_root: str, path: str) -> str:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -18,12 +20,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     NO_ID,
     Candidate,
+    Seen,
     Terms,
     identity_of,
     may_be_an_id,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import runsc_roots
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import hints_in, owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import Look, look_at
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
@@ -34,31 +36,38 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
-_FLAT = ("gvisor", "gvisor_legacy")
 _Found = TypeVar("_Found")
-_KATA_TREES = ("kata_store", "kata_persist", "kata_rs")
 # What Kata 1.6 to 1.8 has in a sandbox's directory below /run/vc/sbs, where the Go runtime has persist.json.
 _STORE_FILES = frozenset(("lock", "raw", "state.json", "network.json", "hypervisor.json", "agent.json", "devices.json"))
 _PERSIST = "persist.json"
+_FACTORY_CACHE = "/var/run/kata-containers/cache.sock"
 
 
 class SandboxCandidate(Candidate):
     """One sandbox in one layout below one root."""
 
     kind = "sandbox"
+    is_common = True
 
-    def __init__(self, tree: Tree, sandbox_id: str) -> None:
+    def __init__(self, tree: Tree, sandbox_id: str, store: Tree | None = None) -> None:
+        """store: of another generation, which may have made its directory, as is told when that is read."""
         self.tree = tree
         self.layout = tree.layout.name
         self.name = sandbox_id
+        self._store = store
         self._look: Look | None = None
+
+    def take(self, seen: Seen) -> None:
+        super().take(seen)
+        if self._store is not None and seen.layout != self.layout:
+            self.tree, self.layout = self._store, seen.layout
+        self._store = None
 
     @property
     def _parts(self) -> Sequence[Part]:
         return self._look.reading.parts if self._look is not None else ()
 
-    @property
-    def names(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         if self._look is None:
             return frozenset((self.name,))
         reading = self._look.reading
@@ -66,8 +75,7 @@ class SandboxCandidate(Candidate):
         # An alias is the machine of a factory that a link of it leads to (safety.md D5).
         return frozenset({self.name, *reading.containers, *ids, *reading.aliases} - {""})
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return [part.path for part in self._parts]
 
     @property
@@ -80,26 +88,44 @@ class SandboxCandidate(Candidate):
         root = self.tree.roots[self.tree.layout.root_rules[-1].option].path
         return (self.kind, self.layout, self.namespace, self.name, root)
 
-    @property
-    def identity(self) -> dict[str, int]:
+    def _identity(self) -> dict[str, int]:
         return identity_of(self.main.facts) if self.main is not None else {}
 
-    @property
-    def facts(self) -> list[FileFacts]:
+    def _facts(self) -> list[FileFacts]:
         if self._look is None:
             return []
         documents = self._look.reading.documents
         return [*(part.facts for part in self._parts), *(one.facts for one in documents if one.facts is not None)]
 
-    def read(self, view: HostView, held: bool = False) -> bool:
-        look = self._read_held(view) if held else look_at(self.tree, self.name, view, LockBudget(0))
+    def _read(self, view: HostView, held: bool) -> bool:
+        found = self._read_held(view) if held else self._look_at(view)
+        store, self._store = self._store, None
+        if store is not None and found.reading.document("persist", "") is None and self._is_of_store():
+            self.tree, self.layout = store, store.layout.name
+            found = self._look_at(view)
         # What the documents say takes most of the memory, and is needed for files side by side alone.
-        self._look = look if isinstance(self.tree.layout, FlatLayout) else look.without_contents()
+        self._look = found if isinstance(self.tree.layout, FlatLayout) else found.without_contents()
         return bool(self._parts)
+
+    def _look_at(self, view: HostView) -> Look:
+        return look_at(self.tree, self.name, view, LockBudget(0), contents=False)
+
+    def _is_of_store(self) -> bool:
+        """Whether Kata 1.x has made the directory, by the files that only it has there. Without persist.json."""
+        try:
+            with self.tree.root_of("state").child(self.name).opened() as directory:
+                names = set(directory.names())
+        except (FileNotFoundError, StateError):
+            return False
+        return _PERSIST not in names and bool(names & _STORE_FILES)
 
     def _read_held(self, view: HostView) -> Look:
         reading = self.tree.read(view, self.name)
         return Look(reading, hints=hints_in(self.tree.layout, self.tree.roots, reading))
+
+    def forget(self) -> None:
+        super().forget()
+        self._look = None
 
     def evidence(self, view: HostView) -> Evidence:
         if self._look is None:
@@ -110,6 +136,8 @@ class SandboxCandidate(Candidate):
         return found._replace(suspects=(self._look.locked, *found.suspects)) if self._look.locked else found
 
     def item(self, terms: Terms) -> Item:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
+
         wish = Wish(self.name, present=False, unmount=terms.unmount)
         if isinstance(self.tree.layout, FlatLayout):
             from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox
@@ -120,13 +148,11 @@ class SandboxCandidate(Candidate):
         return TreeSandbox(wish, self.tree)
 
 
-def find(host_root: str, layouts: Sequence[str], view: HostView, problems: list[str]) -> Iterator[SandboxCandidate]:
-    """All sandboxes of these layouts. problems: gets what could not be listed; this hides no other (gvisor#5052)."""
-    for name in _FLAT:
-        if name in layouts:
-            yield from each(_flat(host_root, name, view, problems), problems)
-    if any(name in layouts for name in _KATA_TREES):
-        yield from each(_kata(host_root, layouts, view), problems)
+def find(host_root: str, view: HostView, problems: list[str]) -> Iterator[SandboxCandidate]:
+    """All sandboxes. problems: gets what could not be listed; this hides no other (gvisor#5052)."""
+    for name in ("gvisor", "gvisor_legacy"):
+        yield from each(_flat(host_root, name, view, problems), problems)
+    yield from each(_kata(host_root, view), problems)
 
 
 def each(finder: Iterable[_Found], problems: list[str]) -> Iterator[_Found]:
@@ -152,57 +178,77 @@ def _below(host_root: str, name: str, root: str | None, view: HostView, seen: se
         yield from (SandboxCandidate(tree, one) for one in sorted(tree.names(view)))
 
 
-def _kata(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[SandboxCandidate]:
+def _kata(host_root: str, view: HostView) -> Iterator[SandboxCandidate]:
     """Kata's. The store of 1.x and persist.json share a directory; what has no state is shown with persist.json's.
 
-    The Go runtime's come last even if the Rust runtime's cannot be listed, but then not what has no state: that may
-    belong to one of these.
+    The Go runtime's come also if the Rust runtime's cannot be listed, but then not what has no state: that may belong
+    to one of these.
     """
     problem: StateError | None = None
     by_rust: Collection[str] = ()
     try:
         rust = Tree(LAYOUTS["kata_rs"], host_root, {})
         by_rust = rust.names(view).keys()
-        yield from (SandboxCandidate(rust, one) for one in sorted(by_rust) if "kata_rs" in layouts)
+        yield from (SandboxCandidate(rust, one) for one in sorted(by_rust))
     except StateError as error:
         problem = error
-    trees = {name: Tree(LAYOUTS[name], host_root, {}) for name in ("kata_store", "kata_persist")}
-    state = trees["kata_persist"].root_of("state")
-    config = trees["kata_store"].root_of("config")
-    shared = trees["kata_store"].names(view).keys() | trees["kata_persist"].names(view).keys()
+    store, persist = (Tree(LAYOUTS[name], host_root, {}) for name in ("kata_store", "kata_persist"))
+    config, state = store.root_of("config"), persist.root_of("state")
+    hidden = _hidden_in(config, store)
+    shared = store.names(view).keys() | persist.names(view).keys()
     for sandbox_id in sorted(shared):
-        layout = _generation(state, config, sandbox_id)
-        if layout in layouts:
-            yield SandboxCandidate(trees[layout], sandbox_id)
+        in_store = sandbox_id in hidden or (config.exists and look(config, sandbox_id) is not None)
+        if in_store and not _has_persist(state, sandbox_id):
+            yield SandboxCandidate(store, sandbox_id)
+        else:
+            yield SandboxCandidate(persist, sandbox_id, store)
     if problem is not None:
         raise problem
-    if "kata_persist" in layouts:
-        left = _beside(trees["kata_persist"], view) - shared - set(by_rust)
-        yield from (SandboxCandidate(trees["kata_persist"], one) for one in sorted(left))
+    left = _beside(persist, view) - shared - set(by_rust)
+    yield from (SandboxCandidate(persist, one) for one in sorted(left))
 
 
-def _generation(state: Directory, config: Directory, sandbox_id: str) -> str:
-    """Which of the two has made a sandbox's directory, by the files that only one of them has.
-
-    Kata 1.11 leaves a directory of the old store beside each persist.json (runtime#2921): the latter tells whose it is.
-    """
+def _has_persist(state: Directory, sandbox_id: str) -> bool:
+    """Kata 1.11 leaves a directory of the old store beside each persist.json (runtime#2921); this tells whose it is."""
     try:
         with state.child(sandbox_id).opened() as directory:
-            names = set(directory.names())
+            return look(directory, _PERSIST) is not None
     except (FileNotFoundError, StateError):
-        names = set()
-    if _PERSIST in names:
-        return "kata_persist"
-    in_store = (config.exists and look(config, sandbox_id) is not None) or bool(names & _STORE_FILES)
-    return "kata_store" if in_store else "kata_persist"
+        return False
+
+
+def _hidden_in(config: Directory, store: Tree) -> set[str]:
+    """The sandboxes of which a killed delete has left the configuration, which only the store of 1.x has."""
+    if not config.exists:
+        return set()
+    above = os.path.dirname(config.path)
+    hidden = cast(TreeLayout, store.layout).tombstones(store.roots)
+    return {name for name, parts in hidden.items() if any(part.directory.path == above for part in parts)}
 
 
 def _beside(tree: Tree, view: HostView) -> set[str]:
-    """The names of shared trees and VM directories. Firecracker's are cut, so that whose they are is not known."""
+    """The names of shared trees and VM directories. Firecracker's are cut, so that whose they are is not known.
+
+    Where there is a VM factory, a VM directory may be one of its machines, which no sandbox has yet (safety.md D5).
+    """
     layout = cast(TreeLayout, tree.layout)
     index = view.once(("index", tree), lambda: layout.index(tree.roots))
     found: set[str] = set()
+    linked: set[str] = set()
     for place in index.surroundings.places:
-        if not place.rule.length and place.rule.role in ("share", "vm"):
-            found |= {name for name in place.names if name not in place.rule.reserved and not name.startswith(".")}
-    return found
+        if place.rule.length or place.rule.role not in ("share", "vm"):
+            continue
+        if place.rule.role == "vm":
+            linked |= set(_link_targets(place.directory, place.names))
+            if place.names & place.rule.reserved or tree.roots.may_exist(_FACTORY_CACHE):
+                continue
+        found |= {name for name in place.names if name not in place.rule.reserved and not name.startswith(".")}
+    return found - linked
+
+
+def _link_targets(directory: Directory, names: Iterable[str]) -> Iterator[str]:
+    """The machines that sandboxes' own VM directories lead to."""
+    with directory.reopened() as opened:
+        for name in names:
+            with contextlib.suppress(OSError):  # it is no link, or gone
+                yield os.path.basename(os.readlink(name, dir_fd=opened.fd))

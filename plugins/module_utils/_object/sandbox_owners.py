@@ -63,9 +63,9 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
         if recorded.pid not in claimed:
             sentence, gone = fate_of(recorded, view, recorded.pid in naming, "sandbox")
             (dead if gone else suspects).append(sentence)
-    for path in hints.referrers:
-        if roots.may_exist(path):
-            suspects.append(engine_doubt(path))
+    for there in map(roots.found_at, hints.referrers):
+        if there:
+            suspects.append(engine_doubt(there))
     suspects += reading.doubts
     owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
     unknown = [*reading.problems, *hints.unreadable]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _MOST_LOCKS = 256  # safety.md C1
 UNCHANGED = "unchanged"
 FAILED = "failed"
+SKIPPED = "skipped"  # by a prune, since it turned out to be no leftover
 
 
 class Plan(NamedTuple):

@@ -30,6 +30,10 @@ class HostView:
         self._asserted = sees_all_processes
         self._facts: dict[Any, Any] = {}
 
+    def again(self) -> HostView:
+        """Another look at the same host, which has seen nothing yet."""
+        return HostView(self._host_root, self._asserted)
+
     def once(self, key: Any, look: Callable[[], _Fact]) -> _Fact:
         """The result of `look`, taken once in this view.
 

@@ -128,9 +128,8 @@ class MadeUp:
         return found
 
     def _keeps(self, one: Thing) -> bool:
-        """What lists containers cannot be read, so that each bundle may be in it (A5)."""
-        has_bundle = one.kind == BUNDLE or (one.kind == SANDBOX and "bundles" in one.extras)
-        return one.keeps or (has_bundle and self.engine == "unreadable")
+        """What lists containers cannot be read, so that everything may be in it (A5); a socket has no container."""
+        return one.keeps or (one.kind != SOCKET and self.engine == "unreadable")
 
     def _is_unsure(self, one: Thing) -> bool:
         """What is mounted is kept where it may not be unmounted, and what is Firecracker's may be another's (A8)."""

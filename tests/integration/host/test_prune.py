@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,6 +157,71 @@ def test_F2_a_plan_of_another_host_or_boot_is_refused_whole(machine: Host, crowd
     refused = machine.prune(plan=plan)
     assert refused.failed and not refused.changed and "plan" in refused.message, refused.message
     assert dead.box.state_dir.exists()
+
+
+@pytest.mark.parametrize("by", ["template", "cache"])
+def test_D5_a_factorys_machines_are_no_candidates(machine: Host, crowd: Crowd, by: str) -> None:
+    """A VM template with no VM running, or a cache of machines that no sandbox has yet."""
+    dead = pod(crowd, "kata_persist", "lab-dead-1", alive=False)
+    factory = [Path("/run/vc/vm/0f1e2d3c"), *([Path("/run/vc/vm/template")] if by == "template" else [])]
+    for one in factory:
+        one.mkdir(parents=True)
+        (one / "memory").write_bytes(b"x" * 100)
+    if by == "cache":
+        Path("/run/kata-containers/cache.sock").touch()
+    assert machine.leftovers() >= {("sandbox", dead.box.id)}
+    assert ("sandbox", "0f1e2d3c") not in machine.verdicts() and ("sandbox", "template") not in machine.verdicts()
+    assert machine.prune().changed
+    assert all((one / "memory").exists() for one in factory) and gone(dead.box) == []
+
+
+@pytest.mark.parametrize("engine", ["Docker", "CRI-O or Podman"])
+def test_A5_what_an_engine_lists_is_unknown(machine: Host, crowd: Crowd, engine: str) -> None:
+    """Also when its container is stopped: the engine may start or delete it at any time."""
+    dead = pod(crowd, "kata_persist", "lab-dead-1", alive=False)
+    docker, storage = Path("/var/lib/docker/containers"), Path("/var/lib/containers/storage/overlay-containers")
+    if engine == "Docker":
+        (docker / "lab-dead-1").mkdir(parents=True)
+    else:
+        storage.mkdir(parents=True)
+        (storage / "containers.json").write_text('[{"id": "lab-dead-1", "names": ["x"]}]', encoding="utf-8")
+    (found,) = machine.objects(kinds=["sandbox"])
+    assert found["verdict"] == "unknown" and f"{engine} lists lab-dead-1" in found["evidence"], found
+    assert not machine.prune().changed and dead.box.state_dir.exists()
+
+
+def test_A5_an_engine_whose_list_cannot_be_read_keeps_everything(machine: Host, crowd: Crowd) -> None:
+    pod(crowd, "kata_persist", "lab-dead-1", alive=False)
+    storage = Path("/var/lib/containers/storage/overlay-containers")
+    storage.mkdir(parents=True)
+    (storage / "containers.json").write_text('[{"id": "other"}', encoding="utf-8")
+    assert machine.leftovers() == set()
+    (found,) = machine.objects(kinds=["sandbox"])
+    assert "what CRI-O or Podman lists cannot be read" in found["evidence"][0]
+
+
+@pytest.mark.parametrize("keeps", ["", "process", "login", "mount", "another user"])
+def test_D6_a_rootless_users_directory(machine: Host, crowd: Crowd, keeps: str) -> None:
+    """Only that of a user that Kata made, under which nothing runs; and the user stays."""
+    comment = '"Kata Containers temporary hypervisor user"' if keeps != "another user" else "a person"
+    passwd = Path("/run/lab/passwd")
+    passwd.write_text(f"root:x:0:0:root:/root:/bin/sh\nkata-17:x:4711:4711:{comment}:/home/x:/sbin/nologin\n")
+    mounting.bind(passwd, Path("/etc/passwd"))
+    folder = Path("/run/user/4711")
+    (folder / "run/vc/vm/lab-dead-1").mkdir(parents=True)
+    if keeps == "process":
+        with subprocess.Popen(["sleep", "1000"], user=4711) as popen:
+            assert ("rootless", "kata-17") not in machine.leftovers()
+            assert not machine.prune().changed
+            popen.kill()
+        return
+    if keeps == "login":
+        trees.directory(Path("/run/systemd/users"), 0o755)
+        Path("/run/systemd/users/4711").touch()
+    if keeps == "mount":
+        mounting.tmpfs(folder)
+    assert machine.prune().changed == (keeps == "")
+    assert folder.exists() == (keeps != "") and "kata-17" in passwd.read_text()
 
 
 def test_max_removals_refuses_before_the_first(machine: Host, pods: dict[str, list[Pod]]) -> None:

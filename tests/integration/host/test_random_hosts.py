@@ -25,14 +25,8 @@ from ansible_collections.sandboxed.containers.tests.lab.stand_ins import Crowd
 
 pytestmark = pytest.mark.real
 AGE = 100.0
-KINDS = [
-    "process",
-    "daemon",
-    "socket",
-    "bundle",
-    "sandbox",
-    "mapping",
-]  # cgroups are the machine's, and so of other tests
+# All but cgroups, which are the machine's, and so of other tests as well.
+KINDS = ["process", "daemon", "socket", "bundle", "sandbox", "mapping", "rootless"]
 CANARIES = {f"{top}/canary" for top in TOPS}
 
 

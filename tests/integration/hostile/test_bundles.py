@@ -66,7 +66,7 @@ def test_any_value_as_a_name_or_namespace_gives_a_clean_answer(bundle_ground: Bu
 
     explore(
         check,
-        12 * factor,
+        9 * factor,
         value=st.one_of(st.sampled_from(["inner", "file", "fault-10"]), made_up.NAMES),
         namespace=st.one_of(st.none(), st.sampled_from([NAMESPACE, "out-of-all", "inside-out"]), made_up.NAMES),
         listed=st.booleans(),
@@ -141,7 +141,7 @@ def test_promise_7_any_file_in_a_bundle_stops_nobody_and_proves_nothing(
         assert entry_of(ground)["exists"] is stays
 
     choices = [contents(path, usual) for path, usual in ground.files(NAME)]
-    explore(check, 8 * factor, chosen=st.sampled_from(choices).flatmap(lambda one: one), mends=st.booleans())
+    explore(check, 6 * factor, chosen=st.sampled_from(choices).flatmap(lambda one: one), mends=st.booleans())
 
 
 def test_R3_any_spec_that_is_given_is_written_whole_or_refused(bundle_ground: BundleGround, factor: int) -> None:
@@ -170,7 +170,7 @@ def test_R3_any_spec_that_is_given_is_written_whole_or_refused(bundle_ground: Bu
         ground.touched()
         assert ground.seen == before
 
-    explore(check, 8 * factor, content=made_up.mappings(spec()), in_a_file=st.booleans())
+    explore(check, 7 * factor, content=made_up.mappings(spec()), in_a_file=st.booleans())
 
 
 def test_R3_any_file_that_is_given_as_a_spec_is_a_document_or_refused(bundle_ground: BundleGround, factor: int) -> None:

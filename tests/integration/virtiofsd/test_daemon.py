@@ -21,6 +21,9 @@ from ansible_collections.sandboxed.containers.tests.lab.forked import Forked
 from ansible_collections.sandboxed.containers.tests.lab.guest import Guest
 
 pytestmark = pytest.mark.real
+# A guest takes three seconds of a processor: in the short run not each test has one of each dialect.
+RUST_FIRST = pytest.mark.parametrize("dialect", ["rust", pytest.param("c", marks=pytest.mark.long)])
+C_FIRST = pytest.mark.parametrize("dialect", ["c", pytest.param("rust", marks=pytest.mark.long)])
 
 
 def test_a_guest_reads_and_writes_what_one_task_shares(share: Share) -> None:
@@ -40,6 +43,7 @@ def test_a_guest_reads_and_writes_what_one_task_shares(share: Share) -> None:
     assert not share.stopped().changed, "stopping what is not there"
 
 
+@RUST_FIRST
 def test_a_daemon_with_a_client_is_not_stopped_unless_forced(share: Share) -> None:
     share.must_start()
     with Guest(share.socket_path, command="ls /mnt") as guest:
@@ -166,7 +170,8 @@ def test_V4_a_reused_pid_of_the_same_program_survives(share: Share, other: Share
     assert processes.lives(found) and other.look()["verdict"] == "live"
 
 
-@pytest.mark.parametrize("whose", ["parent", "child"])
+@pytest.mark.parametrize("whose", ["parent", pytest.param("child", marks=pytest.mark.long)])
+@RUST_FIRST
 def test_one_of_its_two_processes_is_killed_alone(share: Share, whose: str) -> None:
     """The daemon in C has two from its first client on. Nothing of it is left, and it can be started again."""
     main = share.must_start()
@@ -197,6 +202,7 @@ def test_V6_what_a_daemon_says_before_it_fails_is_told(share: Share) -> None:
     assert "Nothing of it was kept." in refused.message and share.rests() == []
 
 
+@pytest.mark.long
 def test_it_runs_in_the_network_namespace_that_is_named(share: Share) -> None:
     subprocess.run(["ip", "netns", "add", "lab-vm"], check=True)
     pid = share.must_start(network_namespace="lab-vm", sandbox_mode="chroot")
@@ -209,6 +215,7 @@ def test_it_runs_in_the_network_namespace_that_is_named(share: Share) -> None:
     assert refused.failed and "/run/netns/lab-none: No such file" in refused.message
 
 
+@C_FIRST
 def test_paths_may_be_awkward(share: Share, other: Share) -> None:
     """Commas and backslashes, which are libfuse's own signs; the longest path that a socket can have, and one more."""
     other.socket_path = Path(f"{share.folder}/".ljust(107, "s"))

@@ -16,7 +16,7 @@ from ansible_collections.sandboxed.containers.tests.lab.file_daemon import EXECU
 from ansible_collections.sandboxed.containers.tests.lab.guest import Guest, GuestFailed, kernel
 from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 GREETING = "hello from the host"
 
 

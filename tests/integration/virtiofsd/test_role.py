@@ -7,16 +7,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.sandboxed.containers.tests.lab import booted, processes, real_programs
-from ansible_collections.sandboxed.containers.tests.lab.booted import Booted
+from ansible_collections.sandboxed.containers.tests.lab.booted import Booted, run_playbook
 from ansible_collections.sandboxed.containers.tests.lab.guest import Guest, kernel
-from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable
+from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable, checkout
 from ansible_collections.sandboxed.containers.tests.lab.workspace import Outcome
 
 pytestmark = pytest.mark.real
@@ -63,10 +66,10 @@ def play(system: Booted, variables: dict[str, Any], *flags: str) -> Outcome:
     return system.play([{"hosts": "booted", "gather_facts": False, "tasks": [import_role], "vars": variables}], *flags)
 
 
-def changes(outcome: Outcome) -> int:
+def changes(outcome: Outcome, host: str = "booted") -> int:
     """How many tasks have changed something. Fails if the play has failed."""
     assert outcome.code == 0, outcome.output
-    (count,) = re.findall(r"^booted .* changed=(\d+)", outcome.output, re.MULTILINE)
+    (count,) = re.findall(rf"^{host} .* changed=(\d+)", outcome.output, re.MULTILINE)
     return int(count)
 
 
@@ -95,14 +98,30 @@ def files(system: Booted) -> set[str]:
     return {path for path in listed.splitlines() if not re.search(CHANGING, path)}
 
 
-def test_two_guests_one_after_the_other_and_a_second_run_changes_nothing(system: Booted) -> None:
-    variables = {**given_binary(), "sandbox_virtiofsd_shares": [SHARE]}
-    assert changes(play(system, variables)) > 0
+def test_two_guests_one_after_the_other(system: Booted) -> None:
+    changes(play(system, {**given_binary(), "sandbox_virtiofsd_shares": [SHARE]}))
     assert states(system) == ["active", "inactive"]
     serve(system, "first")
     serve(system, "second")
-    assert changes(play(system, variables)) == 0
     assert system.must("systemctl", "--failed", "--no-legend") == ""
+
+
+@pytest.mark.long
+def test_example_of_the_README_works_and_a_second_run_changes_nothing(system: Booted) -> None:
+    """On Debian 12, which has no package of the daemon in Rust, with a given binary: from a URL, then from here."""
+    text = (checkout() / "roles/sandbox_virtiofsd/README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (book,) = yaml.safe_load(example)
+    system.must("mkdir", "/srv/web", "/srv/builds")
+    system.must("groupadd", "kvm")
+    url = given_binary()
+    path = {**url, "sandbox_virtiofsd_binary": url["sandbox_virtiofsd_binary"].replace("file://", "")}
+    for binary, wanted in ((url, True), (path, False)):
+        outcome = system.play([{**book, "hosts": "booted"}], "-e", json.dumps(binary))
+        assert (changes(outcome) > 0) == wanted
+    assert system.must("stat", "-c", "%a %U %G", "/run/virtiofsd/web.sock") == "660 root kvm"
+    guest = Guest(system.path("/run/builds.sock"), command="mkdir /mnt/one && ls /mnt")
+    assert guest.run() == "one"
 
 
 @pytest.mark.long
@@ -156,16 +175,34 @@ def test_share_in_use_is_neither_moved_nor_removed_unless_forced(system: Booted)
 
 @pytest.mark.long
 def test_package_of_the_distribution_with_the_daemon_in_C(system: Booted) -> None:
-    """A package that the role has installed goes with it, unless something else needs it."""
+    """A package that the role has installed goes with it, but not if something else needs it by then."""
     share = {**SHARE, "cache": "never", "sandbox_mode": "chroot", "announce_submounts": True, "xattr": True}
     variables = {"sandbox_virtiofsd_dialect": "c", "sandbox_virtiofsd_shares": [share]}
     changes(play(system, variables))
     serve(system, "first")
     serve(system, "second")
     assert changes(play(system, variables)) == 0
-    changes(play(system, {"sandbox_virtiofsd_state": "absent"}))
-    assert not system.path("/usr/lib/qemu/virtiofsd").exists()
+    daemon = system.path("/usr/lib/qemu/virtiofsd")
+    gone = {"sandbox_virtiofsd_state": "absent"}
+    changes(play(system, gone))
+    assert not daemon.exists()
     assert states(system) == ["inactive", "inactive"]
+    changes(play(system, {**variables, "sandbox_virtiofsd_shares": []}))
+    assert daemon.exists()
+    install_what_needs(system, "qemu-system-common")
+    changes(play(system, gone))
+    assert daemon.exists()
+    assert not system.path("/var/lib/sandbox_virtiofsd").exists()
+
+
+def install_what_needs(system: Booted, package: str) -> None:
+    """Install an empty package that depends on it."""
+    names = "Package: needs-it\nVersion: 1\nArchitecture: all\nMaintainer: x <x@x>\nDescription: x"
+    control = f"{names}\nDepends: {package}\n"
+    system.must("mkdir", "-p", "/tmp/needs-it/DEBIAN")
+    system.path("/tmp/needs-it/DEBIAN/control").write_text(control, encoding="utf-8")
+    system.must("dpkg-deb", "--build", "/tmp/needs-it")
+    system.must("dpkg", "--install", "/tmp/needs-it.deb")
 
 
 @pytest.mark.long
@@ -189,3 +226,63 @@ def test_units_of_somebody_else_are_not_written_over(system: Booted) -> None:
     assert "/etc/systemd/system/virtiofsd@.service is not made by this role" in refusal(outcome)
     assert changes(play(system, {"sandbox_virtiofsd_state": "absent"})) == 0
     assert theirs.read_text(encoding="utf-8") == "[Service]\nExecStart=/bin/true\n"
+
+
+SHARES = "sandbox_virtiofsd_shares"
+HEX = "0" * 64
+B_SOCKET = "/run/virtiofsd/b.sock"
+# What is wrong, and a piece of the message.
+WRONG = [
+    ({SHARES: [{"name": "a b", "shared_dir": "/"}]}, "Share 'a b': a name has letters, digits and the characters"),
+    ({SHARES: [{"name": "../x", "shared_dir": "/"}]}, "Share '../x': a name has letters, digits and the characters"),
+    ({SHARES: [{"name": "x", "shared_dir": "/"}] * 2}, "a name is used more than once: x, x"),
+    (
+        {SHARES: [{"name": "a", "shared_dir": "/", "socket_path": B_SOCKET}, {"name": "b", "shared_dir": "/"}]},
+        f"a socket is used more than once: {B_SOCKET}, {B_SOCKET}",
+    ),
+    (
+        {SHARES: [{"name": "taken", "shared_dir": "/", "socket_path": "/etc/passwd"}]},
+        "Share 'taken': /etc/passwd is there, and not of this role",
+    ),
+    ({SHARES: [{"name": "nowhere"}]}, "Share 'nowhere': shared_dir and socket_path must be absolute paths"),
+    ({SHARES: [{"name": "relative", "shared_dir": "srv"}]}, "Share 'relative': shared_dir and socket_path must be"),
+    (
+        {SHARES: [{"name": "file", "shared_dir": "/etc/passwd"}]},
+        "Share 'file': /etc/passwd is no directory of",
+    ),
+    ({SHARES: [{"name": "l" * 90, "shared_dir": "/"}]}, "socket_path of at most 107 bytes"),
+    ({SHARES: [{"name": "mode", "shared_dir": "/", "socket_mode": 384}]}, "Share 'mode': shared_dir and socket_path"),
+    ({SHARES: [{"name": "lines", "shared_dir": "/", "extra_args": ["a\nb"]}]}, "Share 'lines': shared_dir and"),
+    ({SHARES: [{"name": "x", "shared_dir": "/", "cache": "none"}]}, "value of cache must be one of: auto, always,"),
+    (
+        {SHARES: [{"name": "c-1", "shared_dir": "/", "cache": "metadata"}], "sandbox_virtiofsd_dialect": "c"},
+        "Share 'c-1': virtiofsd in C knows neither cache metadata nor sandbox_mode none",
+    ),
+    (
+        {SHARES: [{"name": "c-2", "shared_dir": "/a,b"}], "sandbox_virtiofsd_dialect": "c"},
+        "Share 'c-2': virtiofsd in C knows neither",
+    ),
+    ({"sandbox_virtiofsd_binary": "/bin/true"}, "sandbox_virtiofsd_binary_checksum must be sha256: and 64"),
+    (
+        {"sandbox_virtiofsd_binary": "/bin/true", "sandbox_virtiofsd_binary_checksum": f"sha256:{HEX}"},
+        f"/bin/true on the controller is not the file with the checksum sha256:{HEX}",
+    ),
+]
+
+
+def test_wrong_input_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
+    """All in one play, in check mode on this machine."""
+    role = {"name": ROLE}
+    blocks = [
+        {
+            "block": [{"ansible.builtin.include_role": role, "vars": variables}],
+            "rescue": [{"ansible.builtin.debug": {"msg": f"refused {number}"}}],
+        }
+        for number, (variables, _message) in enumerate(WRONG)
+    ]
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    plays = [{"hosts": "here", "gather_facts": False, "tasks": blocks}]
+    outcome = run_playbook(tmp_path, plays, {"here": local}, "--check")
+    assert changes(outcome, "here") == 0
+    assert [n for n in range(len(WRONG)) if f'"msg": "refused {n}"' not in outcome.output] == []
+    assert [message for _variables, message in WRONG if message not in outcome.output] == []

@@ -89,7 +89,7 @@ class HostTree:
     def mapping(self, name: str, sandbox: str) -> Path:
         return self.folder(f"run/kata-containers/containers-mapping/{name}/{sandbox}").parent
 
-    def everything(self, name: str = "web-1") -> list[Path]:
+    def everything(self, name: str = "hostunit-1") -> list[Path]:
         """One object of each kind and layout that a tree can have, all dead."""
         return [
             self.kata_rs(f"{name}-rs"),

@@ -15,10 +15,15 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_start import remove_cgroups
+import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import transient_units
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.spawning import Spawned, spawn
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import daemon_start
 from ansible_collections.sandboxed.containers.tests.lab.processes import argv, kill
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import Result, run
 
@@ -74,6 +79,13 @@ class Site:
         self.records = folder / "records"
         self.shared = folder / "shared"
         self.shared.mkdir()
+        self.spawned: list[int] = []
+
+    def spawn(self, *arguments: Any, **more: Any) -> Spawned:
+        """In the place of the modules' own, to know what there is to end."""
+        child = spawn(*arguments, **more)
+        self.spawned.append(child.pid)
+        return child
 
     def run(self, name: Any = "unit-web", check_mode: bool = False, **options: Any) -> Result:
         given = {"name": name, "run_dir": str(self.records), "sees_all_processes": True, "durable": False}
@@ -116,7 +128,7 @@ class Site:
     def processes(self) -> list[int]:
         """Every stand-in of this place that runs."""
         programs = set(self.programs.values())
-        return [pid for pid in _pids() if programs & set(argv(pid))]
+        return [pid for pid in self.spawned if programs & set(argv(pid))]
 
     @staticmethod
     def line(pid: int) -> list[str]:
@@ -133,22 +145,27 @@ class Site:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 cgroups += json.loads(path.read_text())["cgroups"]
         kill(*self.processes())
-        reap()
-        remove_cgroups(tuple(cgroups))
+        self.reap()
+        daemon_start.remove_cgroups(tuple(cgroups))
+
+    def reap(self) -> None:
+        """A module ends after its task, and its daemon becomes a child of init; here they stay ours."""
+        for pid in self.spawned:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
 
-def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
-
-
-def reap() -> None:
-    """A module ends after its task, and its daemon becomes a child of init; here they stay ours."""
-    for pid in _pids():
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                before, _bracket, after = file.read().rpartition(b")")
-            if after.split()[:2] == [b"Z", str(os.getpid()).encode()] and before.endswith(b"(virtiofsd"):
-                os.waitpid(pid, 0)
+@contextmanager
+def a_site(folder: Path, programs: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    # Units outlive a test that is killed; they are run on a host of their own.
+    monkeypatch.setattr(transient_units, "_BOOTED", str(folder / "nothing"))
+    monkeypatch.setattr(daemon_start, "_LOOK_SECONDS", 0.002)
+    place = Site(folder, programs)
+    monkeypatch.setattr(daemon_start, "spawn", place.spawn)
+    try:
+        yield place
+    finally:
+        place.end()
 
 
 def end(pid: int) -> None:

@@ -95,8 +95,14 @@ def test_nothing_else_is_masked(document: Any) -> None:
 )
 def test_arguments(arguments: list[str], shown: list[str]) -> None:
     assert masked_arguments(arguments) == shown
-    assert masked({"args": arguments}) == {"args": shown}
+    assert masked({"args": arguments, "extra_args": arguments}) == {"args": shown, "extra_args": shown}
     assert masked_arguments(tuple(arguments)) == shown
+
+
+def test_a_command_in_one_text() -> None:
+    options = {"on_quit": "/bin/tell --token hunter2 --password=hunter2 done", "log_file": "/l --token x"}
+    shown = f"/bin/tell --token {MASK} --password={MASK} done"
+    assert masked(options) == {"on_quit": shown, "log_file": "/l --token x"}
 
 
 def test_a_deep_document_of_lists_and_mappings_keeps_its_shape() -> None:

@@ -36,21 +36,18 @@ class Thing(Candidate):
 
     def __init__(self, kind: str, name: str, layout: str = "", facts: tuple[FileFacts, ...] = (facts_of(),)) -> None:
         self.kind, self.name, self.layout = kind, name, layout
-        self._facts = facts
+        self._status = facts
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return [f"/run/{self.kind}/{self.name}"]
 
-    @property
-    def identity(self) -> dict[str, int]:
-        return identity_of(self._facts[0]) if self._facts else {}
+    def _identity(self) -> dict[str, int]:
+        return identity_of(self._status[0]) if self._status else {}
 
-    @property
-    def facts(self) -> tuple[FileFacts, ...]:
-        return self._facts
+    def _facts(self) -> tuple[FileFacts, ...]:
+        return self._status
 
-    def read(self, view: HostView, held: bool = False) -> bool:
+    def _read(self, view: HostView, held: bool) -> bool:
         return True
 
     def evidence(self, view: HostView) -> Evidence:

@@ -90,6 +90,6 @@ def test_selected(selection: Selection, has: bool) -> None:
 
 
 def test_D1_what_others_need_goes_after_them() -> None:
-    assert KINDS == ("process", "daemon", "socket", "bundle", "sandbox", "mapping", "cgroup")
+    assert KINDS == ("process", "daemon", "socket", "bundle", "sandbox", "mapping", "rootless", "cgroup")
     objects = [judged(kind, "x") for kind in sorted(KINDS)]
     assert [one.candidate.kind for one in in_order(objects)] == list(KINDS)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Known
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_processes import (
-    Known,
     ProcessCandidate,
     engines,
     find,
@@ -122,7 +122,7 @@ def verdict(one: Process, *others: Process, known: tuple[str, ...] = (), problem
     """Of a process beside others: its verdict and the first reason, or foreign and whose it is."""
     role = role_of(one)
     assert role is not None
-    candidate = ProcessCandidate(one, role, lambda _view: Known(frozenset(known), problem))
+    candidate = ProcessCandidate(one, role, lambda _view: Known(frozenset(known), (problem,) if problem else ()))
     if candidate.foreign():
         return f"foreign: {candidate.foreign()}"
     found = judge(candidate.evidence(view_of(one, *others, **nested)))
@@ -141,7 +141,8 @@ VERDICTS: dict[str, tuple[Process, tuple[Process, ...], dict[str, Any], str]] = 
     "E2 parent 1 proves nothing": (process(QEMU, ppid=1), (process(f"{SHIM} -id web-1", 8),), {}, "live"),
     "E2 Podman's monitor": (process(RUNSC), (process("/usr/bin/conmon -c web-1 -r runsc", 8),), {}, "live: conmon"),
     "E2 a command is at work": (process(RUNSC), (process("runsc --root /x delete web-1", 8),), {}, "unknown: runsc"),
-    "A7 somebody names it": (process(QEMU), (process("tail -f /var/log/web-1/log", 8),), {}, "unknown: tail"),
+    "A7 somebody names it": (process(QEMU), (process("tail -f /var/log/web-1/log", 8),), {}, "leftover"),
+    "A7 an engine is told to do something with it": (process(QEMU), (process("crictl rmp web-1", 8),), {}, "unknown"),
     "A8 somebody names a longer one": (process(QEMU), (process("tail /var/log/web-10", 8),), {}, "leftover"),
     "A1 its sandbox is on disk": (process(QEMU), (), {"known": ("web-1",)}, "live: sandbox web-1"),
     "A8 a longer one is on disk": (process(QEMU), (), {"known": ("web-10",)}, "leftover"),
@@ -158,14 +159,14 @@ VERDICTS: dict[str, tuple[Process, tuple[Process, ...], dict[str, Any], str]] = 
         {"known": ("machine",)},
         "live: sandbox machine",
     ),
-    "A10 in a container": (process(QEMU), (), {"nested": {7: (7, 70)}}, "unknown: it was started inside a container"),
-    "A10 deep in containers": (process(RUNSC), (), {"nested": {7: (7, 70, 1)}}, "unknown: it was started inside"),
+    "A10 in a container": (process(QEMU), (), {"nested": {7: (7, 70)}}, "unknown: it was started in a container"),
+    "A10 deep in containers": (process(RUNSC), (), {"nested": {7: (7, 70, 1)}}, "unknown: it was started in a"),
     "A10 in a namespace of its own": (process(RUNSC), (), {"nested": {7: (7, 1)}}, "leftover"),
     "A10 its namespace cannot be read": (process(QEMU), (), {"nested": {7: None}}, "unknown"),
-    "A10 its root cannot be found": (process(RUNSC.replace("/run", "/nowhere")), (), {}, "unknown: its --root cannot"),
-    "A10 its root is relative": (process(RUNSC.replace("/run", "run")), (), {}, "unknown: its --root cannot"),
-    "A10 without a root": (process("runsc-sandbox boot web-1"), (), {}, "unknown: its --root cannot be found"),
-    "A10 it has another root directory": (process(RUNSC, root="/srv"), (), {}, "unknown: its --root cannot"),
+    "A10 its root cannot be found": (process(RUNSC.replace("/run", "/nowhere")), (), {}, "unknown: its root directory"),
+    "A10 its root is relative": (process(RUNSC.replace("/run", "run")), (), {}, "unknown: its root directory"),
+    "A10 without a root": (process("runsc-sandbox boot web-1"), (), {}, "unknown: its root directory"),
+    "A10 it has another root directory": (process(RUNSC, root="/srv"), (), {}, "unknown: its root directory"),
     "E2 of libvirt": (
         process("/usr/libexec/virtiofsd --fd=31 -o source=/srv", cgroups=("/machine.slice/x.scope",)),
         (),
@@ -191,9 +192,9 @@ def test_A9_a_dead_shim_keeps_nothing() -> None:
     assert verdict(process(QEMU, ppid=8), shim).startswith("leftover")
 
 
-def found(*processes: Process, own: tuple[int, ...] = (), known: tuple[str, ...] = (), root: str = "/") -> list[int]:
+def found(*processes: Process, own: tuple[int, ...] = (), known: tuple[str, ...] = ()) -> list[int]:
     """The pids of the candidates."""
-    return [one.process.pid for one in find(root, view_of(*processes), own, lambda _view: Known(frozenset(known)))]
+    return [one.process.pid for one in find(view_of(*processes), own, lambda _view: Known(frozenset(known)))]
 
 
 def test_only_what_nothing_accounts_for_is_found() -> None:
@@ -202,7 +203,6 @@ def test_only_what_nothing_accounts_for_is_found() -> None:
     assert found(process(QEMU), process(VIRTIOFSD, 8), own=(8,)) == [7]
     assert found(process(QEMU), known=("web-1",)) == []
     assert found(QEMU_SHORT, known=(LONG,)) == []
-    assert found(process(QEMU), root="/mnt") == []
 
 
 def test_virtiofsds_second_process_ends_with_the_first() -> None:

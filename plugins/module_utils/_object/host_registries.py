@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which containers and sandboxes the engines of a host list: listed is unknown at least (safety.md A5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, NamedTuple
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registries import (
+    DOCKER,
+    STORAGE,
+    docker_ids,
+    storage_ids,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_engine import engine_at
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import engine_roots, roots_given
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+_ENGINES: tuple[tuple[str, str, Callable[[Directory], set[str]]], ...] = (
+    ("Docker", DOCKER, docker_ids),
+    ("CRI-O or Podman", STORAGE, storage_ids),
+)
+
+
+class Registries(NamedTuple):
+    """engines: by id, which of them list it. problems: why what one of them lists is not known."""
+
+    engines: dict[str, str]
+    problems: tuple[str, ...]
+
+    def doubts(self, names: Collection[str]) -> tuple[str, ...]:
+        """Why objects with these ids are in doubt, in sentences."""
+        listed = tuple(f"{self.engines[name]} lists {name}" for name in sorted(names) if name in self.engines)
+        return (*listed, *self.problems)
+
+
+def registries(host_root: str, view: HostView) -> Registries:
+    """All of a host's, looked at once in a view."""
+    return view.once(("registries", host_root), lambda: _look(host_root, view))
+
+
+def _look(host_root: str, view: HostView) -> Registries:
+    found: dict[str, str] = {}
+    problems: list[str] = []
+    for engine, path, read in _ENGINES:
+        try:
+            with open_below(host_root, path) as directory:
+                found.update(dict.fromkeys(read(directory), engine))
+        except StateError as error:
+            problems.append(f"what {engine} lists cannot be read: {error}")
+    layout = next(one for one in LAYOUTS.values() if one.has_engine)
+    for roots in engine_roots(host_root, view):
+        if roots.work is None:
+            continue
+        containerd = engine_at(BundlePlace(layout, "", roots_given(host_root, roots)).metadata, view)
+        for listed in containerd.listed.values():
+            found.update(dict.fromkeys((*listed.containers, *listed.sandboxes), "containerd"))
+        if containerd.problem:
+            problems.append(f"what containerd lists cannot be read: {containerd.problem}")
+    return Registries(found, tuple(problems))

@@ -1,0 +1,214 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import socket_inodes
+from ansible_collections.sandboxed.containers.tests.lab.processes import lives
+from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_virtiofsd import (
+    Site,
+    a_site,
+    end,
+    stand_ins,
+)
+
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+FORCE = {"force": os.geteuid() != 0}  # who may not look into all namespaces cannot tell whether there is a client
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return stand_ins(tmp_path_factory.mktemp("programs"))
+
+
+@pytest.fixture
+def site(tmp_path: Path, programs: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    with a_site(tmp_path, programs, monkeypatch) as place:
+        yield place
+
+
+@NEEDS_ROOT
+def test_a_stale_socket_is_replaced_and_one_in_use_is_not(site: Site) -> None:
+    path = site.folder / "unit-web.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        inode = path.stat().st_ino
+        refused = site.start()
+        assert refused.failed and f"(pid {os.getpid()}, " in refused.msg and f"listens on {path}. Stop" in refused.msg
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):  # B1: nobody connected
+            other.accept()
+    assert path.stat().st_ino == inode and site.tree() == ["unit-web.sock"]
+    site.started()
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_what_is_no_socket_is_left_alone(site: Site, kind: str) -> None:
+    path = site.folder / "unit-web.sock"
+    if kind == "file":
+        path.write_text("precious")
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    refused = site.start()
+    assert f"socket_path: {path} is there, and is no socket. Give another path, or remove it." in refused.msg
+    assert site.tree() == ["unit-web.sock"]
+
+
+@NEEDS_ROOT
+def test_a_stale_socket_of_another_in_the_place_of_a_dead_daemons_is_replaced(site: Site) -> None:
+    """The record names another file; nobody has this one either."""
+    end(site.started())
+    path = site.folder / "unit-web.sock"
+    path.rename(site.folder / "moved.sock")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+    done = site.start()
+    assert not done.failed and done.value["daemons"][0]["action"] == "created", done.msg
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("same", [False, True], ids=["another file", "the same number"])
+@pytest.mark.parametrize("alive", [False, True], ids=["dead", "alive"])
+def test_a_socket_that_another_listens_on_by_now_is_never_removed(site: Site, same: bool, alive: bool) -> None:
+    """Numbers of files are used again, and then the record seems to name it."""
+    pid = site.started()
+    path = site.folder / "unit-web.sock"
+    path.rename(site.folder / "moved.sock")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        if same:
+            site.change_record(socket_file=[list(one) for one in socket_inodes(str(path))])
+        if not alive:
+            end(pid)
+        refused = site.start() if not alive else site.run(state="restarted")
+        assert refused.failed and f"(pid {os.getpid()}, " in refused.msg, refused.msg
+        assert lives(pid) is alive
+        stopped = site.run(state="stopped")
+        assert not stopped.failed, stopped.msg
+        assert path.exists() and not (site.records / "unit-web.json").exists()
+
+
+def test_secrets_stay_out_of_what_is_told(site: Site) -> None:
+    secrets = ["--token", "hunter2", "--api-key=hunter3", "--fail"]
+    for arguments in (secrets[:3], secrets[:2], secrets):
+        for check_mode in (True, False):
+            done = site.start(check_mode=check_mode, extra_args=arguments)
+            assert "hunter" not in done.text and "hunter" not in done.logged
+            assert "********" in done.text and "********" in done.logged
+    assert "hunter" not in site.info().text
+
+
+def test_a_command_on_quit_needs_systemd_and_tells_no_secret(site: Site) -> None:
+    refused = site.start(on_quit="/bin/true --token=hunter2 --password hunter3")
+    assert (
+        "on_quit: the command is carried out by the daemon's transient unit, and no systemd runs here. Leave it out."
+        in (refused.msg)
+    )
+    assert "hunter" not in refused.text and "hunter" not in refused.logged
+    assert site.tree() == []
+
+
+def test_a_damaged_record_is_touched_by_nothing(site: Site) -> None:
+    site.started()
+    path = site.records / "unit-web.json"
+    whole = path.read_text()
+    for damaged in ("", whole[:50], "[]", whole.replace('"schema": 1', '"schema": 9'), whole.replace('"pid"', '"pit"')):
+        path.write_text(damaged)
+        for options in ({"state": "stopped", "force": True}, {"state": "restarted"}):
+            refused = site.run(**options)
+            assert refused.failed and not refused.changed and "remove it by hand" in refused.msg
+        assert "remove it by hand" in site.start().msg
+        assert path.read_text() == damaged
+        assert site.info(name="unit-web").value["daemons"][0]["verdict"] == "unknown"
+    path.write_text(whole)
+    assert not site.start().changed
+
+
+def test_F2_a_record_that_was_copied_from_another_host_stops_nothing(site: Site) -> None:
+    pid = site.started()
+    site.change_record(machine_id="another")
+    assert "this record was made on another host" in site.run(state="stopped", force=True).msg
+    assert lives(pid)
+
+
+def test_a_records_directory_that_may_be_anybodys_link(site: Site) -> None:
+    (site.folder / "real").mkdir()
+    site.records.symlink_to("real")
+    site.started()
+    assert site.run(state="stopped", force=True).changed
+    assert os.listdir(site.folder / "real") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"name": 12}, "name: 12 is a number, not a name (YAML reads an unquoted 0123 as 83). Quote it"),
+        ({"name": True}, "name: True is a boolean, not a name"),
+        ({"name": ""}, "name: '' is not a name"),
+        ({"name": "../x"}, "name: '../x' is not a name"),
+        ({"name": "x"}, "name: 'x' cannot be the name of something new"),
+        ({"name": ["unit-a", "unit-a"]}, "name: 'unit-a' is given twice. Give each name once."),
+        ({"name": ["unit-a", "unit-b"]}, "name: several names share everything only with state=stopped. Give one."),
+        ({"name": "unit-a,unit-b"}, "name: several names share everything only with state=stopped. Give one."),
+        ({"name": ["unit-a", "unit-b"], "state": "restarted"}, "name: several names share everything only"),
+        ({"name": 12, "state": "stopped"}, "name: 12 is a number"),
+        ({"name": "a/b", "state": "stopped"}, "name: 'a/b' is not a name"),
+        ({"stop_timeout": -1}, "stop_timeout: -1.0 is no number of seconds. Give 0 or more."),
+        ({"stop_timeout": "nan"}, "stop_timeout: nan is no number of seconds."),
+        ({"stop_timeout": "inf", "state": "stopped"}, "stop_timeout: inf is no number of seconds."),
+        ({"lock_timeout": -1}, "lock_timeout: -1.0 is no number of seconds."),
+        ({"thread_pool_size": -1}, "thread_pool_size: -1 is no number of threads. Give 0 or more."),
+        ({"extra_args": ["--a", ""]}, "extra_args[1]: it is empty or has a NUL. Give one argument an element."),
+        ({"shared_dir": "/a\0b"}, "shared_dir: it has a NUL, which neither a path nor a command can have."),
+        ({"socket_path": "/tmp/a\0b"}, "socket_path: it has a NUL"),
+        ({"on_quit": "/bin/true \0"}, "on_quit: it has a NUL"),
+        ({"run_dir": "/a\0b", "state": "stopped"}, "run_dir: it has a NUL"),
+        ({"socket_path": None}, "socket_path: it is missing. Give socket_path and shared_dir."),
+        ({"shared_dir": None}, "shared_dir: it is missing. Give socket_path and shared_dir."),
+        ({"shared_dir": ""}, "shared_dir: it is missing."),
+        ({"socket_path": None, "shared_dir": None, "state": "restarted"}, "executable: it is given without a share."),
+        ({"cache": "none"}, "cache: 'none' is how Kata once called it"),
+        ({"posix_lock": True}, "posix_lock: the virtiofsd in Rust has no remote POSIX locks. Leave it out."),
+        ({"dialect": "c"}, "says that it is the one in Rust (version 1.13.2). Leave it out."),
+        ({"executable": "/bin/true"}, "executable: /bin/true --version does not say that it is a virtiofsd"),
+        ({"executable": "virtiofsd"}, "executable: 'virtiofsd' is no absolute path. Give one."),
+        ({"log_file": None, "syslog": False}, "syslog: without it and without log_file its output would be lost"),
+        ({"state": "absent"}, "value of state must be one of: started, stopped, restarted"),
+    ],
+)
+def test_wrong_options_are_refused_in_words(site: Site, options: dict[str, Any], text: str) -> None:
+    given = dict(options)
+    refused = site.start(given.pop("name", "unit-web"), **given)
+    assert refused.failed and not refused.changed
+    assert text in refused.msg
+    assert site.tree() == [] and site.processes() == []
+
+
+def test_a_log_that_is_a_pipe_hides_no_reason(site: Site) -> None:
+    """What was written to it cannot be read again."""
+    os.mkfifo(site.folder / "unit-web.log")
+    failed = site.start(extra_args=["--fail"])
+    assert "ended with status 1 before it served: it said nothing." in failed.msg
+    assert site.tree() == ["unit-web.log"]
+
+
+@pytest.mark.parametrize("target", ["log", "nowhere"])
+def test_a_log_that_is_a_link_is_not_followed(site: Site, target: str) -> None:
+    (site.folder / "log").write_text("precious")
+    (site.folder / "unit-web.log").symlink_to(target)
+    refused = site.start()
+    assert "unit-web.log: it cannot be opened: Too many levels of symbolic links. Nothing was started." in refused.msg
+    assert (site.folder / "log").read_text() == "precious" and site.processes() == []
+    assert site.tree() == ["log", "unit-web.log"]
