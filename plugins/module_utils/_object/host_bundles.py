@@ -14,8 +14,13 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     StateError,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import parse_tombstone
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import (
+    LAYOUTS,
+    TOMBSTONE_PREFIX,
+    BundleLayout,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.shim_sockets import is_shim_socket
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace, BundleRoots
@@ -29,10 +34,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     identity_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots, roots_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_sandboxes import each
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
@@ -70,7 +77,12 @@ class BundleCandidate(Candidate):
 
     def _read(self, view: HostView, held: bool) -> bool:
         self._reading = self.place.read(self.name, view)
-        return bool(self._reading.parts)
+        return any(not self._is_anothers(part) for part in self._reading.parts)
+
+    def _is_anothers(self, part: Part) -> bool:
+        """A hidden name of ours, which might also be containerd's own of such an id, is shown once: as ours."""
+        is_own = part.role == "tombstone" and part.name == TOMBSTONE_PREFIX + self.name
+        return is_own and parse_tombstone(part.name, TOMBSTONE_PREFIX) is not None
 
     def forget(self) -> None:
         super().forget()
@@ -152,21 +164,22 @@ class StaleSocket(LeftoverItem):
                 self.touched.add(change.directory)
 
 
-def places_of(host_root: str, engines: Iterable[EngineRoots]) -> Iterator[tuple[BundlePlace, bool]]:
-    """Each namespace of each containerd, and whether that one's root directory is known."""
+def find(
+    host_root: str, engines: Iterable[EngineRoots], view: HostView, problems: list[str]
+) -> Iterator[BundleCandidate]:
+    """All bundles and what is left of some. problems: gets what could not be listed; this hides no other engine's."""
     engines = tuple(engines)
     others = tuple(roots.state for roots in engines)
     for roots in engines:
+        given = roots_given(host_root, roots, others)
         for layout in LAYOUTS.values():
             if layout.has_engine:
-                given = roots_given(host_root, roots, others)
-                for namespace in BundlePlace(layout, "", given).namespaces():
-                    yield BundlePlace(layout, namespace, given), roots.work is not None
+                yield from each(_of_engine(layout, given, roots.work is not None, view), problems)
 
 
-def find(host_root: str, engines: Iterable[EngineRoots], view: HostView) -> Iterator[BundleCandidate]:
-    """All bundles and what is left of some. Raises StateError where a directory cannot be listed."""
-    for place, is_known in places_of(host_root, engines):
+def _of_engine(layout: BundleLayout, given: BundleRoots, is_known: bool, view: HostView) -> Iterator[BundleCandidate]:
+    for namespace in BundlePlace(layout, "", given).namespaces():
+        place = BundlePlace(layout, namespace, given)
         yield from (BundleCandidate(place, one, is_known) for one in place.ids(view))
 
 

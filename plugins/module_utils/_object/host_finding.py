@@ -30,8 +30,8 @@ def find_all(host_root: str, view: HostView, problems: list[str]) -> list[Candid
     found: list[Candidate] = []
     beside: set[str] = set()
     finders = (
-        _sandboxes(host_root, view),
-        _bundles(host_root, view),
+        _sandboxes(host_root, view, problems),
+        _bundles(host_root, view, problems),
         _mappings(host_root, beside),
         _rootless(host_root),
         _daemons(host_root),
@@ -46,6 +46,7 @@ def find_all(host_root: str, view: HostView, problems: list[str]) -> list[Candid
                     beside.add(one.name)
         except StateError as error:
             problems.append(str(error))
+    problems[:] = dict.fromkeys(problems)
     return found
 
 
@@ -62,19 +63,19 @@ def _may_be(host_root: str, path: str) -> bool:
         return True  # who looks for what is in it says why
 
 
-def _sandboxes(host_root: str, view: HostView) -> Iterator[Candidate]:
+def _sandboxes(host_root: str, view: HostView, problems: list[str]) -> Iterator[Candidate]:
     if _is_any(host_root, SANDBOXES) or runsc_roots(host_root, view):
         from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_sandboxes
 
-        yield from host_sandboxes.find(host_root, view)
+        yield from host_sandboxes.find(host_root, view, problems)
 
 
-def _bundles(host_root: str, view: HostView) -> Iterator[Candidate]:
+def _bundles(host_root: str, view: HostView, problems: list[str]) -> Iterator[Candidate]:
     roots = engine_roots(host_root, view)
     if roots:
         from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_bundles
 
-        yield from host_bundles.find(host_root, roots, view)
+        yield from host_bundles.find(host_root, roots, view, problems)
 
 
 def _mappings(host_root: str, beside: Collection[str]) -> Iterator[Candidate]:

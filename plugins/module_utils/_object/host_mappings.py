@@ -12,9 +12,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.mappings import Mapping
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import named_by_processes
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    NO_ID,
     Candidate,
     Terms,
     identity_of,
+    may_be_an_id,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_root import MappingRoot
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
@@ -55,6 +57,7 @@ class MappingCandidate(Candidate):
         alone = [name for name in self._mapping.entries if name not in self._beside]
         owners = tuple(sign for name in alone for sign in self.root.signs_of_life(name, view))
         strange = tuple(f"{name} in it is no empty directory" for name in self._mapping.strange)
+        strange += () if may_be_an_id(self.name) else (NO_ID,)
         to = ", ".join(self._mapping.entries) or "no sandbox"
         suspects = named_by_processes(self.names, view)
         return Evidence(owners, suspects, strange, (f"it leads to {to}, and nothing of that lives",), view.blind)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # In the order in which they are removed: what others need goes after them (safety.md D1, CG7).
 KINDS = ("process", "daemon", "socket", "bundle", "sandbox", "mapping", "rootless", "cgroup")
+NO_ID = "its name is none that Kata gives, so that whose it is cannot be told"
 
 
 class Known(NamedTuple):
@@ -64,6 +65,7 @@ class Candidate(ABC):
     name: str
     namespace = ""
     is_common = False
+    ours: frozenset[tuple[int, int]] = frozenset()  # inodes of locks that this task has made: they make it no younger
     _seen: Seen | None = None
 
     @property
@@ -85,7 +87,7 @@ class Candidate(ABC):
             self._names(),
             self._paths(),
             self._identity(),
-            self._changed(facts),
+            self._changed([one for one in facts if one.identity not in self.ours]),
             sum(sizes.values()) if facts else None,
         )
 
@@ -195,3 +197,9 @@ class Judged(NamedTuple):
 def identity_of(facts: FileFacts) -> dict[str, int]:
     """The identity of a file or directory."""
     return {"device": facts.device, "inode": facts.inode, "changed": facts.ctime_ns}
+
+
+def may_be_an_id(name: str) -> bool:
+    """Whether Kata may have given it: what else lies in its directories is not ours to judge (safety.md D2, D5)."""
+    letters = all(letter.isalnum() or letter in "._-" for letter in name)
+    return len(name.encode("utf-8", "surrogateescape")) > 1 and name[0].isalnum() and letters

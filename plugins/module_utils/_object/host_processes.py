@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse
@@ -40,17 +41,40 @@ if TYPE_CHECKING:
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
 _VMM = re.compile(r"qemu-system-.*|qemu|cloud-hypervisor|firecracker|stratovirt")
 _VMM_NAME = re.compile(r"sandbox-(.+?)(?:,.*)?")  # qemu -name sandbox-<sid>
-_VMM_PATH = re.compile(r"(?:^|[:=,])(/run/(?:vc/vm|vc/firecracker|kata/firecracker|kata)/([^/,]+))/")
-_CUT = 32  # characters of an id that Firecracker's directory has (safety.md A8)
+_VMM_PATH = re.compile(r"(?:^|[:=,])/run/(?:vc/vm|vc/firecracker|kata/firecracker(?=/[^/,]+/root/)|kata)/([^/,]+)/")
+_OWN_PATH = re.compile(r"(?:^|[:=,])(/run/(?:vc/vm|vc/firecracker|kata/firecracker|kata)/[^/,]+)/")
 # By which a VM factory is known, whose machines no sandbox has yet (safety.md D5).
 _FACTORY = ("/run/vc/vm/template", "/var/run/kata-containers/cache.sock")
+_CUT = 32  # of an id is what Firecracker is told (safety.md A8)
+# Engines and runtimes, which are at work on what they name; others that name it own nothing.
+_AT_WORK = re.compile(r"runsc|runc|crun|kata-(?:runtime|shim)|ctr|crictl|nerdctl|docker|podman|crio|kubelet|containerd")
+# The units in which engines leave what they start: no sign that somebody else has started it.
+_ENGINE_UNITS = re.compile(
+    r"(?:containerd|docker|crio|cri-o|podman|kubelet|k3s.*|rke2.*|snap\.microk8s\..*|user@\d+)\.service"
+)
 
 
 class Role(NamedTuple):
-    """What a process is: its program's role, and the ids that its arguments name."""
+    """What a process is: its program's role, the id that its arguments name, and all of them where there are more."""
 
     role: str
     sandbox_id: str
+    also: frozenset[str] = frozenset()
+
+    @property
+    def ids(self) -> frozenset[str]:
+        return (self.also | {self.sandbox_id}) - {""}
+
+
+def on_disk(known: Known, role: Role) -> str:
+    """The id under which something of a process's sandbox is on disk, or empty. Firecracker is told a part."""
+    cut = _cut_ids(known.ids)
+    return next((one for one in sorted(role.ids) if one in known.ids or one in cut), "")
+
+
+@lru_cache(maxsize=4)
+def _cut_ids(ids: frozenset[str]) -> frozenset[str]:
+    return frozenset(one[:_CUT] for one in ids)
 
 
 def role_of(process: Process) -> Role | None:
@@ -63,19 +87,20 @@ def role_of(process: Process) -> Role | None:
         return Role("runsc-sandbox", process.argv[-1]) if len(process.argv) > 1 else None
     if VIRTIOFSD.fullmatch(program) or VIRTIOFSD.fullmatch(process.program):
         seen = read_command_line(process.argv)
-        return Role("virtiofsd", sandbox_of((seen.shared_dir, seen.socket_path)))
+        both = (sandbox_of((seen.shared_dir,)), sandbox_of((seen.socket_path,)))
+        return Role("virtiofsd", both[0] or both[1], frozenset(both))
     if _VMM.fullmatch(program) or _VMM.fullmatch(process.program):
-        return Role("vmm", _machine_of(process.argv))
+        return _machine_of(process.argv)
     return None
 
 
-def _machine_of(argv: tuple[str, ...]) -> str:
-    """The sandbox whose machine a VMM runs, by paths of Kata's; empty where there is none."""
-    paths = [match[2] for argument in argv for match in _VMM_PATH.finditer(argument)]
+def _machine_of(argv: tuple[str, ...]) -> Role:
+    """The sandbox whose machine a VMM runs, by paths of Kata's; without an id where there is none."""
+    paths = [match[1] for argument in argv for match in _VMM_PATH.finditer(argument)]
     named = _VMM_NAME.fullmatch(option_of(argv, "name"))
     if named and paths:
-        return named[1]
-    return paths[0] if paths else ""
+        paths.insert(0, named[1])
+    return Role("vmm", paths[0] if paths else "", frozenset(paths))
 
 
 class ProcessCandidate(Candidate):
@@ -88,7 +113,7 @@ class ProcessCandidate(Candidate):
         self.name = role.sandbox_id or str(process.pid)
 
     def _names(self) -> frozenset[str]:
-        return frozenset({self.role.sandbox_id} - {""})
+        return self.role.ids
 
     def _paths(self) -> list[str]:
         return []
@@ -104,11 +129,12 @@ class ProcessCandidate(Candidate):
         return started_at(self.process)
 
     def foreign(self) -> str:
-        if self.role.sandbox_id or self.role.role == "shim":
+        if self.role.role not in ("virtiofsd", "vmm"):
             return ""
-        seen = read_command_line(self.process.argv)
-        product = product_of(seen, self.process.cgroups)
-        return f"it belongs to {product}" if product else "it names nothing of a sandbox"
+        product = product_of(read_command_line(self.process.argv), self.process.cgroups)
+        if not self.role.sandbox_id:
+            return f"it belongs to {product}" if product else "it names nothing of a sandbox"
+        return f"it belongs to {product}" if product and not _ENGINE_UNITS.fullmatch(product) else ""
 
     def _read(self, view: HostView, held: bool) -> bool:
         now = read(self.process.pid)
@@ -116,29 +142,38 @@ class ProcessCandidate(Candidate):
 
     def evidence(self, view: HostView) -> Evidence:
         sandbox_id = self.role.sandbox_id
-        if _is_among(sandbox_id, self._known(view).ids):
-            return Evidence(owners=(f"sandbox {sandbox_id}, which it serves, is on disk",))
-        shims = [one for one in self._shims(view) if one is not self.process]
-        parent = view.processes.by_pid.get(self.process.ppid)
-        if parent is not None and parent.program.startswith("containerd-shim"):
-            shims.append(parent)
-        owners = tuple(f"{describe(shim)} serves sandbox {sandbox_id}" for shim in dict.fromkeys(shims))
-        suspects = ("it may be about to begin or to end a container",) if self.role.role == "shim" else ()
-        unknown = (*self._unseen(view), *self._known(view).problems)
+        known = self._known(view)
+        found = on_disk(known, self.role)
+        if found:
+            return Evidence(owners=(f"sandbox {found}, which it serves, is on disk",))
+        shims, others = self._beside(view)
+        owners = tuple(f"{describe(shim)} serves sandbox {sandbox_id}" for shim in shims)
+        suspects = [f"{describe(one)} names sandbox {sandbox_id}" for one in others]
+        suspects += ["it may be about to begin or to end a container"] if self.role.role == "shim" else []
+        unknown = (*self._unseen(view), *known.problems)
         dead = (f"nothing on disk knows sandbox {sandbox_id}, and no shim serves it",)
-        return Evidence(owners, suspects, unknown, dead, view.blind)
+        return Evidence(owners, tuple(suspects), unknown, dead, view.blind)
 
-    def _shims(self, view: HostView) -> list[Process]:
-        """Those that name its sandbox, of which its own arguments may have only the beginning."""
-        sandbox_id = self.role.sandbox_id
-        found = {one.process.pid: one.process for one in view.processes.carrying(sandbox_id)}
-        if len(sandbox_id) == _CUT:
-            found.update(
-                (pid, one)
-                for pid, one in view.processes.by_pid.items()
-                if not one.dead and option_of(one.argv, "id").startswith(sandbox_id)
-            )
-        return [one for one in found.values() if one.program.startswith("containerd-shim")]
+    def _beside(self, view: HostView) -> tuple[list[Process], list[Process]]:
+        """The shims of its sandbox, and commands at work on it."""
+        shims: dict[int, Process] = {}
+        others: dict[int, Process] = {}
+        for one in view.processes.by_pid.values():
+            told = option_of(one.argv, "id") if _is_shim(one) else ""
+            if told and {told, told[:_CUT]} & self.role.ids:
+                shims[one.pid] = one
+        for name in sorted(self.role.ids):
+            for mention in view.processes.carrying(name):
+                one = mention.process
+                if _is_shim(one):
+                    shims[one.pid] = one
+                elif role_of(one) is None and _AT_WORK.fullmatch(one.program):
+                    others[one.pid] = one
+        parent = view.processes.by_pid.get(self.process.ppid)
+        if parent is not None and _is_shim(parent):
+            shims[parent.pid] = parent
+        shims.pop(self.process.pid, None)
+        return list(shims.values()), list(others.values())
 
     def _unseen(self, view: HostView) -> Iterator[str]:
         """Why what it works on may lie where this look at the host does not come: then its absence proves nothing."""
@@ -152,14 +187,14 @@ class ProcessCandidate(Candidate):
             yield "it was started in a container, where its paths may mean something else"
         if self.role.role == "runsc-sandbox":
             root = option_of(self.process.argv, "root")
-            if not root.startswith("/") or not os.path.isdir(root):
+            if self.process.root != "/" or not root.startswith("/") or not os.path.isdir(root):
                 yield f"its root directory {root or '(none is named)'} is not seen here"
         if self.role.role in ("vmm", "virtiofsd"):
             yield from self._of_a_factory()
 
     def _of_a_factory(self) -> Iterator[str]:
         """Why it may be a VM factory's: such a machine has a name of its own, and a sandbox's directory is a link."""
-        named = dict.fromkeys(match[1] for word in self.process.argv for match in _VMM_PATH.finditer(word))
+        named = dict.fromkeys(match[1] for word in self.process.argv for match in _OWN_PATH.finditer(word))
         yield from (f"{path}, which it names, is on disk" for path in named if os.path.lexists(path))
         yield from (f"{path} is there, and it may be a machine of that" for path in _FACTORY if os.path.lexists(path))
 
@@ -195,11 +230,16 @@ class StrayProcess(LeftoverItem):
         """It was ended before."""
 
 
+def _is_shim(process: Process) -> bool:
+    """Of an engine's; conmon is one for CRI-O and Podman."""
+    return process.program.startswith(("containerd-shim", "docker-containerd-shim", "conmon")) and not process.dead
+
+
 def find(view: HostView, own: Collection[int], known: Callable[[HostView], Known]) -> Iterator[ProcessCandidate]:
     """The processes of runtimes that no object on disk accounts for. own: pids of daemons that have a record."""
     for process in sorted(view.processes.by_pid.values(), key=lambda one: one.pid):
         role = role_of(process) if not process.dead and process.pid not in own else None
-        if role is None or _is_among(role.sandbox_id, known(view).ids):
+        if role is None or on_disk(known(view), role):
             continue
         parent = view.processes.by_pid.get(process.ppid)
         if parent is not None and parent.argv == process.argv:
@@ -207,9 +247,26 @@ def find(view: HostView, own: Collection[int], known: Callable[[HostView], Known
         yield ProcessCandidate(process, role, known)
 
 
-def _is_among(sandbox_id: str, ids: Collection[str]) -> bool:
-    """Whether that sandbox is one of these; one whose id is cut is any that begins so (safety.md A8)."""
-    return sandbox_id in ids or (len(sandbox_id) == _CUT and any(one.startswith(sandbox_id) for one in ids))
+def serving(view: HostView) -> dict[str, str]:
+    """The processes that serve a sandbox, in a sentence, by the ids that they name; of Firecracker's by the cut one."""
+
+    def look() -> dict[str, str]:
+        found: dict[str, str] = {}
+        for process in view.processes.by_pid.values():
+            role = role_of(process) if not process.dead else None
+            for one in role.ids if role is not None else ():
+                found.setdefault(one, f"{describe(process)} serves it")
+        return found
+
+    return view.once("serving", look)
+
+
+def who_serves(view: HostView, one: Candidate) -> str:
+    """A process that serves the sandbox to which an object belongs, in a sentence; empty where there is none."""
+    if one.kind == "process":
+        return ""
+    served = serving(view)
+    return next((served[name] for full in sorted(one.names) for name in (full, full[:_CUT]) if name in served), "")
 
 
 def engines(view: HostView) -> list[str]:

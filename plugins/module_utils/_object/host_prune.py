@@ -34,6 +34,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     Scan,
     Selection,
     doubts_of_engines,
+    served_by,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import (
     Clock,
@@ -57,9 +58,10 @@ _KEEPS = (ChangedMeanwhile, InUse, LockTimeout, Mounted, NotProved)  # not an er
 
 
 class Ended(NamedTuple):
-    """How the removal of one object ended."""
+    """How the removal of one object ended. entry: what a result shows of the object as it was before."""
 
     judged: Judged
+    entry: dict[str, Any]
     outcome: Outcome
 
 
@@ -76,17 +78,27 @@ class Pruner:
         self._going = frozenset(engine_doubt(path) for bundle in bundles for path in bundle.paths)
         self._together = _by_folder(bundles)
         self._planned: set[int] = set()
+        self._gone: set[int] = set()  # candidates that are, or in check mode would be
+        self._check_mode = False
         self._by_item: dict[int, Judged] = {}
         self._items: dict[int, Item] = {}  # by candidate
 
     def run(self, new_view: Callable[[], HostView], check_mode: bool, durable: bool) -> list[Ended]:
         """Take all steps, kind by kind: what others need goes after them."""
+        self._check_mode = check_mode
         how = Run(new_view, LockBudget(0), check_mode, durable, guard=self._guard)
         ended: list[Ended] = []
+        entries = {id(one): one.entry() for one in self._wanted}  # later looks at the candidates find less and less
         for kind in KINDS:
             items = [self._item(one) for one in self._wanted if one.candidate.kind == kind]
             if items:
-                ended += [Ended(self._by_item[id(one.item)], _kept(one)) for one in run(items, how)]
+                for outcome in run(items, how):
+                    judged = self._by_item[id(outcome.item)]
+                    ended.append(Ended(judged, entries[id(judged)], _kept(outcome)))
+                    if ended[-1].outcome.action not in (FAILED, SKIPPED):
+                        self._gone.add(id(judged.candidate))
+            if kind == "bundle":
+                self._going = _doubts_that_go(ended)
         return ended
 
     def _item(self, one: Judged) -> Item:
@@ -104,22 +116,25 @@ class Pruner:
     def _guard(self, item: Item, view: HostView) -> None:
         """Before the plan that counts, look again at all that the object is tied to, and how old it is.
 
-        The first plan is made right after the scan, which has just done so.
+        The first plan is made right after the scan, which has just done so; but in check mode there is no other one.
         """
-        if id(item) not in self._planned:
+        if id(item) not in self._planned and not self._check_mode:
             self._planned.add(id(item))
             return
         candidate = self._by_item[id(item)].candidate
         # Until its bundles have had their turn, a sandbox is not suspected for them; after it they must be gone.
-        going = self._going if KINDS.index(candidate.kind) <= KINDS.index("bundle") else ()
+        going = self._going if self._check_mode or KINDS.index(candidate.kind) <= KINDS.index("bundle") else ()
         for one in self._tied.get(id(candidate), [candidate]):
-            evidence = self._evidence(one, view)
+            evidence = self._evidence(one, view) if id(one) not in self._gone else None
             if evidence is None:
                 continue
             verdict = verdict_of(evidence, self._doubts(one, view), going)
             if verdict.kind != LEFTOVER:
                 tied = "" if one is candidate else f"{one.kind} {one.name}, to which it belongs: "
                 raise InUse("", f"{tied}{'; '.join(verdict.reasons)}", "Nothing was removed.")
+        served = served_by(candidate, view) if self._host_root == "/" else ""
+        if served:
+            raise InUse("", served, "Nothing was removed.")
 
     def _evidence(self, one: Candidate, view: HostView) -> Evidence | None:
         """Who owns an object now; None where it is gone. Told once in a view, whichever of the objects that are tied to
@@ -149,10 +164,14 @@ class Pruner:
 
     def _is_there(self, one: Candidate, view: HostView) -> bool | StateError:
         own = self._items.get(id(one))
+        one.ours = view.once("locks of ours", self._locked)
         try:
             return one.read(view, held=own is not None and bool(own.locks))
         except StateError as error:
             return error
+
+    def _locked(self) -> frozenset[tuple[int, int]]:
+        return frozenset(lock.inode for item in self._items.values() for lock in item.locks)
 
     def _doubts(self, one: Candidate, view: HostView) -> tuple[str, ...]:
         clock = Clock(time.time(), host.boot_time(), self._min_age)
@@ -180,6 +199,12 @@ def _tied(objects: Sequence[Judged]) -> dict[int, list[Candidate]]:
     return {id(one): group for group in groups for one in group}
 
 
+def _doubts_that_go(ended: Sequence[Ended]) -> frozenset[str]:
+    """What is said for bundles that are gone now, or would be in check mode; not for those that were kept after all."""
+    gone = [one.entry for one in ended if one.entry["kind"] == "bundle" and one.outcome.action not in (FAILED, SKIPPED)]
+    return frozenset(engine_doubt(path) for entry in gone for path in entry.get("paths", ()))
+
+
 def _kept(outcome: Outcome) -> Outcome:
     """One that turned out to be no leftover, or is held by somebody, is kept, and that is no failure."""
     error: StateError | None = outcome.error
@@ -190,9 +215,8 @@ def _kept(outcome: Outcome) -> Outcome:
 
 def entry_of(one: Ended, message: str) -> dict[str, Any]:
     """What a result shows of the end of one object."""
-    shown = one.judged.entry()
     kept = ("kind", "layout", "namespace", "id", "paths", "pid", "evidence", "size")
-    known = {key: shown[key] for key in kept if key in shown}
+    known = {key: one.entry[key] for key in kept if key in one.entry}
     return {**known, "action": one.outcome.action, **({"msg": message} if message else {})}
 
 

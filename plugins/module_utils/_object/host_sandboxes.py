@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part, Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    NO_ID,
     Candidate,
     Seen,
     Terms,
     identity_of,
+    may_be_an_id,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import runsc_roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import hints_in, owners_of
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
-_KATA_TREES = ("kata_store", "kata_persist", "kata_rs")
+_Found = TypeVar("_Found")
 # What Kata 1.6 to 1.8 has in a sandbox's directory below /run/vc/sbs, where the Go runtime has persist.json.
 _STORE_FILES = frozenset(("lock", "raw", "state.json", "network.json", "hypervisor.json", "agent.json", "devices.json"))
 _PERSIST = "persist.json"
@@ -70,7 +72,8 @@ class SandboxCandidate(Candidate):
             return frozenset((self.name,))
         reading = self._look.reading
         ids = {part.container_id for part in reading.parts}
-        return frozenset({self.name, *reading.containers, *ids} - {""})
+        # An alias is the machine of a factory that a link of it leads to (safety.md D5).
+        return frozenset({self.name, *reading.containers, *ids, *reading.aliases} - {""})
 
     def _paths(self) -> list[str]:
         return [part.path for part in self._parts]
@@ -128,6 +131,8 @@ class SandboxCandidate(Candidate):
         if self._look is None:
             return Evidence(unknown=("it was not read",))
         found = owners_of(self.tree.layout, self.tree.roots, self._look.reading, view, self._look.hints).evidence
+        if isinstance(self.tree.layout, TreeLayout) and not may_be_an_id(self.name):
+            found = found._replace(unknown=(*found.unknown, NO_ID))
         return found._replace(suspects=(self._look.locked, *found.suspects)) if self._look.locked else found
 
     def item(self, terms: Terms) -> Item:
@@ -143,36 +148,82 @@ class SandboxCandidate(Candidate):
         return TreeSandbox(wish, self.tree)
 
 
-def find(host_root: str, view: HostView) -> Iterator[SandboxCandidate]:
-    """All sandboxes. Raises StateError where a root cannot be listed."""
-    kata = {name: Tree(LAYOUTS[name], host_root, {}) for name in _KATA_TREES}
-    mounts = kata["kata_store"].roots
-    _ = mounts.mounts  # read before there are workers, which would each do so
-    for tree in kata.values():
-        tree.roots.share_mounts(mounts)
+def find(host_root: str, view: HostView, problems: list[str]) -> Iterator[SandboxCandidate]:
+    """All sandboxes. problems: gets what could not be listed; this hides no other (gvisor#5052)."""
     for name in ("gvisor", "gvisor_legacy"):
-        for root in (None, *runsc_roots(host_root, view)):
-            tree = Tree(LAYOUTS[name], host_root, {"run_root": root})
-            tree.roots.share_mounts(mounts)
-            yield from (SandboxCandidate(tree, one) for one in sorted(tree.names(view)))
-    yield from _kata(kata, view)
+        yield from each(_flat(host_root, name, view, problems), problems)
+    yield from each(_kata(host_root, view), problems)
 
 
-def _kata(trees: dict[str, Tree], view: HostView) -> Iterator[SandboxCandidate]:
-    """Kata's. The store of 1.x and persist.json share a directory; what has no state is shown with persist.json's."""
-    listed = {name: tree.names(view) for name, tree in trees.items()}
-    config = trees["kata_store"].root_of("config")
-    hidden = _hidden_in(config, trees["kata_store"])
-    for sandbox_id in sorted(listed["kata_rs"]):
-        yield SandboxCandidate(trees["kata_rs"], sandbox_id)
-    shared = listed["kata_store"].keys() | listed["kata_persist"].keys()
+def each(finder: Iterable[_Found], problems: list[str]) -> Iterator[_Found]:
+    """What a finder finds, up to where something cannot be listed."""
+    try:
+        yield from finder
+    except StateError as error:
+        problems.append(str(error))
+
+
+def _tree(name: str, host_root: str, given: dict[str, str | None], view: HostView) -> Tree:
+    """A layout's tree. The table of mounts is read once for all of them, and before there are workers."""
+    tree = Tree(LAYOUTS[name], host_root, given)
+    first: Roots = view.once("roots with the mounts", lambda: tree.roots)
+    _ = first.mounts
+    tree.roots.share_mounts(first)
+    return tree
+
+
+def _flat(host_root: str, name: str, view: HostView, problems: list[str]) -> Iterator[SandboxCandidate]:
+    """gVisor's, below each root directory once."""
+    seen: set[str] = set()
+    yield from each(_below(host_root, name, None, view, seen), problems)
+    for root in runsc_roots(host_root, view):
+        yield from each(_below(host_root, name, root, view, seen), problems)
+
+
+def _below(host_root: str, name: str, root: str | None, view: HostView, seen: set[str]) -> Iterator[SandboxCandidate]:
+    tree = _tree(name, host_root, {"run_root": root} if root else {}, view)
+    if tree.roots["run_root"].path not in seen:
+        seen.add(tree.roots["run_root"].path)
+        yield from (SandboxCandidate(tree, one) for one in sorted(tree.names(view)))
+
+
+def _kata(host_root: str, view: HostView) -> Iterator[SandboxCandidate]:
+    """Kata's. The store of 1.x and persist.json share a directory; what has no state is shown with persist.json's.
+
+    The Go runtime's come also if the Rust runtime's cannot be listed, but then not what has no state: that may belong
+    to one of these.
+    """
+    problem: StateError | None = None
+    by_rust: Collection[str] = ()
+    try:
+        rust = _tree("kata_rs", host_root, {}, view)
+        by_rust = rust.names(view).keys()
+        yield from (SandboxCandidate(rust, one) for one in sorted(by_rust))
+    except StateError as error:
+        problem = error
+    store, persist = (_tree(name, host_root, {}, view) for name in ("kata_store", "kata_persist"))
+    config, state = store.root_of("config"), persist.root_of("state")
+    hidden = _hidden_in(config, store)
+    shared = store.names(view).keys() | persist.names(view).keys()
     for sandbox_id in sorted(shared):
-        if sandbox_id in hidden or (config.exists and look(config, sandbox_id) is not None):
-            yield SandboxCandidate(trees["kata_store"], sandbox_id)
+        in_store = sandbox_id in hidden or (config.exists and look(config, sandbox_id) is not None)
+        if in_store and not _has_persist(state, sandbox_id):
+            yield SandboxCandidate(store, sandbox_id)
         else:
-            yield SandboxCandidate(trees["kata_persist"], sandbox_id, trees["kata_store"])
-    left = _beside(trees["kata_persist"], view) - shared - listed["kata_rs"].keys()
-    yield from (SandboxCandidate(trees["kata_persist"], one) for one in sorted(left))
+            yield SandboxCandidate(persist, sandbox_id, store)
+    if problem is not None:
+        raise problem
+    left = _beside(persist, view) - shared - set(by_rust)
+    yield from (SandboxCandidate(persist, one) for one in sorted(left))
+
+
+def _has_persist(state: Directory, sandbox_id: str) -> bool:
+    """Kata 1.11 leaves a directory of the old store beside each persist.json (runtime#2921); this tells whose it is."""
+    try:
+        with state.child(sandbox_id).opened() as directory:
+            return look(directory, _PERSIST) is not None
+    except (FileNotFoundError, StateError):
+        return False
 
 
 def _hidden_in(config: Directory, store: Tree) -> set[str]:
@@ -190,7 +241,7 @@ def _beside(tree: Tree, view: HostView) -> set[str]:
     Where there is a VM factory, a VM directory may be one of its machines, which no sandbox has yet (safety.md D5).
     """
     layout = cast(TreeLayout, tree.layout)
-    index = view.once(("index", id(tree)), lambda: layout.index(tree.roots))
+    index = view.once(("index", tree), lambda: layout.index(tree.roots))
     found: set[str] = set()
     linked: set[str] = set()
     for place in index.surroundings.places:

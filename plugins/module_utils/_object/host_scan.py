@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 FOREIGN = "foreign"
 # Of this collection's own selectors: the layouts of sandboxes and of bundles that an engine owns.
 ALL_LAYOUTS = (*LAYOUTS, *(name for name, layout in BUNDLE_LAYOUTS.items() if layout.has_engine))
+_BELONGS = ("mapping", "cgroup")  # kinds that say nothing of themselves: whose they are is dead or alive
 _ON_MEMORY = ("/run/", "/dev/shm/", "/sys/fs/cgroup/")
 
 
@@ -85,7 +86,7 @@ def scan(selection: Selection, view: HostView) -> Scan:
 
         found += look_at_all(_processes(view, [one.candidate for one in found], problems), view)
         engines = tuple(host_processes.engines(view))
-    judged = _judged_all(found, view, selection) if found else []
+    judged = _judged_all(found, view, selection, problems) if found else []
     return Scan([one for one in judged if selection.has(one.candidate)], judged, tuple(problems), engines)
 
 
@@ -113,25 +114,46 @@ def _known(view: HostView, known: Known | None = None) -> Known:
     return view.once("ids on disk", look if known is None else lambda: known)
 
 
-def _judged_all(found: list[Found], view: HostView, selection: Selection) -> list[Judged]:
+def _judged_all(found: list[Found], view: HostView, selection: Selection, problems: Sequence[str]) -> list[Judged]:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
 
     clock = Clock(time.time(), host.boot_time(), selection.min_age)
     verdicts = _verdicts(
-        _with_their_owners(found), clock, lambda one: doubts_of_engines(one, view, selection.host_root)
+        _with_their_owners(found, view, selection.host_root, problems),
+        clock,
+        lambda one: doubts_of_engines(one, view, selection.host_root),
     )
     return [_judged(one, verdict) for one, verdict in zip(found, verdicts)]
 
 
-def _with_their_owners(found: list[Found]) -> list[Found]:
-    """The same; whoever owns a sandbox owns the mappings that lead to it."""
+def _with_their_owners(found: list[Found], view: HostView, host_root: str, problems: Sequence[str]) -> list[Found]:
+    """The same; whoever owns a sandbox owns the mappings that lead to it, and whoever serves a pod what is of it.
+
+    problems: where not all could be listed, what says nothing of itself may belong to something unseen.
+    """
     owners: dict[str, tuple[str, ...]] = {}
     for one in found:
         if one.candidate.layout in KATA and one.evidence is not None and one.evidence.owners:
             owners.setdefault(one.candidate.name, one.evidence.owners)
-    if not owners:
-        return found
-    return [one._replace(evidence=_owned(one.candidate, one.evidence, owners)) for one in found]
+    with_mappings = [one._replace(evidence=_owned(one.candidate, one.evidence, owners)) for one in found]
+    return [_seen_whole(one, view, host_root, problems) for one in with_mappings]
+
+
+def _seen_whole(one: Found, view: HostView, host_root: str, problems: Sequence[str]) -> Found:
+    if one.evidence is None or one.evidence.owners or one.candidate.kind == "process":
+        return one
+    evidence = one.evidence
+    if problems and one.candidate.kind in _BELONGS:
+        evidence = evidence._replace(unknown=(*evidence.unknown, problems[0]))
+    served = served_by(one.candidate, view) if host_root == "/" else ""
+    return one._replace(evidence=evidence._replace(owners=(served,)) if served else evidence)
+
+
+def served_by(one: Candidate, view: HostView) -> str:
+    """Who serves the sandbox that an object belongs to, and so uses it in ways that need not show; or empty."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_processes
+
+    return host_processes.who_serves(view, one)
 
 
 def _owned(candidate: Candidate, evidence: Evidence | None, owners: dict[str, tuple[str, ...]]) -> Evidence | None:
@@ -179,7 +201,10 @@ def doubts_of_engines(one: Candidate, view: HostView, host_root: str) -> tuple[s
         return ()
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import registries
 
-    return registries(host_root, view).doubts(one.names)
+    try:
+        return registries(host_root, view).doubts(one.names)
+    except StateError as error:
+        return (f"whether an engine lists it cannot be told: {error}",)
 
 
 def _label(one: Candidate) -> str:

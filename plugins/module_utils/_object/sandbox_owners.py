@@ -76,7 +76,7 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
         suspects=tuple(suspects),
         unknown=tuple(unknown),
         dead=tuple(dead),
-        blind=view.blind or ("" if view.asserted else view.once(("another", id(roots)), roots.another_hosts)),
+        blind=view.blind or ("" if view.asserted else view.once(("another", roots), roots.another_hosts)),
     )
     return Owners(tuple(claim for claim in claims if claim.proved), evidence.suspects, evidence)
 

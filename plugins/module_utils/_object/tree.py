@@ -97,7 +97,7 @@ class Tree:
         """Sandbox id to the names of its entries, listed once in a view."""
         if not self.exists:
             return {}
-        return view.once(("names", id(self)), lambda: self.layout.sandboxes_of(self.roots))
+        return view.once(("names", self), lambda: self.layout.sandboxes_of(self.roots))
 
     def read(
         self,
@@ -115,7 +115,7 @@ class Tree:
         if isinstance(layout, FlatLayout):
             names = self.names(view).get(sandbox_id, [])
             return layout.read(self.roots, sandbox_id, names) if self.exists else Reading(sandbox_id)
-        index = view.once(("index", id(self)), lambda: layout.index(self.roots))
+        index = view.once(("index", self), lambda: layout.index(self.roots))
         reading: Reading = layout.read(self.roots, sandbox_id, index, known, whole, contents)
         return reading
 

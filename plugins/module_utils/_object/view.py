@@ -35,7 +35,10 @@ class HostView:
         return HostView(self._host_root, self._asserted)
 
     def once(self, key: Any, look: Callable[[], _Fact]) -> _Fact:
-        """The result of `look`, taken once in this view."""
+        """The result of `look`, taken once in this view.
+
+        key: what it is of; an object itself and never its id(), which the next one gets once this one is gone.
+        """
         if key not in self._facts:
             try:
                 self._facts[key] = look()
