@@ -62,8 +62,9 @@ def runsc_roots(host_root: str, view: HostView) -> list[str]:
 def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
     """The directories of each containerd that runs or may have run here, below host_root."""
     found = {_at(host_root, one): _at(host_root, two) for one, two in _KNOWN.items()}
-    set_up = _configured(host_root, ())
-    found[set_up.state] = set_up.work or ""  # also while it does not run (safety.md A4)
+    if _top_level(host_root, _CONFIG):
+        set_up = _configured(host_root, ())
+        found[set_up.state] = set_up.work or ""  # also while it does not run (safety.md A4)
     for process in _of_this_host(host_root, view):
         if process.program == "containerd":
             configured = _configured(host_root, process.argv)
