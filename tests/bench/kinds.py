@@ -272,7 +272,7 @@ HOST = Kind(
     links=(("var/run", "../run"),),
 )
 # The same, with empty directories below the shared trees on which much can be mounted.
-VOLUMES = 32
+VOLUMES = 40
 _VOLUMES = [Entry(f"{SHARED}/{{id}}/mounts/volume-{number}", 0o750) for number in range(VOLUMES)]
 HOST_WITH_VOLUMES = HOST._replace(others=((*_PERSIST, *_VOLUMES, *_POD), *HOST.others[1:]))
 EMPTY_HOST = Kind("", {"host_root": ""}, (), ())

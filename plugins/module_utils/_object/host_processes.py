@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
 _VMM = re.compile(r"qemu-system-.*|qemu|cloud-hypervisor|firecracker|stratovirt")
 _VMM_NAME = re.compile(r"sandbox-(.+?)(?:,.*)?")  # qemu -name sandbox-<sid>
-_VMM_PATH = re.compile(r"(?:^|[:=,])/run/(?:vc/vm|vc/firecracker|kata/firecracker(?=/[^/,]+/root/)|kata)/([^/,]+)/")
+_VMM_PATH = re.compile(r"(?:^|[:=,])(/run/(?:vc/vm|vc/firecracker|kata/firecracker(?=/[^/,]+/root/)|kata)/([^/,]+))/")
 _CUT = 32  # of an id is what Firecracker is told (safety.md A8)
 # Engines and runtimes, which are at work on what they name; others that name it own nothing.
 _AT_WORK = re.compile(r"runsc|runc|crun|kata-(?:runtime|shim)|ctr|crictl|nerdctl|docker|podman|crio|kubelet|containerd")
@@ -49,6 +49,8 @@ _AT_WORK = re.compile(r"runsc|runc|crun|kata-(?:runtime|shim)|ctr|crictl|nerdctl
 _ENGINE_UNITS = re.compile(
     r"(?:containerd|docker|crio|cri-o|podman|kubelet|k3s.*|rke2.*|snap\.microk8s\..*|user@\d+)\.service"
 )
+# By which a VM factory is known, whose machines no sandbox has yet (safety.md D5).
+_FACTORY = ("/run/vc/vm/template", "/var/run/kata-containers/cache.sock")
 
 
 class Role(NamedTuple):
@@ -93,7 +95,7 @@ def role_of(process: Process) -> Role | None:
 
 def _machine_of(argv: tuple[str, ...]) -> Role:
     """The sandbox whose machine a VMM runs, by paths of Kata's; without an id where there is none."""
-    paths = [match[1] for argument in argv for match in _VMM_PATH.finditer(argument)]
+    paths = [match[2] for argument in argv for match in _VMM_PATH.finditer(argument)]
     named = _VMM_NAME.fullmatch(option_of(argv, "name"))
     if named and paths:
         paths.insert(0, named[1])
@@ -176,6 +178,8 @@ class ProcessCandidate(Candidate):
         """Why what it works on may lie where this look at the host does not come: then its absence proves nothing."""
         if not self.process.complete:
             yield "what it is cannot be read"
+        if not view.in_initial_mount_namespace:
+            yield "this task does not run in the host's own mount namespace, so what lies there is not seen"
         pids = view.namespace_pids(self.process.pid)
         # Its own, in which runsc and jailers make it pid 1, is none.
         if pids is None or len(pids) > 2 or (len(pids) == 2 and pids[-1] != 1):
@@ -184,6 +188,14 @@ class ProcessCandidate(Candidate):
             root = option_of(self.process.argv, "root")
             if self.process.root != "/" or not root.startswith("/") or not os.path.isdir(root):
                 yield f"its root directory {root or '(none is named)'} is not seen here"
+        if self.role.role in ("vmm", "virtiofsd"):
+            yield from self._of_a_factory()
+
+    def _of_a_factory(self) -> Iterator[str]:
+        """Why it may be a VM factory's: such a machine has a name of its own, and a sandbox's directory is a link."""
+        named = dict.fromkeys(match[1] for word in self.process.argv for match in _VMM_PATH.finditer(word))
+        yield from (f"{path}, which it names, is on disk" for path in named if os.path.lexists(path))
+        yield from (f"{path} is there, and it may be a machine of that" for path in _FACTORY if os.path.lexists(path))
 
     def item(self, terms: Terms) -> Item:
         return StrayProcess(self, terms.stop_processes)

@@ -17,13 +17,18 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdi
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
+_AT_ONCE = 5000
+_MAY_HAVE_MOUNTS = ("sandbox", "bundle")
+
 
 class Found(NamedTuple):
-    """An object that is there. evidence: who owns it, None where that cannot be told, and problem says why."""
+    """An object that is there. evidence: who owns it, None where that cannot be told, and problem says why. mounts:
+    how many are in it."""
 
     candidate: Candidate
     evidence: Evidence | None
     problem: str = ""
+    mounts: int = 0
 
 
 def look_at_all(candidates: Sequence[Candidate], view: HostView) -> list[Found]:
@@ -50,10 +55,14 @@ def _dealt(candidates: list[Candidate]) -> list[Candidate]:
 def look(candidates: Sequence[Candidate], view: HostView) -> list[Any]:
     """For each what it shows, and its evidence or what keeps that from being told, in plain values; None for nothing.
 
-    What was read stays with the candidate."""
-    states = [_read(one, view) for one in candidates]
-    later = view.again()
-    return [_told(one, state, later) if state is not None else None for one, state in zip(candidates, states)]
+    Some thousands are read, then judged, and then forgotten, so that the memory that is needed has an end."""
+    told: list[Any] = []
+    for start in range(0, len(candidates), _AT_ONCE):
+        some = candidates[start : start + _AT_ONCE]
+        states = [_read(one, view) for one in some]
+        later = view.again()
+        told += [_told(one, state, later) if state is not None else None for one, state in zip(some, states)]
+    return told
 
 
 def _read(one: Candidate, view: HostView) -> str | None:
@@ -66,12 +75,24 @@ def _read(one: Candidate, view: HostView) -> str | None:
 
 def _told(one: Candidate, problem: str, view: HostView) -> Any:
     evidence: Any = problem
+    mounts = 0
     if not problem:
         try:
             evidence = tuple(one.evidence(view))
+            if one.kind in _MAY_HAVE_MOUNTS:
+                mounts = sum(_mounts_in(path, view) for path in one.paths)
         except StateError as error:
             evidence = str(error)
-    return tuple(one.seen), evidence
+    one.forget()
+    return tuple(one.seen), evidence, mounts
+
+
+def _mounts_in(path: str, view: HostView) -> int:
+    """How many mounts are at or below a path. Most directories of a host have no mount at all in them."""
+    above = path.rpartition("/")[0] or "/"
+    if view.once(("free of mounts", above), lambda: view.mounts.is_free(above)):
+        return 0
+    return len(view.mounts.in_the_way(path))
 
 
 def _gathered(candidates: Sequence[Candidate], told: Sequence[Any]) -> list[Found]:
@@ -80,8 +101,8 @@ def _gathered(candidates: Sequence[Candidate], told: Sequence[Any]) -> list[Foun
         if isinstance(answer, str):  # its worker did not come to its end
             found.append(Found(one, None, f"the process that read it {answer}"))
         elif answer is not None:
-            seen, evidence = answer
+            seen, evidence, mounts = answer
             one.take(Seen(*seen))
             is_known = not isinstance(evidence, str)
-            found.append(Found(one, Evidence(*evidence)) if is_known else Found(one, None, evidence))
+            found.append(Found(one, Evidence(*evidence), "", mounts) if is_known else Found(one, None, evidence))
     return found

@@ -62,9 +62,9 @@ def runsc_roots(host_root: str, view: HostView) -> list[str]:
 def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
     """The directories of each containerd that runs or may have run here, below host_root."""
     found = {_at(host_root, one): _at(host_root, two) for one, two in _KNOWN.items()}
-    set_up = _configured(host_root, ())
-    if os.path.isdir(set_up.work or ""):
-        found[set_up.state] = set_up.work or ""  # also while it does not run (safety.md A4)
+    if _top_level(host_root, _CONFIG):
+        set_up = _configured(host_root, ())
+        found[set_up.state] = set_up.work or ""  # it holds while containerd does not run too (safety.md A4)
     for process in _of_this_host(host_root, view):
         if process.program == "containerd":
             configured = _configured(host_root, process.argv)
@@ -74,8 +74,13 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
                 state = process.cwd.partition(f"/{inside}/")
                 if state[1]:
                     found.setdefault(state[0], "")
+    usual = (_at(host_root, STATE_ROOT), _at(host_root, WORK_ROOT))
+    engines = [(state, work, os.path.isdir(work)) for state, work in found.items()]
     return [
-        EngineRoots(state, work or None) for state, work in found.items() if os.path.isdir(state) or os.path.isdir(work)
+        # Where the root directory is not, a user may have moved it, or it is not mounted yet; but for the usual one.
+        EngineRoots(state, work if is_there or (state, work) == usual else None)
+        for state, work, is_there in engines
+        if is_there or os.path.isdir(state)
     ]
 
 

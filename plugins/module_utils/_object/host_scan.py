@@ -123,7 +123,7 @@ def _judged_all(found: list[Found], view: HostView, selection: Selection, proble
         clock,
         lambda one: doubts_of_engines(one, view, selection.host_root),
     )
-    return [_judged(one.candidate, verdict, view) for one, verdict in zip(found, verdicts)]
+    return [_judged(one, verdict) for one, verdict in zip(found, verdicts)]
 
 
 def _with_their_owners(found: list[Found], view: HostView, host_root: str, problems: Sequence[str]) -> list[Found]:
@@ -211,20 +211,10 @@ def _label(one: Candidate) -> str:
     return f"{one.kind} {one.name}" + (f" ({one.layout})" if one.layout else "")
 
 
-def _judged(one: Candidate, verdict: Verdict, view: HostView) -> Judged:
-    mounts = 0
-    if verdict.kind == LEFTOVER and one.kind in ("sandbox", "bundle"):
-        mounts = sum(_mounts_in(path, view) for path in one.paths)
-    age = None if one.changed is None else age_of(one.changed)
-    return Judged(one, verdict.kind, verdict.reasons, age, mounts)
-
-
-def _mounts_in(path: str, view: HostView) -> int:
-    """How many mounts are at or below a path. Most directories of a host have none at all in them."""
-    above = path.rpartition("/")[0] or "/"
-    if view.once(("free of mounts", above), lambda: view.mounts.is_free(above)):
-        return 0
-    return len(view.mounts.in_the_way(path))
+def _judged(one: Found, verdict: Verdict) -> Judged:
+    changed = one.candidate.changed
+    age = None if changed is None else age_of(changed)
+    return Judged(one.candidate, verdict.kind, verdict.reasons, age, one.mounts if verdict.kind == LEFTOVER else 0)
 
 
 def in_order(objects: Sequence[Judged]) -> list[Judged]:

@@ -107,7 +107,9 @@ class MappingRoot:
         from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 
-        return [Tree(LAYOUTS[name], self._host_root, {}) for name in ("kata_store", "kata_persist")]
+        trees = [Tree(LAYOUTS[name], self._host_root, {}) for name in ("kata_store", "kata_persist")]
+        trees[1].roots.share_mounts(trees[0].roots)
+        return trees
 
     def read(self, container_id: str) -> Mapping:
         """Raises Unreadable."""

@@ -22,9 +22,9 @@ from ansible_collections.sandboxed.containers.tests.integration.host.test_prune 
     stale_socket,
 )
 from ansible_collections.sandboxed.containers.tests.integration.kata.conftest import gone
-from ansible_collections.sandboxed.containers.tests.lab import kata, kata_cgroups, mounting, own_host, processes, trees
-from ansible_collections.sandboxed.containers.tests.lab.forked import Forked
-from ansible_collections.sandboxed.containers.tests.lab.kata import GENERATIONS, Places
+from ansible_collections.sandboxed.containers.tests.lab import kata, kata_cgroups, mounting, processes, trees
+from ansible_collections.sandboxed.containers.tests.lab.kata import GENERATIONS
+from ansible_collections.sandboxed.containers.tests.lab.kata_documents import Facts
 from ansible_collections.sandboxed.containers.tests.lab.stand_ins import Crowd, Program
 
 pytestmark = pytest.mark.real
@@ -44,77 +44,6 @@ def is_whole(one: Pod, checksum: str) -> bool:
     return (
         all(owner.lives() for owner in one.owners) and one.shared.checksum() == checksum and one.box.state_dir.exists()
     )
-
-
-# -- where the prune itself runs -------------------------------------------------------------------------------------
-
-
-def test_D3_in_a_private_mount_namespace_what_the_host_has_mounted_is_kept(machine: Host, crowd: Crowd) -> None:
-    """Unmounted there it stays mounted for the host, and a delete would detach it. (sees_all_processes: see A2.)"""
-    dead = [pod(crowd, layout, f"lab-dead-{layout}".replace("_", "-"), alive=False) for layout in GENERATIONS]
-    before = (mounting.table(1), [one.shared.checksum() for one in dead])
-    own_host.leave_mount_namespace()
-    for options in ({"on_mounted": "refuse"}, {}):
-        done = machine.prune(**options)
-        assert [one for one in done.answer["objects"] if one["action"] == "deleted"] == []
-        assert any("in the mount namespace of pid 1" in one.get("msg", "") for one in done.answer["objects"])
-        assert (mounting.table(1), [one.shared.checksum() for one in dead]) == before
-        assert all(one.box.state_dir.exists() and one.box.bundle(one.box.id).exists() for one in dead)
-    assert f"{len(done.answer['objects']) - 6} skipped" in done.message and " 0 changed." in done.message, done.message
-
-
-def test_A2_in_a_pid_namespace_every_death_is_unknown(machine: Host, crowd: Crowd) -> None:
-    """Without the assertion: an owner may run outside of it."""
-    pod(crowd, "kata_persist", DEAD, alive=False)
-    pod(crowd, "kata_rs", LIVE, alive=True)
-    stale_socket("0" * 64)
-    before = state()
-    given = {"min_age": 0, "on_mounted": "unmount"}
-    found = Forked("sandbox_host_info", {"min_age": 0, "verdicts": ["live", "leftover", "unknown", "foreign"]}).result()
-    verdicts = {one["id"]: one["verdict"] for one in found.answer["objects"]}
-    assert verdicts[DEAD] == verdicts["0" * 64] == "unknown" and verdicts[LIVE] == "live"
-    assert "leftover" not in verdicts.values()
-    dead = next(one for one in found.answer["objects"] if (one["kind"], one["id"]) == ("sandbox", DEAD))
-    assert any("this is not the initial pid namespace" in text for text in dead["evidence"]), dead
-    for options in ({}, {"sees_all_processes": False}):
-        done = Forked("sandbox_prune", {**given, **options, "scope": "all_leftovers"}).result()
-        assert not done.failed and not done.changed and done.answer["objects"] == [], done.message
-    assert state() == before
-
-
-def test_F_host_root_with_an_absolute_var_run_link_and_live_data_outside(machine: Host, crowd: Crowd) -> None:
-    """/var/run -> /run means the image's own /run; the host's sandboxes of the same names are another's."""
-    alive = [pod(crowd, layout, f"lab-{layout}".replace("_", "-"), alive=True) for layout in GENERATIONS]
-    checksums = [one.shared.checksum() for one in alive]
-    image = Path("/var/lib/image")
-    (image / "run").mkdir(parents=True)
-    (image / "var").mkdir()
-    (image / "var/run").symlink_to("/run")
-    runsc = Path("run/runsc/lab-g1_sandbox:lab-g1.lock")
-    for root in (Path("/"), image):
-        trees.directory((root / runsc).parent, 0o711)
-        (root / runsc).touch(0o600)
-    inside = [
-        kata.sandbox(layout, f"lab-in-{layout}".replace("_", "-"), places=Places(image, "")) for layout in GENERATIONS
-    ]
-    same = kata.sandbox("kata_persist", "lab-kata-persist", places=Places(image, ""))
-    for box in (*inside, same):
-        box.write()
-        box.make_bundles()
-        box.make_vm()
-        trees.directory(image / str(MAPPINGS).lstrip("/") / box.id / box.id, 0o750)
-    before = state()
-    assert (
-        Forked("sandbox_prune", {"min_age": 0, "scope": "all_leftovers", "host_root": str(image)}).result().changed
-        is False
-    )
-    done = machine.prune(host_root=str(image))
-    assert not done.failed and done.changed, done.answer
-    assert [left for box in inside for left in gone(box)] == [], done.answer["objects"]
-    assert not (image / runsc).exists()
-    assert same.state_dir.exists(), "a process of that name lives, and this tree may be its own"
-    assert (Path("/") / runsc).exists() and state() == before
-    assert all(is_whole(one, checksum) for one, checksum in zip(alive, checksums))
 
 
 # -- who is alive ----------------------------------------------------------------------------------------------------
@@ -211,6 +140,39 @@ def test_A9_an_executable_replaced_by_an_upgrade(machine: Host, crowd: Crowd) ->
     assert is_whole(one, checksum) and set(machine.verdicts().values()) == {"live"}
 
 
+def test_A8_firecracker_has_the_beginning_of_an_id(machine: Host, crowd: Crowd) -> None:
+    """Its arguments name 32 characters. While only its shim is left of the sandbox, that one has the whole id."""
+    box = kata.sandbox("kata_persist", f"lab-{'f' * 60}", facts=Facts(hypervisor="firecracker"))
+    box.write()
+    trees.directory(box.firecracker_dir / "root/run", 0o750)
+    machines = [crowd.start(box.program(kind)) for kind in ("firecracker", "shim")]
+    assert set(machine.verdicts().values()) == {"live"}
+    assert not machine.prune(stop_processes=True).changed
+    trees.remove(box.state_dir)
+    trees.remove(box.firecracker_dir)
+    assert "leftover" not in machine.verdicts().values()
+    assert not machine.prune(stop_processes=True).changed
+    assert all(one.lives() for one in machines)
+
+
+@pytest.mark.parametrize("with_template", [True, False])
+def test_D5_the_machines_of_a_factory_are_not_ended(machine: Host, crowd: Crowd, with_template: bool) -> None:
+    """One that waits, and one that a living sandbox has, to which only a link of the sandbox's name leads."""
+    box = kata.sandbox("kata_persist", LIVE, facts=Facts(vm_id="lab-machine-1"))
+    box.write()
+    owners = [crowd.start(box.program(kind)) for kind in ("shim", "qemu", "virtiofsd")]
+    box.make_vm()
+    if with_template:
+        kata.template()
+        waiting = Path("/run/vc/vm/lab-waits-1")
+        trees.directory(waiting, 0o750)
+        words = ["-name", f"sandbox-{waiting.name}", "-qmp", f"unix:{waiting}/qmp.sock,server,nowait"]
+        owners.append(crowd.start(Program("/usr/bin/qemu-system-x86_64", words)))
+    assert "leftover" not in machine.verdicts().values()
+    assert not machine.prune(stop_processes=True).changed
+    assert all(one.lives() for one in owners)
+
+
 def test_A10_several_engines_share_the_sockets(machine: Host, crowd: Crowd) -> None:
     """One without a database, as before its first start; one whose root directory only its shim's tells, so that what
     it lists is not known; and one socket for two."""
@@ -223,6 +185,7 @@ def test_A10_several_engines_share_the_sockets(machine: Host, crowd: Crowd) -> N
             (bundle / "config.json").write_text("{}", encoding="utf-8")
             socket = stale_socket(name[4:].replace("-", "").ljust(64, "0"))
             (bundle / "address").write_text(f"unix://{socket}", encoding="utf-8")
+    Path("/var/lib/rancher/k3s/agent/containerd").mkdir(parents=True)
     shims = []
     for engine, (alive, _dead) in names.items():
         words = ["-namespace", "k8s.io", "-address", f"{engine}/containerd.sock", "-id", alive]
