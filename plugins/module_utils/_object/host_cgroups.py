@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 _OVERHEADS = ("kata_overhead",)
 # Directories that Kata has made of a systemd form that it did not understand (cgroups.md, kata#11325).
-_LITERAL = re.compile(r"[^:/]+:[^:/]+:([^:/]+)")
+# Those of Kubernetes itself are never touched (safety.md D7).
+_LITERAL = re.compile(r"(?!kubepods)[^:/]+:[^:/]+:([^:/]+)")
 
 
 class CgroupCandidate(Candidate):

@@ -41,10 +41,7 @@ if TYPE_CHECKING:
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
 _VMM = re.compile(r"qemu-system-.*|qemu|cloud-hypervisor|firecracker|stratovirt")
 _VMM_NAME = re.compile(r"sandbox-(.+?)(?:,.*)?")  # qemu -name sandbox-<sid>
-_VMM_PATH = re.compile(r"(?:^|[:=,])/run/(?:vc/vm|vc/firecracker|kata/firecracker(?=/[^/,]+/root/)|kata)/([^/,]+)/")
-_OWN_PATH = re.compile(r"(?:^|[:=,])(/run/(?:vc/vm|vc/firecracker|kata/firecracker|kata)/[^/,]+)/")
-# By which a VM factory is known, whose machines no sandbox has yet (safety.md D5).
-_FACTORY = ("/run/vc/vm/template", "/var/run/kata-containers/cache.sock")
+_VMM_PATH = re.compile(r"(?:^|[:=,])(/run/(?:vc/vm|vc/firecracker|kata/firecracker(?=/[^/,]+/root/)|kata)/([^/,]+))/")
 _CUT = 32  # of an id is what Firecracker is told (safety.md A8)
 # Engines and runtimes, which are at work on what they name; others that name it own nothing.
 _AT_WORK = re.compile(r"runsc|runc|crun|kata-(?:runtime|shim)|ctr|crictl|nerdctl|docker|podman|crio|kubelet|containerd")
@@ -52,6 +49,8 @@ _AT_WORK = re.compile(r"runsc|runc|crun|kata-(?:runtime|shim)|ctr|crictl|nerdctl
 _ENGINE_UNITS = re.compile(
     r"(?:containerd|docker|crio|cri-o|podman|kubelet|k3s.*|rke2.*|snap\.microk8s\..*|user@\d+)\.service"
 )
+# By which a VM factory is known, whose machines no sandbox has yet (safety.md D5).
+_FACTORY = ("/run/vc/vm/template", "/var/run/kata-containers/cache.sock")
 
 
 class Role(NamedTuple):
@@ -96,7 +95,7 @@ def role_of(process: Process) -> Role | None:
 
 def _machine_of(argv: tuple[str, ...]) -> Role:
     """The sandbox whose machine a VMM runs, by paths of Kata's; without an id where there is none."""
-    paths = [match[1] for argument in argv for match in _VMM_PATH.finditer(argument)]
+    paths = [match[2] for argument in argv for match in _VMM_PATH.finditer(argument)]
     named = _VMM_NAME.fullmatch(option_of(argv, "name"))
     if named and paths:
         paths.insert(0, named[1])
@@ -194,7 +193,7 @@ class ProcessCandidate(Candidate):
 
     def _of_a_factory(self) -> Iterator[str]:
         """Why it may be a VM factory's: such a machine has a name of its own, and a sandbox's directory is a link."""
-        named = dict.fromkeys(match[1] for word in self.process.argv for match in _OWN_PATH.finditer(word))
+        named = dict.fromkeys(match[1] for word in self.process.argv for match in _VMM_PATH.finditer(word))
         yield from (f"{path}, which it names, is on disk" for path in named if os.path.lexists(path))
         yield from (f"{path} is there, and it may be a machine of that" for path in _FACTORY if os.path.lexists(path))
 

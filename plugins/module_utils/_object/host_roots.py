@@ -64,7 +64,7 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
     found = {_at(host_root, one): _at(host_root, two) for one, two in _KNOWN.items()}
     if _top_level(host_root, _CONFIG):
         set_up = _configured(host_root, ())
-        found[set_up.state] = set_up.work or ""  # also while it does not run (safety.md A4)
+        found[set_up.state] = set_up.work or ""  # it holds while containerd does not run too (safety.md A4)
     for process in _of_this_host(host_root, view):
         if process.program == "containerd":
             configured = _configured(host_root, process.argv)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part, Roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
@@ -163,12 +163,14 @@ def each(finder: Iterable[_Found], problems: list[str]) -> Iterator[_Found]:
         problems.append(str(error))
 
 
-def _tree(name: str, host_root: str, given: dict[str, str | None], view: HostView) -> Tree:
-    """A layout's tree. The table of mounts is read once for all of them, and before there are workers."""
-    tree = Tree(LAYOUTS[name], host_root, given)
-    first: Roots = view.once("roots with the mounts", lambda: tree.roots)
-    _ = first.mounts
-    tree.roots.share_mounts(first)
+def _tree(name: str, host_root: str, view: HostView, given: dict[str, str | None] | None = None) -> Tree:
+    """A layout below a root. All share one look at the mounts, made before there are workers."""
+    tree = Tree(LAYOUTS[name], host_root, given or {})
+    first = view.once(("mounts for roots", host_root), lambda: tree.roots)
+    if first is tree.roots:
+        _ = first.mounts
+    else:
+        tree.roots.share_mounts(first)
     return tree
 
 
@@ -181,7 +183,7 @@ def _flat(host_root: str, name: str, view: HostView, problems: list[str]) -> Ite
 
 
 def _below(host_root: str, name: str, root: str | None, view: HostView, seen: set[str]) -> Iterator[SandboxCandidate]:
-    tree = _tree(name, host_root, {"run_root": root} if root else {}, view)
+    tree = _tree(name, host_root, view, {"run_root": root} if root else {})
     if tree.roots["run_root"].path not in seen:
         seen.add(tree.roots["run_root"].path)
         yield from (SandboxCandidate(tree, one) for one in sorted(tree.names(view)))
@@ -196,12 +198,12 @@ def _kata(host_root: str, view: HostView) -> Iterator[SandboxCandidate]:
     problem: StateError | None = None
     by_rust: Collection[str] = ()
     try:
-        rust = _tree("kata_rs", host_root, {}, view)
+        rust = _tree("kata_rs", host_root, view)
         by_rust = rust.names(view).keys()
         yield from (SandboxCandidate(rust, one) for one in sorted(by_rust))
     except StateError as error:
         problem = error
-    store, persist = (_tree(name, host_root, {}, view) for name in ("kata_store", "kata_persist"))
+    store, persist = (_tree(name, host_root, view) for name in ("kata_store", "kata_persist"))
     config, state = store.root_of("config"), persist.root_of("state")
     hidden = _hidden_in(config, store)
     shared = store.names(view).keys() | persist.names(view).keys()

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_processes
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Known
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_processes import (
     ProcessCandidate,
@@ -30,6 +32,13 @@ SHIM = "/usr/local/bin/containerd-shim-kata-v2 -namespace k8s.io -address /run/c
 QEMU = f"/usr/bin/qemu-system-x86_64 -name sandbox-web-1 -qmp unix:{VM}/qmp.sock,server,nowait -pidfile {VM}/pid"
 VIRTIOFSD = f"/opt/kata/libexec/virtiofsd --syslog --cache=auto --shared-dir={SHARE}/shared --fd=3"
 RUNSC = "runsc-sandbox --root=/run --debug=false boot --bundle=/b web-1"
+
+
+@pytest.fixture(autouse=True)
+def no_factory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine has."""
+    monkeypatch.setattr(host_processes, "_FACTORY", ("/nowhere/template",))
+
 
 # What role_of gives: "role id", or nothing.
 ROLES = {
@@ -185,6 +194,13 @@ VERDICTS: dict[str, tuple[Process, tuple[Process, ...], dict[str, Any], str]] = 
 @pytest.mark.parametrize(("one", "others", "more", "expected"), VERDICTS.values(), ids=VERDICTS)
 def test_verdict(one: Process, others: tuple[Process, ...], more: dict[str, Any], expected: str) -> None:
     assert verdict(one, *others, **more).startswith(expected)
+
+
+def test_D5_a_machine_of_a_factory_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(host_processes, "_FACTORY", (str(tmp_path / "template"),))
+    assert verdict(process(QEMU)).startswith("leftover")
+    (tmp_path / "template").mkdir()
+    assert verdict(process(QEMU)).startswith(f"unknown: {tmp_path}/template is there")
 
 
 def test_A9_a_dead_shim_keeps_nothing() -> None:
