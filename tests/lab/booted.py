@@ -32,7 +32,7 @@ from ansible_collections.sandboxed.containers.tests.lab.workspace import Outcome
 RELEASE = "bookworm"
 INCLUDED = ("systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "openssh-server")
 # Waiting in apt's cache for a role that installs it: the container has no network.
-DOWNLOADED = ("qemu-system-common",)
+DOWNLOADED = ("qemu-system-common", "runsc")
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -55,7 +55,7 @@ def available() -> str:
 def tree() -> Path:
     """The root of a small Debian, made on first use. Raises Unavailable."""
     target = lab_dir().resolve() / "trees" / RELEASE
-    if target.is_dir():
+    if target.is_dir() and not _missing(target):
         return target
     package("debootstrap")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,26 @@ def tree() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.is_dir():
             _make(target)
+        elif _missing(target):  # an earlier version of this file has made it
+            _download(target, *_missing(target))
     return target
+
+
+def _missing(root: Path) -> list[str]:
+    """What of DOWNLOADED is not in the cache of its apt."""
+    return [name for name in DOWNLOADED if not [*(root / "var/cache/apt/archives").glob(f"{name}_*.deb")]]
+
+
+def _download(root: Path, *names: str) -> None:
+    _run(["chroot", root, "apt-get", "-qy", "--no-install-recommends", "--download-only", "install", *names], {})
+    _remove_devices(root)
+
+
+def _remove_devices(root: Path) -> None:
+    """The container gets a /dev of its own, and whoever copies the lab would read /dev/full for ever."""
+    for device in (root / "dev").iterdir():
+        if not device.is_dir() or device.is_symlink():
+            device.unlink()
 
 
 def _make(target: Path) -> None:
@@ -77,12 +96,7 @@ def _make(target: Path) -> None:
     # What it mounts below the tree goes with it, whatever becomes of it: a later run removes the tree.
     alone = ["unshare", "--mount", "--propagation", "private", "--"]
     _run([*alone, *make], {"DEBOOTSTRAP_DIR": str(folder / "share/debootstrap")})
-    install = ["apt-get", "-qy", "--no-install-recommends", "--download-only", "install", *DOWNLOADED]
-    _run(["chroot", scratch, *install], {})
-    # The container gets a /dev of its own, and whoever copies the lab would read /dev/full for ever.
-    for device in (scratch / "dev").iterdir():
-        if not device.is_dir() or device.is_symlink():
-            device.unlink()
+    _download(scratch, *DOWNLOADED)
     scratch.rename(target)
 
 
