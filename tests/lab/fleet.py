@@ -34,6 +34,7 @@ TREE = Path(__file__).parents[5]  # in which the collection has its full name
 PUT = "ansible_collections.sandboxed.containers.tests.lab.fleet_host"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _NAMESPACES = ("--net", "--mount", "--pid", "--uts", "--ipc")
+_KINDS = ["process", "daemon", "socket", "bundle", "sandbox", "mapping", "rootless"]
 # $1: the tree of all hosts, $2: name, $3: the folder of the fleet, $4: TREE; what follows are the fleet's cgroups. The
 # number of this shell as the test sees it is in the machine's own /proc. /var/lib is no overlay, so that the root file
 # systems of containers can be one. With SIGCHLD ignored the kernel reaps what becomes a child of init.
@@ -295,6 +296,9 @@ class Fleet:
             "sandbox_audit_min_age": 0,
             "sandbox_prune_min_age": 0,
             "sandbox_prune_on_mounted": "unmount",
+            # Cgroups are the machine's, and so of tests that run beside these.
+            "sandbox_audit_kinds": _KINDS,
+            "sandbox_prune_kinds": _KINDS,
         }
         hosts: Mapping[str, dict[str, Any]] = {
             name: {

@@ -20,6 +20,8 @@ from ansible_collections.sandboxed.containers.tests.lab.stand_ins import Crowd
 forked.prepare("sandbox_host_info", "sandbox_prune")
 __all__ = ["host", "pytest_runtest_protocol"]
 ALL = ["live", "leftover", "unknown", "foreign"]
+# Cgroups are the machine's, and so of tests that run beside these: whoever is about them says so.
+KINDS = ["process", "daemon", "socket", "bundle", "sandbox", "mapping", "rootless"]
 
 
 class Host:
@@ -28,7 +30,7 @@ class Host:
     options: dict[str, Any] = {"sees_all_processes": True, "min_age": 0}  # noqa: RUF012  # never changed
 
     def info(self, **options: Any) -> Result:
-        answer = Forked("sandbox_host_info", {**self.options, "verdicts": ALL, **options}).result()
+        answer = Forked("sandbox_host_info", {**self.options, "kinds": KINDS, "verdicts": ALL, **options}).result()
         assert not answer.failed, answer.message
         return answer
 
@@ -44,7 +46,7 @@ class Host:
         return {key for key, verdict in self.verdicts().items() if verdict == "leftover"}
 
     def prune(self, **options: Any) -> Result:
-        given = {"scope": "all_leftovers", "on_mounted": "unmount", **options}
+        given = {"scope": "all_leftovers", "on_mounted": "unmount", "kinds": KINDS, **options}
         if "plan" in options:
             given.pop("scope")
         return Forked("sandbox_prune", {**self.options, **given}).result()
