@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import os
 import stat
-import time
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,13 +20,13 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     WriteFailed,
     os_reason,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget as LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
 
 _OWN_LOCKS = "/run/lock/sandboxed.containers"
-_RETRY_SECONDS = 0.02
 _MOST_REPLACED = 1000
 _NO_INODE = (0, 0)
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -51,24 +50,6 @@ class LockPlace(NamedTuple):
     @property
     def path(self) -> str:
         return self.directory.path if self.name == "." else self.directory.join(self.name)
-
-
-class LockBudget:
-    """The waiting that a whole task may spend on locks (option lock_timeout), in seconds."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.left = float(seconds)
-
-    def wait(self) -> bool:
-        """Wait one interval for a lock; False when the budget is spent."""
-        if self.left <= 0:
-            return False
-        pause = min(_RETRY_SECONDS, self.left)
-        before = time.monotonic()
-        time.sleep(pause)
-        self.left -= max(pause, time.monotonic() - before)
-        return True
 
 
 class HeldLock:

@@ -269,13 +269,17 @@ class Roots:
 class Layout(ABC):
     """One runtime generation. Subclasses set the data and answer the look-ups; the object floor does the rest.
 
-    It is a FlatLayout (layout/flat.py) or a TreeLayout (layout/trees.py): files side by side, or directories.
+    It is a FlatLayout (layout/flat.py) or a TreeLayout (layout/trees.py): files side by side, or directories. is_flat
+    tells which; a task imports only the one that it needs. raw_directory and inherits_owner: see TreeLayout.
     """
 
     name: str
     root_rules: tuple[RootRule, ...]
     documents: tuple[DocumentRule, ...]
     names: NameRule
+    is_flat = False
+    raw_directory = ""
+    inherits_owner = False
 
     @abstractmethod
     def sandboxes_of(self, roots: Roots) -> dict[str, list[str]]:

@@ -16,10 +16,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part, RecordedProcess, Roots
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS, STATE_ROOTS
 
 SOCKETS = (".sock", ".hvsock")
-_BUNDLES = tuple(f"{state}/{LAYOUTS['containerd_v2'].inside}" for state in STATE_ROOTS)
 
 
 class PlaceRule(NamedTuple):
@@ -207,8 +205,10 @@ def find_surroundings(rules: tuple[PlaceRule, ...], roots: Roots) -> Surrounding
 
 
 def _bundles(roots: Roots, problems: list[str]) -> dict[str, list[str]]:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS, STATE_ROOTS
+
     found: dict[str, list[str]] = {}
-    for path in _BUNDLES:
+    for path in [f"{state}/{LAYOUTS['containerd_v2'].inside}" for state in STATE_ROOTS]:
         try:
             with roots.open(path) as tasks:
                 for namespace in _directories_in(tasks) if tasks.exists else ():

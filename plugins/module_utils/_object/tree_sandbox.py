@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
@@ -16,36 +16,40 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     NotProved,
     StateError,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import BuiltTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TREES
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Unmount, Write
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import (
+    BESIDE,
+    TREES,
+    TreeLayout,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState, Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import (
-    MakeEntry,
-    MakeTree,
-    RemoveTree,
-)
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_creation import TreeCreation
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Unmount
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.raw_items import RawItems
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
 
 # Mounts and what a machine leaves first; the trees that tell of them last (kata-store.md K12).
 _REMOVAL = ("tombstone", *BESIDE, *TREES)
 
 
-class TreeSandbox(TreeCreation):
+class TreeSandbox(SandboxState):
     """A directory for the sandbox, and one in it for each container; with what else belongs to them on the host."""
 
     def __init__(self, wish: Wish, tree: Tree) -> None:
         super().__init__(wish, tree)
+        self.layout = cast(TreeLayout, tree.layout)
+        self.raw_items: RawItems | None = None
+        if wish.raw_items:
+            from ansible_collections.sandboxed.containers.plugins.module_utils._object.raw_items import RawItems
+
+            self.raw_items = RawItems(wish.raw_items, f"{wish.sandbox_id}/{wish.container_id}")
         self._tombstones: set[str] | None = None  # those that were there at the first plan
         self._needed = ""  # the lock without which nothing may be done
 
@@ -66,6 +70,24 @@ class TreeSandbox(TreeCreation):
         beside = [part for part in self.reading.parts if part.role in BESIDE and not self.wish.container_id]
         return [*left, *beside, *self.own_trees()]
 
+    def own_trees(self) -> list[Part]:
+        """The directories of the sandbox, or of the container in it, that the layout is about."""
+        return self.layout.trees_of(self.reading, self.wish.container_id)
+
+    def own_directory(self, role: str) -> Directory:
+        """Where the object is in one of the trees, or would be."""
+        directory = self.tree.root_of(role).child(self.wish.sandbox_id)
+        return directory.child(self.wish.container_id) if self.wish.container_id else directory
+
+    def usual_paths(self) -> list[str]:
+        return [self.own_directory(tree.role).path for tree in self.layout.trees]
+
+    def described(self) -> dict[str, Any]:
+        if self.raw_items is None:
+            return super().described()
+        directory = self.own_directory(self.layout.state_tree.role).child(self.layout.raw_directory)
+        return {**super().described(), "raw_items": self.raw_items.urls(directory)}
+
     def _left(self, tombstones: list[Part]) -> list[Part]:
         from ansible_collections.sandboxed.containers.plugins.module_utils._object import rests
 
@@ -76,7 +98,9 @@ class TreeSandbox(TreeCreation):
 
     def plan_present(self, view: HostView) -> Plan:
         """What a killed run left of the same object is finished with it, where nothing is in the way of that."""
-        plan = super().plan_present(view)
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_creation import TreeCreation
+
+        plan = TreeCreation(self).plan(view)
         left = [part for part in self.parts if part.role == "tombstone"]
         if not left:
             return plan
@@ -120,6 +144,8 @@ class TreeSandbox(TreeCreation):
         beside = [part for part in parts if part.role in BESIDE]
         if not beside or stopped or self.owners is None:
             return
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, judge
+
         verdict = judge(self.owners.evidence)
         if verdict.kind != LEFTOVER:
             raise NotProved(
@@ -179,12 +205,16 @@ class TreeSandbox(TreeCreation):
         return set() if self.wish.present else {lock.inode for lock in self.locks if lock.place.path != own}
 
     def guarded_trees(self, plan: Plan) -> set[str]:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
+
         return {change.path for change in plan.changes if isinstance(change, RemoveTree)}
 
     # changes
 
     def begin(self, plan: Plan) -> bool:
         """Unmount and remove what lies around the trees, then hide these; whether owners are to be looked for again."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
+
         self._refuse_unlocked(plan)
         self.unmount_first(plan)
         for change in plan.changes:
@@ -218,33 +248,12 @@ class TreeSandbox(TreeCreation):
     def apply(self, plan: Plan, durable: bool) -> None:
         for one in self.hidden:
             one.remove()
-        self._make_trees([change for change in plan.changes if isinstance(change, MakeTree)], durable)
-        for change in plan.changes:
-            if isinstance(change, MakeEntry) and change.make():
-                self.did(change.directory)
-            elif isinstance(change, Write):
-                change.make(durable)
-                self.did(change.directory)
+        if self.wish.present:
+            from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_creation import (
+                TreeCreation,
+            )
 
-    def _make_trees(self, changes: list[MakeTree], durable: bool) -> None:
-        """All of them or none: each is built under a hidden name first."""
-        built: list[tuple[MakeTree, Directory, BuiltTree]] = []
-        try:
-            for change in changes:
-                above = self.tree.above(self.tree.root_of(change.role))
-                built.append((change, above, change.built(above, self.wish.sandbox_id, durable)))
-            for _change, _above, tree in built:
-                tree.put()
-        except StateError:
-            for _change, _above, tree in reversed(built):
-                tree.discard()
-            raise
-        finally:
-            for _change, _above, tree in built:
-                tree.close()
-        for change, above, _tree in built:
-            self.did(change.directory)
-            self.did(above)
+            TreeCreation(self).make(plan, durable)
 
     def tidy(self) -> None:
         """Nothing is made by locking: the runtime's locks are never made, and ours stays (safety.md C2)."""
