@@ -25,8 +25,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     Roots,
     Watched,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.beside import signs_in
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.documents import read_document
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import SOCKETS, signs_in
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import SOCKETS
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout, TreeRule

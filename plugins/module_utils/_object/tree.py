@@ -52,6 +52,12 @@ class Tree:
             self._above[root.path] = root.above_it()
         return self._above[root.path]
 
+    def above_of(self, role: str) -> Directory:
+        """The directory above the root of the tree with that role, where its hidden names are."""
+        if role not in self._above:  # no path is called like a role
+            self._above[role] = self.above(self.root_of(role))
+        return self._above[role]
+
     def above_at(self, closed: Directory) -> Directory:
         """The directory above a root that has this path, open."""
         roots = [root for root in self._directories.values() if root.exists]
