@@ -171,20 +171,20 @@ def open_by_others(inodes: Collection[Inode], proc: str = "/proc") -> Descriptor
     mounts = _Mounts()
     for process in look.others():
         with look.at(process):
-            for base, name in _descriptors(process):
+            for base, name in _descriptors(process, os.listdir(f"{process}/fd"), None):
                 holder = _holder(process, base, name, wanted, mounts)
                 if holder is not None:
                     found.setdefault(holder.inode, []).append(holder)
     return Descriptors(found, tuple(look.unreadable))
 
 
-def _descriptors(process: str) -> Iterator[tuple[str, str]]:
-    """Each descriptor as (directory that has fd and fdinfo, number)."""
-    names = os.listdir(f"{process}/fd")
+def _descriptors(process: str, names: list[str], tids: list[str] | None) -> Iterator[tuple[str, str]]:
+    """Each descriptor as (directory that has fd and fdinfo, number). names: what is listed in its fd. tids: its
+    threads, listed after that; None: not yet."""
     base = process
     if not names:
         # An ended leader has given up its descriptors while the threads behind it keep theirs (safety.md A9).
-        tids = os.listdir(f"{process}/task")
+        tids = os.listdir(f"{process}/task") if tids is None else tids
         for tid in tids if len(tids) > 1 else ():
             base = f"{process}/task/{tid}"
             try:
@@ -207,10 +207,13 @@ def _link(link: str) -> str:
         raise
 
 
-def _holder(process: str, base: str, name: str, wanted: _Wanted, mounts: _Mounts) -> Holder | None:
+def _holder(
+    process: str, base: str, name: str, wanted: _Wanted, mounts: _Mounts, path: str | None = None
+) -> Holder | None:
+    """path: what its link says, if that was read before."""
     link = f"{base}/fd/{name}"
     try:
-        path = _link(link)
+        path = _link(link) if path is None else path
         # Pipes, sockets and the like have no path; /dev/null is by far the most frequent of the others.
         if path[:1] != "/" or path == "/dev/null":
             return None
@@ -321,7 +324,7 @@ def uses(inodes: Collection[Inode], paths: Collection[str], proc: str = "/proc")
                 found.update((top, pid) for top in _tops_of(path, tops, depths))
                 if where == "descriptor" and inodes and path != "/dev/null":
                     base, _slash, name = link.rpartition("/fd/")
-                    holder = _holder(process, base, name, wanted, mounts)
+                    holder = _holder(process, base, name, wanted, mounts, path)
                     if holder is not None:
                         found.add((holder.inode, pid))
     return found
@@ -339,6 +342,7 @@ def _used_paths(process: str) -> Iterator[tuple[str, str, str]]:
     Raises PermissionError at the end where something could not be told.
     """
     hidden = False
+    descriptors = os.listdir(f"{process}/fd")
     tids = os.listdir(f"{process}/task")
     links = [("exe", f"{process}/exe")] + [
         # A thread may have a cwd and root of its own (unshare(CLONE_FS), as the Rust virtiofsd's do).
@@ -346,7 +350,7 @@ def _used_paths(process: str) -> Iterator[tuple[str, str, str]]:
         for tid in tids
         for where in ("cwd", "root")
     ]
-    for base, name in _descriptors(process):
+    for base, name in _descriptors(process, descriptors, tids):
         links.append(("descriptor", f"{base}/fd/{name}"))
     for where, link in links:
         try:

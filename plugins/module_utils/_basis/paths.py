@@ -31,7 +31,7 @@ class Directory:
     child(); it is then opened from there, and never through a link.
     """
 
-    __slots__ = ("_borrowed", "above", "fd", "made", "path")
+    __slots__ = ("_borrowed", "_lent", "above", "fd", "made", "path")
 
     def __init__(self, descriptor: int, path: str, made: tuple[str, ...] = (), above: Directory | None = None) -> None:
         self.fd = descriptor
@@ -39,6 +39,7 @@ class Directory:
         self.made = made
         self.above = above
         self._borrowed = False
+        self._lent: Directory | None = None
 
     @property
     def exists(self) -> bool:
@@ -83,9 +84,10 @@ class Directory:
         """
         if self.fd < 0:
             return self.reopened()
-        borrowed = Directory(self.fd, self.path)
-        borrowed._borrowed = True
-        return borrowed
+        if self._lent is None:  # the same one for all: leaving it closes nothing
+            self._lent = Directory(self.fd, self.path)
+            self._lent._borrowed = True
+        return self._lent
 
     def reopened(self) -> Directory:
         """The same directory, open again; for one that was only looked at. Raises FileNotFoundError and Unreadable."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part, Reading
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TreeLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState, Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
@@ -35,6 +35,8 @@ class TreeSandbox(SandboxState):
             self.raw_items = RawItems(wish.raw_items, f"{wish.sandbox_id}/{wish.container_id}")
         self._tombstones: set[str] | None = None  # those that were there at the first plan
         self._removal: TreeRemoval | None = None
+        self._plain: Reading | None = None  # a reading without tombstones, and the parts in it
+        self._plain_parts: list[Part] = []
 
     def read(self, view: HostView) -> None:
         known = self.reading if self.reading.watched else None
@@ -46,12 +48,17 @@ class TreeSandbox(SandboxState):
 
         Tombstones that come after the first plan are of another run that is at work, and finishes them.
         """
+        if self._plain is self.reading:
+            return self._plain_parts
         tombstones = [part for part in self.reading.parts if part.role == "tombstone"]
         if self._tombstones is None:
             self._tombstones = {part.name for part in tombstones}
         left = self._left(tombstones) if tombstones else []
         beside = [part for part in self.reading.parts if part.role in BESIDE and not self.wish.container_id]
-        return [*left, *beside, *self.own_trees()]
+        found = [*left, *beside, *self.own_trees()]
+        if not tombstones:  # which of those are ours to finish changes with the locks; all else with the reading
+            self._plain, self._plain_parts = self.reading, found
+        return found
 
     def own_trees(self) -> list[Part]:
         """The directories of the sandbox, or of the container in it, that the layout is about."""
