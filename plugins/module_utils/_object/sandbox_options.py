@@ -137,8 +137,16 @@ def _flat(params: dict[str, Any], common: Wish, layout: Layout) -> list[Wish]:
         raise InvalidInput(
             "sandbox_id", "several ids share everything only with state=absent", "Give a list of entries as sandboxes."
         )
-    entries = [{**params, "sandbox_id": sandbox_id} for sandbox_id in ids]
-    return [_entry(entry, "", common, layout) for entry in entries]
+    if not ids:
+        return []
+    first = _entry({**params, "sandbox_id": ids[0]}, "", common, layout)
+    return [first, *(first._replace(sandbox_id=_another_id(name, layout)) for name in ids[1:])]
+
+
+def _another_id(name: str, layout: Layout) -> str:
+    """An id beside the first one, with which it shares all else."""
+    layout.check_length(check_known_name(name, "sandbox_id", layout.names), name)
+    return name
 
 
 def _entry(entry: dict[str, Any], where: str, common: Wish, layout: Layout) -> Wish:
