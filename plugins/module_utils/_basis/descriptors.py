@@ -137,10 +137,10 @@ class _Look:
         self.proc = proc
         self.unreadable: list[int] = []
 
-    def others(self) -> Iterator[str]:
-        """The directory of each process but this one."""
-        own = str(os.getpid())
-        return (f"{self.proc}/{name}" for name in pids(self.proc) if name != own)
+    def others(self, family: Collection[int] = ()) -> Iterator[str]:
+        """The directory of each process but this one. family: others to be left out."""
+        own = {str(pid) for pid in (os.getpid(), *family)}
+        return (f"{self.proc}/{name}" for name in pids(self.proc) if name not in own)
 
     @contextmanager
     def at(self, process: str) -> Iterator[None]:
@@ -309,15 +309,43 @@ def users_below(paths: Collection[str], proc: str = "/proc") -> Users:
     return Users(tuple(dict.fromkeys(users)), tuple(look.unreadable))
 
 
-def uses(inodes: Collection[Inode], paths: Collection[str], proc: str = "/proc") -> set[tuple[Inode | str, int]]:
+def siblings(parent: int, proc: str = "/proc") -> frozenset[int]:
+    """The children of this process's parent, with itself. Some may be missing; and all are where the kernel does not
+    list them, or proc is of another pid namespace, whose numbers mean others."""
+    try:
+        own = int(os.readlink(f"{proc}/self"))
+        with open(f"{proc}/{parent}/task/{parent}/children", encoding="ascii") as text:
+            found = frozenset(map(int, text.read().split()))
+    except (OSError, ValueError):
+        return frozenset()
+    return found if own == os.getpid() and own in found else frozenset()
+
+
+def uses(
+    inodes: Collection[Inode], paths: Collection[str], proc: str = "/proc", parent: int = 0
+) -> set[tuple[Inode | str, int]]:
     """Who has one of these inodes open, or uses one of these trees, as (inode or path, pid): open_by_others and
-    users_below in one pass over /proc. Raises OSError when proc cannot be listed."""
+    users_below in one pass over /proc. Raises OSError when proc cannot be listed.
+
+    parent: of this process, whose other children are workers of the same task, each with objects of its own and
+    hundreds of locks; 0: there are none.
+    """
+    family = siblings(parent, proc) if parent else frozenset()
+    found = _uses(inodes, paths, proc, family)
+    if family and not family <= siblings(parent, proc):
+        return _uses(inodes, paths, proc, ())  # one has ended, and somebody else may have its pid by now
+    return found
+
+
+def _uses(
+    inodes: Collection[Inode], paths: Collection[str], proc: str, family: Collection[int]
+) -> set[tuple[Inode | str, int]]:
     tops = frozenset(path.rstrip("/") for path in paths)
     depths = sorted({top.count("/") for top in tops})
     wanted, mounts = _Wanted(inodes), _Mounts()
     found: set[tuple[Inode | str, int]] = set()
     look = _Look(proc)
-    for process in look.others() if tops or inodes else ():
+    for process in look.others(family) if tops or inodes else ():
         pid = int(process.rsplit("/", 1)[1])
         with look.at(process):
             for where, path, link in _used_paths(process):

@@ -181,7 +181,7 @@ def _apply_all(ready: list[Held], how: Run) -> list[Outcome]:
         if one.item.begin(one.plan):
             begun.add(id(one.item))
 
-    ready = attempts.each(ready, _refuse_used(ready))
+    ready = attempts.each(ready, _refuse_used(ready, how.parent))
     ready = attempts.each(ready, begin)
     if begun:
         view = how.new_view()
@@ -190,7 +190,7 @@ def _apply_all(ready: list[Held], how: Run) -> list[Outcome]:
     return [*attempts.failed, *(Outcome(one.item, one.plan, one.plan.action) for one in ready)]
 
 
-def _refuse_used(ready: list[Held]) -> Callable[[Held], None]:
+def _refuse_used(ready: list[Held], parent: int) -> Callable[[Held], None]:
     """A check that raises for an item of which somebody else has something open, by one look for all of them."""
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.removal import lasting_users
 
@@ -199,7 +199,7 @@ def _refuse_used(ready: list[Held]) -> Callable[[Held], None]:
     problem: StateError | None = None
     users: dict[Any, str] = {}
     try:
-        users.update(lasting_users(set().union(*inodes.values()), set().union(*trees.values())))
+        users.update(lasting_users(set().union(*inodes.values()), set().union(*trees.values()), parent))
     except StateError as error:
         problem = error
 

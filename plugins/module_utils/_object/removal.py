@@ -148,13 +148,13 @@ def stop_all(stops: Collection[Stop], owners: Collection[Claim]) -> bool:
     return ended
 
 
-def lasting_users(inodes: Collection[Inode], trees: Collection[str] = ()) -> dict[Inode | str, str]:
+def lasting_users(inodes: Collection[Inode], trees: Collection[str] = (), parent: int = 0) -> dict[Inode | str, str]:
     """Who has one of these inodes open now and a moment later, or stands in one of these trees or has a file in it
-    open: a runtime that waits for a lock, or uses a file (safety.md C3, D8)."""
+    open: a runtime that waits for a lock, or uses a file (safety.md C3, D8). parent: see descriptors.uses."""
 
     def look() -> set[tuple[Inode | str, int]]:
         try:
-            return uses(inodes, trees)
+            return uses(inodes, trees, parent=parent)
         except OSError as error:
             raise Unreadable("/proc", f"descriptors cannot be looked at: {os_reason(error)}", "Run as root.") from error
 

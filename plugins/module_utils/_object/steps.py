@@ -139,7 +139,8 @@ class Run(NamedTuple):
     """How the steps are to be taken. new_view: makes a fresh look at the host.
 
     common: locks that are held already, by path. goes_on: whether anybody still waits for what is done. guard: raises
-    StateError where something beside an item forbids a change of it; asked before each of its plans.
+    StateError where something beside an item forbids a change of it; asked before each of its plans. parent: whose
+    workers share the task, of which this process is one; 0: it takes all of it.
     """
 
     new_view: Callable[[], HostView]
@@ -149,6 +150,7 @@ class Run(NamedTuple):
     common: Mapping[str, HeldLock] = MappingProxyType({})
     goes_on: Callable[[], bool] = lambda: True
     guard: Callable[[Item, HostView], None] = lambda _item, _view: None
+    parent: int = 0
 
 
 def run(items: list[Item], how: Run) -> list[Outcome]:
