@@ -41,6 +41,9 @@ units: setup ## unit tests on each Python from 3.9 on
 integration: setup packages ## tests with real runtimes (as root)
 	@$(STEPS) integration faults
 
+fleet: setup packages ## playbooks over ssh, on five small hosts (as root)
+	@$(STEPS) fleet
+
 pytest: setup ## pytest with arguments of yours: make pytest ARGS="tests/unit -k lock"
 	@$(IN_TREE) python -m pytest $(ARGS)
 
@@ -56,4 +59,4 @@ setup:
 packages:
 	@tests/tools/system-packages
 
-.PHONY: help demo bench test test-all lint docs docs-check sanity units integration pytest format clean setup packages
+.PHONY: help demo bench test test-all lint docs docs-check sanity units integration fleet pytest format clean setup packages

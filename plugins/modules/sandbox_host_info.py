@@ -25,7 +25,7 @@ options:
       - Only objects of these kinds. All kinds when omitted; an empty list is refused.
     type: list
     elements: str
-    choices: [process, daemon, socket, bundle, sandbox, mapping, cgroup]
+    choices: [process, daemon, socket, bundle, sandbox, mapping, rootless, cgroup]
   layouts:
     description:
       - Only objects of these layouts. All layouts when omitted; an empty list is refused.
@@ -108,7 +108,9 @@ objects:
   elements: dict
   contains:
     kind:
-      description: V(process), V(daemon), V(socket), V(bundle), V(sandbox), V(mapping) or V(cgroup).
+      description: >-
+        V(process), V(daemon), V(socket), V(bundle), V(sandbox), V(mapping), V(rootless) (a temporary
+        user's directory) or V(cgroup).
       type: str
       returned: always
       sample: sandbox
@@ -180,20 +182,27 @@ plan:
   type: dict
 """
 
+from typing import Any
+
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_options import (
     INFO_OPTIONS,
     check_number,
     selection_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_plan import plan_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_report import (
     in_words,
     shown,
     summary_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import scan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import Scan, scan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import make_task
+
+
+def _plan(found: Scan, host_root: str) -> dict[str, Any]:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_plan import plan_of
+
+    return plan_of(found, host_root)
 
 
 def main() -> None:
@@ -205,7 +214,7 @@ def main() -> None:
         task.fail_json(str(error))
     found = scan(selection, task.new_view())
     objects = shown(found.objects, task.params["verdicts"])
-    plan = {"plan": plan_of(found, selection.host_root)} if task.params["with_plan"] else {}
+    plan = {"plan": _plan(found, selection.host_root)} if task.params["with_plan"] else {}
     task.exit_json(
         changed=False,
         msg=in_words(found),

@@ -24,7 +24,7 @@ options:
       - Only objects of these kinds. All kinds when omitted; an empty list is refused.
     type: list
     elements: str
-    choices: [process, daemon, socket, bundle, sandbox, mapping, cgroup]
+    choices: [process, daemon, socket, bundle, sandbox, mapping, rootless, cgroup]
   layouts:
     description:
       - Only objects of these layouts. All layouts when omitted; an empty list is refused.
@@ -104,7 +104,9 @@ objects:
   elements: dict
   contains:
     kind:
-      description: V(process), V(daemon), V(socket), V(bundle), V(sandbox), V(mapping) or V(cgroup).
+      description: >-
+        V(process), V(daemon), V(socket), V(bundle), V(sandbox), V(mapping), V(rootless) (a temporary
+        user's directory) or V(cgroup).
       type: str
       returned: always
       sample: sandbox

@@ -103,7 +103,7 @@ def _run(rows: list[Row], workshop: Workshop, whole: bool) -> Report:
 
 
 def _refuse_little_room(rows: list[Row], folder: Path) -> None:
-    entries = max(len(row.kind.entries) * row.sandboxes for row in rows)
+    entries = max(sum(row.kind.numbers(row.sandboxes).values()) for row in rows)
     room = os.statvfs(folder)
     if room.f_bavail * room.f_frsize < entries * BYTES_AN_ENTRY or (room.f_files > 0 and room.f_favail < entries):
         raise BenchFailure(

@@ -29,10 +29,12 @@ MAPPINGS = Many("mappings", lambda name: {"container_id": name, "sandbox_id": na
 
 
 class Command(NamedTuple):
-    """What is timed. check: is given what it printed; raises BenchFailure where it did not do its work."""
+    """What is timed. check: is given what it printed; raises BenchFailure where it did not do its work. end: takes back
+    what was made for it outside of the site."""
 
     words: list[str]
     check: Callable[[str], None]
+    end: Callable[[], None] = lambda: None
 
 
 class Contender(NamedTuple):

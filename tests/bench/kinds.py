@@ -197,17 +197,82 @@ _BUNDLE_FILES = {
     "options.json": _go({"binary_name": "", "root": ""}),
     "runtime": "io.containerd.runc.v2",
 }
+
+
+def _bundle(name: str) -> list[Entry]:
+    """name: "id" or "container"."""
+    bundle, work = f"{_BUNDLE}/{{{name}}}", f"{_WORK}/{{{name}}}"
+    files = {file: content.replace("@id@", f"@{name}@") for file, content in _BUNDLE_FILES.items()}
+    return [
+        Entry(bundle, 0o700),
+        *(Entry(f"{bundle}/{file}", 0o644, content) for file, content in files.items()),
+        Entry(f"{bundle}/shim-binary-path", 0o600, "/usr/bin/containerd-shim-runc-v2"),
+        Entry(f"{bundle}/rootfs", 0o711),
+        Entry(f"{bundle}/work", 0o777, f"/{_WORK}/@{name}@", is_link=True),
+        Entry(work, 0o711),
+    ]
+
+
 # What a container leaves whose shim and daemon were killed; its root file system is unmounted.
-BUNDLE = Kind(
-    "containerd_v2",
+BUNDLE = Kind("containerd_v2", {"host_root": ""}, (_BUNDLE, _WORK), tuple(_bundle("id")))
+
+_HYPERVISOR_STATE = {"Type": "qemu", "UUID": _HYPERVISOR["UUID"], "VirtiofsDaemonPid": NO_PID, "Pid": NO_PID}
+_PERSIST_STATE = {
+    "CgroupPaths": {},
+    "Devices": None,
+    "State": "running",
+    "SandboxContainer": "@id@",
+    "SandboxCgroupPath": "/kubepods/besteffort/pod1/@id@",
+    "OverheadCgroupPath": "/kata_overhead/@id@",
+    "HypervisorState": {"BlockIndexMap": {}, "APISocket": "", "Bridges": None, **_HYPERVISOR_STATE},
+    "AgentState": {"URL": "vsock://2557420117:1024"},
+    "Network": {"NetworkID": "/var/run/netns/cni-1234", "Endpoints": None, "NetworkCreated": False},
+    "Config": {
+        "HypervisorType": "qemu",
+        "ContainerConfigs": [{"Annotations": {}, "Resources": {}, "ID": "@id@", "RootFs": ""}],
+        "NetworkConfig": {"NetworkID": "", "NetworkCreated": False, "DisableNewNetwork": False},
+        "HypervisorConfig": {"KernelPath": "", "ImagePath": "", "VMid": "", "NumVCPUs": 0, "MemorySize": 0},
+    },
+}
+_PERSIST_CONTAINER = {
+    "State": "running",
+    "CgroupPath": "/kubepods/besteffort/pod1/@container@",
+    "BundlePath": f"/{_BUNDLE}/@container@",
+    "Rootfs": {"BlockDeviceID": "", "FsType": ""},
+    "Process": {"StartTime": "2023-11-14T22:13:20Z", "Token": "t1", "Pid": NO_PID},
+    "DeviceMaps": None,
+    "Mounts": [_MOUNT],
+}
+SHARED = "run/kata-containers/shared/sandboxes"
+_PERSIST = [
+    Entry(RUN + "/{id}", 0o750),
+    Entry(RUN + "/{id}/persist.json", 0o600, _go(_PERSIST_STATE)),
+    Entry(RUN + "/{id}/{container}", 0o700),
+    Entry(RUN + "/{id}/{container}/persist.json", 0o600, _go(_PERSIST_CONTAINER)),
+    *(Entry(f"{SHARED}/{{id}}{below}", 0o700) for below in ("", "/mounts", "/mounts/{container}", "/shared")),
+]
+_IN_POD = {**_RUNSC_STATE, "id": "@container@", "saver": {"id": {"sandboxId": "@id@", "containerId": "@container@"}}}
+_GVISOR_POD = [
+    *GVISOR.entries,
+    Entry(_RUNSC + "/{container}_sandbox:{id}.state", 0o640, _go(_IN_POD)),
+    Entry(_RUNSC + "/{container}_sandbox:{id}.lock", 0o600, ""),
+]
+_MAPPED = [Entry(_MAPPING + "/{container}", 0o750), Entry(_MAPPING + "/{container}/{id}", 0o750)]
+_POD = [*_bundle("id"), *_bundle("container"), *_MAPPED]
+_STORE_POD = (*WHOLE_KATA.entries, *_POD)
+# A host with pods of several generations, of which nobody lives: of each a sandbox, two bundles and a mapping. gVisor
+# has no mappings; they are from before the host was moved to it.
+HOST = Kind(
+    "",
     {"host_root": ""},
-    (_BUNDLE, _WORK),
-    (
-        Entry(_BUNDLE + "/{id}", 0o700),
-        *(Entry(f"{_BUNDLE}/{{id}}/{name}", 0o644, content) for name, content in _BUNDLE_FILES.items()),
-        Entry(_BUNDLE + "/{id}/shim-binary-path", 0o600, "/usr/bin/containerd-shim-runc-v2"),
-        Entry(_BUNDLE + "/{id}/rootfs", 0o711),
-        Entry(_BUNDLE + "/{id}/work", 0o777, f"/{_WORK}/@id@", is_link=True),
-        Entry(_WORK + "/{id}", 0o711),
-    ),
+    (RUN, CONFIG, _RUNSC, _BUNDLE, _WORK, _MAPPING, SHARED),
+    _STORE_POD,
+    ((*_PERSIST, *_POD), _STORE_POD, (*_GVISOR_POD, *_POD), _STORE_POD),
+    objects=4,
+    links=(("var/run", "../run"),),
 )
+# The same, with empty directories below the shared trees on which much can be mounted.
+VOLUMES = 40
+_VOLUMES = [Entry(f"{SHARED}/{{id}}/mounts/volume-{number}", 0o750) for number in range(VOLUMES)]
+HOST_WITH_VOLUMES = HOST._replace(others=((*_PERSIST, *_VOLUMES, *_POD), *HOST.others[1:]))
+EMPTY_HOST = Kind("", {"host_root": ""}, (), ())

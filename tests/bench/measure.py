@@ -34,7 +34,7 @@ class Workshop(NamedTuple):
 
 def measure(row: Row, workshop: Workshop) -> Figure:
     """All runs of a row. Raises BenchFailure where a side does not do its work."""
-    what = row.what.format(count=f"{row.sandboxes:,}")
+    what = row.what.format(count=f"{row.sandboxes * row.kind.objects:,}")
     counts = (row.sandboxes, row.peer_count or row.sandboxes)
     sides = list(zip((row.ours, row.peer), counts, (list[Sample](), list[Sample]())))
     lasting = not (row.ours.changes or row.peer.changes)
@@ -67,7 +67,10 @@ def _site(row: Row, count: int, workshop: Workshop) -> Iterator[Site]:
 
 def _one_run(contender: Contender, site: Site, workshop: Workshop) -> Sample:
     command = contender.command(site, workshop.payloads)
-    sample, output = timed(command.words, workshop.folder)
+    try:
+        sample, output = timed(command.words, workshop.folder)
+    finally:
+        command.end()
     try:
         command.check(output)
     except BenchFailure as exc:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.tests.bench import contenders
+from ansible_collections.sandboxed.containers.tests.bench import contenders, host_contenders
 from ansible_collections.sandboxed.containers.tests.bench.contenders import Contender
 from ansible_collections.sandboxed.containers.tests.bench.kinds import (
     BUNDLE,
+    EMPTY_HOST,
     GVISOR,
+    HOST,
+    HOST_WITH_VOLUMES,
     NO_KATA,
     NO_MAPPING,
     SMALL_KATA,
@@ -26,7 +29,7 @@ MB = 1_000_000
 class Row(NamedTuple):
     """One comparison.
 
-    what: the work, {count} is the number of sandboxes. how_much: more about it, {tree} is its files and directories.
+    what: the work, {count} is the number of objects. how_much: more about it, {tree} is its files and directories.
     runs: of each side, in turn. faster: tell how many times faster ours is. goal: the ratio to reach, None: reported
     only. peak_goal: bytes of memory. peer_count: what the peer is timed with, where that is a part of the work.
     """
@@ -176,5 +179,48 @@ ROWS = (
         runs=5,
         goal=2.5,
         how_much="two directories each, one task",
+    ),
+    Row(
+        "host-scan-find",
+        "scan a host with {count} sandboxes, bundles and mappings",
+        HOST,
+        2_500,
+        host_contenders.SCAN,
+        host_contenders.FIND,
+        runs=5,
+        goal=1.5,
+        peak_goal=200 * MB,
+    ),
+    Row(
+        "host-scan-size",
+        "scan a host with {count} sandboxes, bundles and mappings",
+        HOST,
+        25_000,
+        host_contenders.LARGE_SCAN,
+        host_contenders.SMALL_SCAN,
+        runs=3,
+        goal=1.1,
+        peer_count=2_500,
+    ),
+    Row(
+        "host-scan-mounts",
+        "scan {count} of them, with 20,000 mounts in leftovers",
+        HOST_WITH_VOLUMES,
+        2_500,
+        host_contenders.SCAN_OF_MOUNTS,
+        host_contenders.SCAN_WITHOUT,
+        runs=5,
+        goal=1.3,
+    ),
+    Row(
+        "host-scan-empty",
+        "scan an empty host",
+        EMPTY_HOST,
+        1,
+        host_contenders.SCAN_OF_NOTHING,
+        contenders.PINGED,
+        runs=15,
+        goal=1.5,
+        how_much="as shipped",
     ),
 )

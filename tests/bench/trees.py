@@ -38,19 +38,35 @@ class Entry(NamedTuple):
 
 class Kind(NamedTuple):
     """How a layout's sandboxes look. layout: empty where the module has no such option. roots: the module's options
-    for its roots, each below the site; stores: where the sandboxes lie. entries: of each sandbox, parents first."""
+    for its roots, each below the site; stores: where the sandboxes lie. entries: of each sandbox, parents first;
+    others: of each second one, third one, …, where they differ. objects: that each sandbox and what is its are. links:
+    of the host, by their paths below the site."""
 
     layout: str
     roots: dict[str, str]
     stores: tuple[str, ...]
     entries: tuple[Entry, ...]
+    others: tuple[tuple[Entry, ...], ...] = ()
+    objects: int = 1
+    links: tuple[tuple[str, str], ...] = ()
 
-    def in_words(self, count: int) -> str:
-        """How many files and directories that many sandboxes are."""
-        directories = sum(entry.content is None for entry in self.entries)
-        links = sum(entry.is_link for entry in self.entries)
-        numbers = {"files": len(self.entries) - directories - links, "directories": directories, "links": links}
-        return ", ".join(f"{number * count:,} {noun}" for noun, number in numbers.items() if number)
+    def entries_of(self, number: int) -> tuple[Entry, ...]:
+        """The entries of the sandbox with that number."""
+        return (self.entries, *self.others)[number % (1 + len(self.others))]
+
+    def numbers(self, sandboxes: int) -> dict[str, int]:
+        """How many files, directories and links that many sandboxes are."""
+        numbers = {"files": 0, "directories": 0, "links": 0}
+        for first in range(min(sandboxes, 1 + len(self.others))):
+            times = len(range(first, sandboxes, 1 + len(self.others)))
+            for entry in self.entries_of(first):
+                noun = "directories" if entry.content is None else "links" if entry.is_link else "files"
+                numbers[noun] += times
+        return numbers
+
+    def in_words(self, sandboxes: int) -> str:
+        """The same as a text."""
+        return ", ".join(f"{number:,} {noun}" for noun, number in self.numbers(sandboxes).items() if number)
 
     def documents(self, name: str) -> dict[str, Any]:
         """The contents of a sandbox's own documents by their names."""
@@ -88,18 +104,22 @@ def names(count: int) -> list[str]:
 def lay_out(folder: Path, kind: Kind, count: int) -> Site:
     """Make that many sandboxes below a folder that has none. Other processes make them, so that this one stays small:
     its memory would count as the measured ones', which begin as copies of it."""
+    folder.mkdir(exist_ok=True)
     for store in kind.stores:
         (folder / store).mkdir(parents=True)
+    for link, target in kind.links:
+        (folder / link).symlink_to(target)
     ids = names(count)
     if kind.entries:
-        workers = len(os.sched_getaffinity(0))
-        _make_all(str(folder), kind.entries, [share for share in (ids[n::workers] for n in range(workers)) if share])
+        size = -(-len(ids) // len(os.sched_getaffinity(0)))
+        batches = [(start, ids[start : start + size]) for start in range(0, len(ids), size)] if ids else []
+        _make_all(str(folder), kind, batches)
     return Site(folder, kind, ids)
 
 
-def _make_all(folder: str, entries: tuple[Entry, ...], shares: list[list[str]]) -> None:
-    """A process for each share. No pool: one that is ended while a worker holds its queue waits for ever."""
-    processes = [_FORK.Process(target=_work, args=(folder, entries, share)) for share in shares]
+def _make_all(folder: str, kind: Kind, batches: list[tuple[int, list[str]]]) -> None:
+    """A process for each batch. No pool: one that is ended while a worker holds its queue waits for ever."""
+    processes = [_FORK.Process(target=_work, args=(folder, kind, batch)) for batch in batches]
     try:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)  # none is started without being known here
         try:
@@ -119,19 +139,19 @@ def _make_all(folder: str, entries: tuple[Entry, ...], shares: list[list[str]]) 
         raise BenchFailure(f"the trees cannot be made in {folder}: see above")
 
 
-def _work(folder: str, entries: tuple[Entry, ...], ids: list[str]) -> None:
+def _work(folder: str, kind: Kind, batch: tuple[int, list[str]]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this one
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
-    _make(folder, entries, ids)
+    _make(folder, kind, batch)
 
 
-def _make(folder: str, entries: tuple[Entry, ...], ids: list[str]) -> None:
+def _make(folder: str, kind: Kind, batch: tuple[int, list[str]]) -> None:
     os.umask(0)
-    for name in ids:
+    for number, name in enumerate(batch[1], start=batch[0]):
         container = name[::-1]
-        for path, mode, content, is_link in entries:
+        for path, mode, content, is_link in kind.entries_of(number):
             place = f"{folder}/{path.format(id=name, container=container)}"
             if content is None:
                 os.mkdir(place, mode)

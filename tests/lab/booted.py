@@ -74,7 +74,9 @@ def _make(target: Path) -> None:
     folder = package("debootstrap") / "usr"
     options = ["--variant=minbase", f"--include={','.join(INCLUDED)}", f"--keyring={source.signed_by}"]
     make: list[str | Path] = [folder / "sbin/debootstrap", *options, RELEASE, scratch, source.uri]
-    _run(make, {"DEBOOTSTRAP_DIR": str(folder / "share/debootstrap")})
+    # What it mounts below the tree goes with it, whatever becomes of it: a later run removes the tree.
+    alone = ["unshare", "--mount", "--propagation", "private", "--"]
+    _run([*alone, *make], {"DEBOOTSTRAP_DIR": str(folder / "share/debootstrap")})
     install = ["apt-get", "-qy", "--no-install-recommends", "--download-only", "install", *DOWNLOADED]
     _run(["chroot", scratch, *install], {})
     # The container gets a /dev of its own, and whoever copies the lab would read /dev/full for ever.

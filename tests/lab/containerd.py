@@ -17,7 +17,7 @@ import io
 import json
 import subprocess
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -229,11 +229,23 @@ class Lab:
 
     def module(self, name: str, /, **options: Any) -> Result:
         """Run a module on the inner host to its end. Its processes are all that there are (safety.md A2)."""
+        return self.start_module(name, **options)()
+
+    def start_module(self, name: str, /, **options: Any) -> Callable[[], Result]:
+        """Start a module there; what is returned waits for its answer."""
         given = self.workspace.folder / "options.json"
         given.write_text(json.dumps({"sees_all_processes": True, **options}), encoding="utf-8")
         script = 'options=$1; shift; exec "$@" <"$options"'
-        outcome = self.host.run(["sh", "-c", script, "sh", given, *words_of(name)])
-        return result_of(outcome.output, outcome.code)
+        running = self.host.spawn(["sh", "-c", script, "sh", given, *words_of(name)])
+
+        def result() -> Result:
+            try:
+                outcome = running.wait(60)
+            finally:
+                running.close()
+            return result_of(outcome.output, outcome.code)
+
+        return result
 
     def free(self, container_id: str, runtime: str = "v2", **options: Any) -> Result:
         """container_bundle with state=absent, for a bundle of containerd's."""

@@ -92,7 +92,17 @@ def small_ext4(target: Path, image: Path, size: int = 2 << 20) -> None:
     with open(image, "wb") as handle:
         handle.truncate(size)
     _run("mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", str(image))
+    loop(image, target)
+
+
+def loop(image: Path, target: Path) -> None:
+    """Mount a file system that lies in a file. The loop device goes away with the mount."""
     _run("mount", "-o", "loop", str(image), str(target))
+
+
+def edit_ext4(image: Path, request: str) -> None:
+    """Change what no system call can, while it is not mounted: a request of debugfs."""
+    _run("debugfs", "-w", "-R", request, str(image))
 
 
 def fill(folder: Path) -> Path:

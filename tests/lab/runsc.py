@@ -215,4 +215,13 @@ def _strace(path: Path, injection: str) -> list[str]:
     """A prefix that disturbs one system call of a command on one path. Raises Unavailable."""
     # -b execve: runsc traces its own children, so strace has to let go of them.
     quiet = [*tool("strace", "strace", "libunwind8"), "-f", "-b", "execve", "-o", "/dev/null"]
-    return [*quiet, "-P", str(path), "-e", f"trace={injection.partition(':')[0]},openat", "-e", f"inject={injection}"]
+    # The kernel tells a descriptor's path without the links on the way to it.
+    return [
+        *quiet,
+        "-P",
+        str(path.resolve()),
+        "-e",
+        f"trace={injection.partition(':')[0]},openat",
+        "-e",
+        f"inject={injection}",
+    ]

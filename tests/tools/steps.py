@@ -86,11 +86,13 @@ COLLECTION = [pytest("collection", "tests/unit", "--ignore=tests/unit/plugins")]
 UNITS = [ansible_test("units", results.of_units, "units")]
 INTEGRATION = [pytest("real runtimes", "tests/integration", "-m", "not long")]
 FAULTS = [pytest("faults", "tests/faults", "-m", "not long")]
+FLEET = [pytest("fleet", "tests/fleet", "-m", "not long")]
 ALL = [
     ansible_test("all pylint", results.of_sanity, *PYLINT),
     pytest("all units", "tests/unit", "-m", ""),
     pytest("all real runtimes", "tests/integration", "-m", ""),
     pytest("all faults", "tests/faults", "-m", ""),
+    pytest("all fleet", "tests/fleet", "-m", ""),
     pytest("bench", "tests/bench", "-m", ""),
 ]
 
@@ -103,7 +105,8 @@ TARGETS: dict[str, list[Step]] = {
     "units": [*UNITS, *COLLECTION],
     "integration": INTEGRATION,
     "faults": FAULTS,
-    "test": [*INTEGRATION, *UNITS, *LINT, *SANITY, *FAULTS, *COLLECTION],
+    "fleet": FLEET,
+    "test": [*INTEGRATION, *UNITS, *LINT, *SANITY, *FAULTS, *FLEET, *COLLECTION],
     "test-all": ALL,
 }
 AT_ONCE = {"test-all": 1}  # races and crashes by the thousand: each has the machine for itself

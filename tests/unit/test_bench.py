@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.sandboxed.containers.tests.bench import contenders, figures, picture, publish, table
 from ansible_collections.sandboxed.containers.tests.bench.contenders import Command, Contender
 from ansible_collections.sandboxed.containers.tests.bench.figures import Figure, Report, Sample, Shipped, Side
-from ansible_collections.sandboxed.containers.tests.bench.kinds import BUNDLE, GVISOR, SMALL_KATA, WHOLE_KATA
+from ansible_collections.sandboxed.containers.tests.bench.kinds import BUNDLE, GVISOR, HOST, SMALL_KATA, WHOLE_KATA
 from ansible_collections.sandboxed.containers.tests.bench.measure import Workshop, measure
 from ansible_collections.sandboxed.containers.tests.bench.payload import BenchFailure, Payloads
 from ansible_collections.sandboxed.containers.tests.bench.rows import ROWS, Row
@@ -207,3 +207,21 @@ def test_trees_are_as_their_data_says(kind: Kind, files: int, directories: int, 
             json.loads(path.read_text(encoding="utf-8"))
     text = "".join(path.read_text(encoding="utf-8") for path in found if path.is_file())
     assert site.ids[2] in text and "@" not in text
+
+
+def test_a_host_has_pods_of_several_generations_in_turn(tmp_path: Path) -> None:
+    """Each kind of pod is laid out, and counted as it is."""
+    lay_out(tmp_path, HOST, 5)
+    found = [path for path in tmp_path.rglob("*") if not path.is_relative_to(tmp_path / "var" / "run")]
+    inside = [path for path in found if not any(path == store or path in store.parents for store in _stores(tmp_path))]
+    assert len(inside) == sum(HOST.numbers(5).values())
+    assert len(list((tmp_path / "run" / "runsc").iterdir())) == 4
+    assert len(list((tmp_path / "run" / "vc" / "sbs").iterdir())) == 4
+    assert len(list((tmp_path / "run" / "vc" / "sbs").glob("*/persist.json"))) == 1
+    for path in inside:
+        if path.suffix in (".json", ".state") and path.stat().st_size:
+            json.loads(path.read_text(encoding="utf-8"))
+
+
+def _stores(folder: Path) -> list[Path]:
+    return [folder / store for store in HOST.stores]

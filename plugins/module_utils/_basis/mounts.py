@@ -46,27 +46,33 @@ class Mount(NamedTuple):
 def parse_mountinfo(text: str) -> list[Mount]:
     """The mounts of a mountinfo document, in its order. ValueError: a line that is not in that format."""
     # Not splitlines(): a name may hold any of its other separators.
-    return [_parse_line(line) for line in text.split("\n") if line]
+    devices: dict[str, tuple[int, int]] = {}  # few, where there are tens of thousands of mounts
+    return [_parse_line(line, devices) for line in text.split("\n") if line]
 
 
-def _parse_line(line: str) -> Mount:
+def _parse_line(line: str, devices: dict[str, tuple[int, int]]) -> Mount:
     fields = line.split(" ")
     # The optional fields end with a lone "-", and there may be none.
     end = fields.index("-", 6)
     if len(fields) < end + 3:
         raise ValueError(f"not a mountinfo line: {line!r}")
-    major, _colon, minor = fields[2].partition(":")
-    root = _unescape(fields[3])
+    device = devices.get(fields[2])
+    if device is None:
+        major, _colon, minor = fields[2].partition(":")
+        device = devices[fields[2]] = (int(major), int(minor))
+    root, point, fs_type, source = fields[3], fields[4], fields[end + 1], fields[end + 2]
+    if "\\" in line:
+        root, point, fs_type, source = _unescape(root), _unescape(point), _unescape(fs_type), _unescape(source)
     deleted = root.endswith(_DELETED)  # no path of the kernel's has "//" anywhere else
     return Mount(
         int(fields[0]),
         int(fields[1]),
-        (int(major), int(minor)),
+        device,
         (root[: -len(_DELETED)] or "/") if deleted else root,
-        _unescape(fields[4]),
-        _unescape(fields[end + 1]),
-        _unescape(fields[end + 2]),
-        " ".join(fields[6:end]),
+        point,
+        fs_type,
+        source,
+        " ".join(fields[6:end]) if end > 6 else "",
         deleted,
         fields[end + 3] if len(fields) > end + 3 else "",
     )

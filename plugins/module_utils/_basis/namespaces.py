@@ -109,6 +109,10 @@ class MountSurvey:
                 result.append(InTheWay(mount, pid, place, self._describe(pid, mount)))
         return result
 
+    def is_free(self, path: str) -> bool:
+        """Whether in_the_way(path) is empty, and with that in_the_way of all that lies below it."""
+        return not self.own.at_or_below(path) and not self._located(path)
+
     def rooted_at(self, path: str) -> list[int]:
         """A process of each other mount namespace whose root is the directory at path: a container runs in there.
 

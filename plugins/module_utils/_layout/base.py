@@ -168,11 +168,24 @@ class Roots:
         self._directories = directories
         self._paths = paths
         self._given = given
-        self._mounts: MountTable | None = None
+        self._mounts: list[MountTable] = []  # one, when it was asked for
         self._real_paths: dict[tuple[str, str], str] = {}
 
     def __getitem__(self, option: str) -> Directory:
         return self._directories[option]
+
+    @property
+    def mounts(self) -> MountTable:
+        """The mounts of this host, read once."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
+
+        if not self._mounts:
+            self._mounts.append(MountTable.read())
+        return self._mounts[0]
+
+    def share_mounts(self, other: Roots) -> None:
+        """Look at the mounts of this host once for both: there may be tens of thousands."""
+        self._mounts = other._mounts
 
     def is_default(self, option: str) -> bool:
         """Whether this is the very directory that the runtime uses on this host unless it is told another one."""
@@ -214,11 +227,9 @@ class Roots:
             raise
 
     def _may_hang(self, path: str, root: str) -> bool:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import REMOTE, MountTable
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import REMOTE
 
-        if self._mounts is None:
-            self._mounts = MountTable.read()
-        holder = self._mounts.holding(os.path.normpath(root.rstrip("/") + path))
+        holder = self.mounts.holding(os.path.normpath(root.rstrip("/") + path))
         return holder is None or holder.fs_type.partition(".")[0] in REMOTE
 
     def is_root(self, path: str, option: str) -> bool | None:
@@ -257,13 +268,19 @@ class Roots:
 
     def may_exist(self, path: str) -> bool:
         """Whether a path that a document names may be there: only a plain "no such entry" says no (promise 7)."""
+        return bool(self.found_at(path))
+
+    def found_at(self, path: str) -> str:
+        """The same path as it is reached from here, without links on the way to it; empty where it is not there. As it
+        was given where that cannot be told."""
         if not path.isprintable():
-            return True
+            return path
         try:
             with open_below(self._host_root, os.path.dirname(path)) as parent:
-                return parent.exists and look(parent, os.path.basename(path)) is not None
+                name = os.path.basename(path)
+                return parent.join(name) if parent.exists and look(parent, name) is not None else ""
         except StateError:
-            return True
+            return path
 
 
 class Layout(ABC):

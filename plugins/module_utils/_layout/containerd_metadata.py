@@ -11,11 +11,13 @@ were moved to v1/<namespace>/sandboxes/<id> in 2.0.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.bolt import Bucket, Entry, read_database
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.bolt import Bucket, Entry
 
 # Below containerd's root.
 METADATA_FOLDER = "io.containerd.metadata.v1.bolt"
@@ -41,6 +43,8 @@ def read_listed(directory: Directory, name: str = METADATA_FILE) -> dict[str, Li
     run and write meanwhile; its lock is not taken. Raises Unreadable for a file that is not wholly understood: then
     every id may be listed.
     """
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.bolt import read_database
+
     where = directory.join(name)
     found = read_database(directory, name, lambda root: _Reader(where).read(root))
     if found is None:

@@ -19,9 +19,11 @@ def read_document(
     container_id: str,
     facts: FileFacts | None,
     is_list: bool = False,
+    content: bool = True,
 ) -> Document:
     """A document in the file of that name. Never fails: one unreadable document must not hide the others (gvisor#5052,
-    field problem 31). facts: of the file as it was looked at just now, None: it was not there."""
+    field problem 31). facts: of the file as it was looked at just now, None: it was not there. content: whether what it
+    says is wanted, and not only whether it can be read."""
     path = directory.join(name)
     try:
         data = read_known_file(directory, name, facts) if facts is not None else None
@@ -29,11 +31,13 @@ def read_document(
         return Document(document, container_id, path, None, error.why, False, facts)
     if data is None:
         return Document(document, container_id, path, None, "it went away while it was read", False, facts)
+    if not content:
+        return Document(document, container_id, path, None, facts=facts)
     try:
-        content = go_json.decode(data, path)
+        value = go_json.decode(data, path)
     except Unreadable as error:
         return Document(document, container_id, path, None, error.why, facts=facts)
-    if not isinstance(content, (list, type(None)) if is_list else dict):
+    if not isinstance(value, (list, type(None)) if is_list else dict):
         problem = f"it is no JSON {'list' if is_list else 'object'}"
         return Document(document, container_id, path, None, problem, facts=facts)
-    return Document(document, container_id, path, content, facts=facts)
+    return Document(document, container_id, path, value, facts=facts)

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Layout
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Layout
 
 
-class _Layouts(Mapping[str, Layout]):
+class _Layouts(Mapping[str, "Layout"]):
     """Imports a layout when it is asked for: a task needs one, and all of them would cost it a tenth of its time."""
 
     _NAMES = ("kata_store", "kata_persist", "kata_rs", "gvisor", "gvisor_legacy")

@@ -45,11 +45,12 @@ def _entries_in(directory: Directory) -> dict[str, bool]:
 class TreeReader:
     """What cannot be read is a problem of this sandbox, never an error."""
 
-    def __init__(self, layout: TreeLayout, roots: Roots, sandbox_id: str, whole: bool) -> None:
+    def __init__(self, layout: TreeLayout, roots: Roots, sandbox_id: str, whole: bool, contents: bool) -> None:
         self.layout = layout
         self.roots = roots
         self.sandbox_id = sandbox_id
         self.whole = whole
+        self.contents = contents
         self.parts: list[Part] = []
         self.documents: list[Document] = []
         self.missing: list[str] = []
@@ -160,7 +161,8 @@ class TreeReader:
     ) -> None:
         inside = f"{self.sandbox_id}/{container_id}" if container_id else self.sandbox_id
         facts = self._watch(self.roots[tree.option], f"{inside}/{name}")
-        document = read_document(rule.name, directory, name, container_id, facts, rule.is_list)
+        wanted = self.contents or rule.evidence
+        document = read_document(rule.name, directory, name, container_id, facts, rule.is_list, wanted)
         if facts is not None and (document.readable or look(directory, name) is not None):
             self.documents.append(document)
         elif rule.needed:  # it went away while it was read, and that is known for certain

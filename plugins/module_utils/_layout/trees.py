@@ -125,10 +125,9 @@ class TreeLayout(Layout):
             if not root.exists:
                 continue
             with root.above_it() as above:
-                for name in _names_in(above):
-                    subject = parse_tombstone(name)
-                    facts = look(above, name) if subject is not None else None
-                    if subject is not None and facts is not None:
+                subjects = [(name, parse_tombstone(name)) for name in _names_in(above)]
+                for name, subject in subjects:
+                    if subject is not None and (facts := look(above, name)) is not None:
                         part = Part("tombstone", "", Directory(-1, above.path), name, facts)
                         found.setdefault(subject, []).append(part)
         return found
@@ -137,15 +136,21 @@ class TreeLayout(Layout):
         return Index(self.tombstones(roots), find_surroundings(self.places, roots))
 
     def read(
-        self, roots: Roots, sandbox_id: str, index: Index, known: Reading | None = None, whole: bool = True
+        self,
+        roots: Roots,
+        sandbox_id: str,
+        index: Index,
+        known: Reading | None = None,
+        whole: bool = True,
+        contents: bool = True,
     ) -> Reading:
         """One sandbox. known: an earlier reading, whose documents still hold where nothing of it has changed since.
 
-        whole: all documents, and not only those that say something about owners.
-        """
+        whole: all documents, and not only those that say something about owners. contents: of these others too, which
+        are read all the same: one that cannot be read leaves everything unknown."""
         again = known is not None and bool(known.watched) and all(_holds(one) for one in known.watched)
         if known is None or not again:
-            known = self._read_trees(roots, sandbox_id, whole)
+            known = self._read_trees(roots, sandbox_id, whole, contents)
         beside = index.surroundings.of(sandbox_id, known.aliases, whole or bool(known.parts))
         tombstones = index.tombstones.get(sandbox_id, ())
         if beside == NOTHING_BESIDE and not tombstones and not any(part.role in BESIDE for part in known.parts):
@@ -155,7 +160,7 @@ class TreeLayout(Layout):
             return known if known.doubts == doubts else known._replace(doubts=doubts)
         return self._with_surroundings(known, beside, tuple(tombstones))
 
-    def _read_trees(self, roots: Roots, sandbox_id: str, whole: bool) -> Reading:
+    def _read_trees(self, roots: Roots, sandbox_id: str, whole: bool, contents: bool) -> Reading:
         """What its directories hold; its documents are read by a module that most runs that change nothing need not."""
         seen = [
             Watched(roots[tree.option], sandbox_id, look(roots[tree.option], sandbox_id))
@@ -166,7 +171,7 @@ class TreeLayout(Layout):
             return Reading(sandbox_id)
         from ansible_collections.sandboxed.containers.plugins.module_utils._layout.tree_reading import TreeReader
 
-        return TreeReader(self, roots, sandbox_id, whole).read({one.root.path: one for one in seen})
+        return TreeReader(self, roots, sandbox_id, whole, contents).read({one.root.path: one for one in seen})
 
     def _with_surroundings(self, reading: Reading, beside: Beside, tombstones: tuple[Part, ...]) -> Reading:
         return reading._replace(

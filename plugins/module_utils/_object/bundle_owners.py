@@ -124,7 +124,7 @@ def owners_of(
         suspects=tuple(suspects),
         unknown=tuple(unknown),
         dead=tuple(dead),
-        blind=view.blind or ("" if view.asserted else view.once(("another", id(place)), place.roots.another_hosts)),
+        blind=view.blind or ("" if view.asserted else view.once(("another", place), place.roots.another_hosts)),
     )
     return Owners(tuple(claim for claim in claims if claim.proved), evidence.suspects, evidence)
 

@@ -61,13 +61,14 @@ class Listing(NamedTuple):
 class BundleRoots(NamedTuple):
     """What the user says of the directories. state, work: containerd's own; path: of bundles without an engine.
 
-    None: the defaults, below host_root.
+    None: the defaults, below host_root. others: state directories of further containerds, as seen from here.
     """
 
     host_root: str
     state: str | None = None
     work: str | None = None
     path: str | None = None
+    others: tuple[str, ...] = ()
 
 
 class BundlePlace:
@@ -183,7 +184,7 @@ class BundlePlace:
     def all_namespaces(self) -> Iterator[Directory]:
         """Every directory of this host in which containerds keep bundles, open (safety.md A10). Raises Unreadable."""
         inner = [layout.inside for layout in LAYOUTS.values() if layout.has_engine]
-        given = [self._given.state] if self._given.state is not None else []
+        given = [*([self._given.state] if self._given.state is not None else []), *self._given.others]
         for state in dict.fromkeys([*given, *STATE_ROOTS]):
             for inside in inner:
                 path = f"{state}/{inside}"

@@ -37,3 +37,9 @@ def hear(paths: Collection[str], view: HostView, owners: list[str], unknown: lis
         elif bound is None:
             reasons = "; ".join(view.sockets.unreadable[:2]) or "the file cannot be looked at"
             unknown.append(f"it cannot be told whether somebody listens on {path}: {reasons}")
+
+
+def named_by_processes(names: Collection[str], view: HostView) -> tuple[str, ...]:
+    """The processes that carry one of these names, in sentences."""
+    found = {mention.process.pid: mention.process for name in names for mention in view.processes.carrying(name)}
+    return tuple(f"{describe(process)} names it" for _pid, process in sorted(found.items()))

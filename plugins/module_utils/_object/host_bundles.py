@@ -6,39 +6,41 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
-    ChangedMeanwhile,
-    InUse,
     StateError,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import parse_tombstone
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import (
+    LAYOUTS,
+    TOMBSTONE_PREFIX,
+    BundleLayout,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.shim_sockets import is_shim_socket
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle import BundleWish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace, BundleRoots
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_sockets import referrers
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Remove
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import hear
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
     Terms,
     identity_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import engine_roots, roots_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots, roots_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_sandboxes import each
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _NO_ROOT = "the root directory of its containerd is not known, and so is what that lists"
@@ -48,6 +50,7 @@ class BundleCandidate(Candidate):
     """One bundle with its work directory."""
 
     kind = "bundle"
+    is_common = True
 
     def __init__(self, place: BundlePlace, container_id: str, is_known: bool) -> None:
         self.place = place
@@ -55,36 +58,42 @@ class BundleCandidate(Candidate):
         self._is_known = is_known
         self._reading = BundleReading(container_id)
 
-    @property
-    def names(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         return frozenset({self.name, *self._reading.sandbox_ids, self._reading.group or ""} - {""})
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return [part.path for part in self._reading.parts]
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
         return (self.kind, self.layout, self.namespace, self.name, self.place.state.path)
 
-    @property
-    def identity(self) -> dict[str, int]:
+    def _identity(self) -> dict[str, int]:
         parts = self._reading.parts_of("bundle") or list(self._reading.parts)
         return identity_of(parts[0].facts) if parts else {}
 
-    @property
-    def facts(self) -> list[FileFacts]:
+    def _facts(self) -> list[FileFacts]:
         return [*(part.facts for part in self._reading.parts), *(facts for _name, facts in self._reading.entries)]
 
-    def read(self, view: HostView, held: bool = False) -> bool:
+    def _read(self, view: HostView, held: bool) -> bool:
         self._reading = self.place.read(self.name, view)
-        return bool(self._reading.parts)
+        return any(not self._is_anothers(part) for part in self._reading.parts)
+
+    def _is_anothers(self, part: Part) -> bool:
+        """A hidden name of ours, which might also be containerd's own of such an id, is shown once: as ours."""
+        is_own = part.role == "tombstone" and part.name == TOMBSTONE_PREFIX + self.name
+        return is_own and parse_tombstone(part.name, TOMBSTONE_PREFIX) is not None
+
+    def forget(self) -> None:
+        super().forget()
+        self._reading = BundleReading(self.name)
 
     def evidence(self, view: HostView) -> Evidence:
         found = owners_of(self.place, self._reading, view).evidence
         return found if self._is_known else found._replace(unknown=(*found.unknown, _NO_ROOT))
 
     def item(self, terms: Terms) -> Item:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle import BundleWish
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_removal import AbsentBundle
 
         return AbsentBundle(BundleWish(self.name, present=False, unmount=terms.unmount), self.place)
@@ -97,27 +106,23 @@ class SocketCandidate(Candidate):
 
     def __init__(self, place: BundlePlace, name: str) -> None:
         self.place, self.name = place, name
-        self._facts: FileFacts | None = None
+        self._status: FileFacts | None = None
 
-    @property
-    def names(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         return frozenset()
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return [self.place.sockets.join(self.name)]
 
-    @property
-    def identity(self) -> dict[str, int]:
-        return identity_of(self._facts) if self._facts is not None else {}
+    def _identity(self) -> dict[str, int]:
+        return identity_of(self._status) if self._status is not None else {}
 
-    @property
-    def facts(self) -> list[FileFacts]:
-        return [self._facts] if self._facts is not None else []
+    def _facts(self) -> list[FileFacts]:
+        return [self._status] if self._status is not None else []
 
-    def read(self, view: HostView, held: bool = False) -> bool:
-        self._facts = look(self.place.sockets, self.name)
-        return self._facts is not None and stat.S_ISSOCK(self._facts.mode)
+    def _read(self, view: HostView, held: bool) -> bool:
+        self._status = look(self.place.sockets, self.name)
+        return self._status is not None and stat.S_ISSOCK(self._status.mode)
 
     def evidence(self, view: HostView) -> Evidence:
         owners: list[str] = []
@@ -136,36 +141,21 @@ class SocketCandidate(Candidate):
         return StaleSocket(self)
 
 
-class StaleSocket(Item):
-    """Removes the socket, after another look."""
+class StaleSocket(LeftoverItem):
+    """Removes the socket."""
+
+    candidate: SocketCandidate
 
     def __init__(self, candidate: SocketCandidate) -> None:
-        super().__init__()
-        self.candidate = candidate
-        self.label = f"Socket '{candidate.name[:12]}…'"
+        super().__init__(candidate, f"Socket '{candidate.name[:12]}…'")
 
-    def described(self) -> dict[str, Any]:
-        return {"id": self.candidate.name, "paths": self.candidate.paths}
-
-    def read(self, view: HostView) -> None:
-        if not self.candidate.read(view):
-            raise ChangedMeanwhile(self.candidate.paths[0], "it is gone", "Run again.")
-
-    def plan(self, view: HostView) -> Plan:
-        verdict = judge(self.candidate.evidence(view))
-        if verdict.kind != LEFTOVER:
-            raise InUse("", "; ".join(verdict.reasons), "Nothing was removed.")
-        identity = self.candidate.facts[0].identity
-        return Plan("deleted", (Remove("socket", self.candidate.place.sockets, self.candidate.name, identity),))
+    def changes(self, view: HostView) -> tuple[Change, ...]:
+        identity = self.candidate.identity
+        inode = (identity["device"], identity["inode"])
+        return (Remove("socket", self.candidate.place.sockets, self.candidate.name, inode),)
 
     def lock_places(self) -> list[LockPlace]:
         return [own_lock_place(self.candidate.place.sockets.path)]
-
-    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
-        """It has none."""
-
-    def guarded(self, plan: Plan) -> set[Inode]:
-        return set()
 
     def apply(self, plan: Plan, durable: bool) -> None:
         for change in plan.changes:
@@ -173,32 +163,30 @@ class StaleSocket(Item):
                 self.acted = True
                 self.touched.add(change.directory)
 
-    def tidy(self) -> None:
-        """Nothing is made by locking."""
 
-    def finish(self) -> None:
-        """Nothing is made."""
-
-
-def places_of(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[tuple[BundlePlace, bool]]:
-    """Each namespace of each containerd, and whether that one's root directory is known."""
-    for roots in engine_roots(host_root, view):
+def find(
+    host_root: str, engines: Iterable[EngineRoots], view: HostView, problems: list[str]
+) -> Iterator[BundleCandidate]:
+    """All bundles and what is left of some. problems: gets what could not be listed; this hides no other engine's."""
+    engines = tuple(engines)
+    others = tuple(roots.state for roots in engines)
+    for roots in engines:
+        given = roots_given(host_root, roots, others)
         for layout in LAYOUTS.values():
-            if layout.has_engine and layout.name in layouts:
-                given = roots_given(host_root, roots)
-                for namespace in BundlePlace(layout, "", given).namespaces():
-                    yield BundlePlace(layout, namespace, given), roots.work is not None
+            if layout.has_engine:
+                yield from each(_of_engine(layout, given, roots.work is not None, view), problems)
 
 
-def find(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[BundleCandidate]:
-    """All bundles and what is left of some. Raises StateError where a directory cannot be listed."""
-    for place, is_known in places_of(host_root, layouts, view):
+def _of_engine(layout: BundleLayout, given: BundleRoots, is_known: bool, view: HostView) -> Iterator[BundleCandidate]:
+    for namespace in BundlePlace(layout, "", given).namespaces():
+        place = BundlePlace(layout, namespace, given)
         yield from (BundleCandidate(place, one, is_known) for one in place.ids(view))
 
 
-def find_sockets(host_root: str, view: HostView) -> Iterator[SocketCandidate]:
+def find_sockets(host_root: str, engines: Iterable[EngineRoots], view: HostView) -> Iterator[SocketCandidate]:
     """The sockets of shims to which no bundle refers; those that have one go with it."""
-    place = BundlePlace(LAYOUTS["containerd_v2"], "", BundleRoots(host_root))
+    others = tuple(one.state for one in engines)
+    place = BundlePlace(LAYOUTS["containerd_v2"], "", BundleRoots(host_root, others=others))
     if not place.sockets.exists:
         return
     known = referrers(place, view)

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 # In the order in which they are removed: what others need goes after them (safety.md D1, CG7).
-KINDS = ("process", "daemon", "socket", "bundle", "sandbox", "mapping", "cgroup")
+KINDS = ("process", "daemon", "socket", "bundle", "sandbox", "mapping", "rootless", "cgroup")
+NO_ID = "its name is none that Kata gives, so that whose it is cannot be told"
+
+
+class Known(NamedTuple):
+    """The ids of all that is on disk. problems: what could not be listed, and may have others."""
+
+    ids: frozenset[str]
+    problems: tuple[str, ...] = ()
 
 
 class Terms(NamedTuple):
@@ -28,49 +36,124 @@ class Terms(NamedTuple):
     stop_processes: bool = False
 
 
+class Seen(NamedTuple):
+    """What a look at an object showed, in plain values, which a worker can send.
+
+    names: all ids by which it is tied to other objects. paths: where it lies on disk; none for a process. identity:
+    what tells it from another one of the same name: device, inode and changed (ns); or pid and start. changed: its
+    newest change, in seconds of the epoch, None where it has no files. size: bytes in its plain files, each counted
+    once; None where it has none.
+    """
+
+    layout: str
+    names: frozenset[str]
+    paths: list[str]
+    identity: dict[str, int]
+    changed: float | None
+    size: int | None
+
+
 class Candidate(ABC):
     """One object. It is read first, with all others of the host, and judged after that (safety.md B4).
 
     kind: one of KINDS. layout: of the runtime generation, empty where there is none. name: its id. namespace: of
-    containerd, empty elsewhere. names: all ids by which it is tied to other objects.
+    containerd, empty elsewhere. is_common: whether a host may have thousands of it, so that workers look at it.
     """
 
     kind: str
     layout = ""
     name: str
     namespace = ""
+    is_common = False
+    ours: frozenset[tuple[int, int]] = frozenset()  # inodes of locks that this task has made: they make it no younger
+    _seen: Seen | None = None
+
+    @property
+    def seen(self) -> Seen:
+        """What the last look at it showed, in this process or in a worker."""
+        if self._seen is None:
+            self._seen = self._show()
+        return self._seen
+
+    def take(self, seen: Seen) -> None:
+        """What a worker has seen counts as the last look."""
+        self._seen = seen
+
+    def _show(self) -> Seen:
+        facts = self._facts()
+        sizes = {one.identity: one.size for one in facts if stat.S_ISREG(one.mode)}
+        return Seen(
+            self.layout,
+            self._names(),
+            self._paths(),
+            self._identity(),
+            self._changed([one for one in facts if one.identity not in self.ours]),
+            sum(sizes.values()) if facts else None,
+        )
 
     @property
     def names(self) -> frozenset[str]:
-        return frozenset((self.name,))
+        return self.seen.names
 
     @property
-    @abstractmethod
     def paths(self) -> list[str]:
-        """Where it lies on disk; empty for a process."""
+        return self.seen.paths
 
     @property
-    @abstractmethod
     def identity(self) -> dict[str, int]:
-        """What tells it from another one of the same name: device, inode and changed (ns); or pid and start."""
+        return self.seen.identity
 
     @property
-    def facts(self) -> Sequence[FileFacts]:
-        """Of all that was looked at of it, for its age and size."""
-        return ()
+    def changed(self) -> float | None:
+        return self.seen.changed
+
+    @property
+    def size(self) -> int:
+        return self.seen.size or 0
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
         """What stays the same from scan to scan."""
         return (self.kind, self.layout, self.namespace, self.name, self.paths[0] if self.paths else "")
 
-    @abstractmethod
     def read(self, view: HostView, held: bool = False) -> bool:
         """Read its files; False where there is nothing of it. held: this task holds its lock. Raises StateError."""
+        self._seen = None
+        return self._read(view, held)
+
+    @abstractmethod
+    def _read(self, view: HostView, held: bool) -> bool:
+        """The same for this kind."""
+
+    def _names(self) -> frozenset[str]:
+        return frozenset((self.name,))
+
+    @abstractmethod
+    def _paths(self) -> list[str]:
+        """Of all that is its, as it was read."""
+
+    @abstractmethod
+    def _identity(self) -> dict[str, int]:
+        """As it was read."""
+
+    def _facts(self) -> Sequence[FileFacts]:
+        """Of all that was looked at of it, for its age and size."""
+        return ()
+
+    def _changed(self, facts: Sequence[FileFacts]) -> float | None:
+        return max((one.ctime_ns for one in facts), default=0) / 1e9 or None
+
+    def forget(self) -> None:
+        """Keep what was seen, and give back the memory of what was read."""
+        self._seen = self.seen
 
     @abstractmethod
     def evidence(self, view: HostView) -> Evidence:
-        """Who owns it, as far as it can tell alone. Raises StateError."""
+        """Who owns it, as far as it can tell alone, after it was read in this process. Raises StateError."""
+
+    def pids(self, view: HostView) -> set[int]:
+        """Of the processes that it accounts for."""
+        return set()
 
     @abstractmethod
     def item(self, terms: Terms) -> Item:
@@ -79,16 +162,6 @@ class Candidate(ABC):
     def foreign(self) -> str:
         """Whose it is, where it belongs to another product; then it is shown and never touched (safety.md E2)."""
         return ""
-
-    @property
-    def changed(self) -> float | None:
-        """Its newest change, in seconds of the epoch; None where it has no files."""
-        return max((facts.ctime_ns for facts in self.facts), default=0) / 1e9 or None
-
-    @property
-    def size(self) -> int:
-        """Bytes in its plain files, each counted once."""
-        return sum({one.identity: one.size for one in self.facts if stat.S_ISREG(one.mode)}.values())
 
 
 class Judged(NamedTuple):
@@ -117,10 +190,16 @@ class Judged(NamedTuple):
             **({"pid": one.identity["pid"]} if "pid" in one.identity else {}),
             **({"mounts": self.mounts} if self.mounts else {}),
             **({"age": self.age} if self.age is not None else {}),
-            **({"size": one.size} if one.facts else {}),
+            **({"size": one.size} if one.seen.size is not None else {}),
         }
 
 
 def identity_of(facts: FileFacts) -> dict[str, int]:
     """The identity of a file or directory."""
     return {"device": facts.device, "inode": facts.inode, "changed": facts.ctime_ns}
+
+
+def may_be_an_id(name: str) -> bool:
+    """Whether Kata may have given it: what else lies in its directories is not ours to judge (safety.md D2, D5)."""
+    letters = all(letter.isalnum() or letter in "._-" for letter in name)
+    return len(name.encode("utf-8", "surrogateescape")) > 1 and name[0].isalnum() and letters

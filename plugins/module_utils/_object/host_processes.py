@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import ChangedMeanwhile, InUse
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
     Process,
     describe,
@@ -26,26 +27,54 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virti
     sandbox_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Terms
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Known, Terms
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
 _VMM = re.compile(r"qemu-system-.*|qemu|cloud-hypervisor|firecracker|stratovirt")
 _VMM_NAME = re.compile(r"sandbox-(.+?)(?:,.*)?")  # qemu -name sandbox-<sid>
-_VMM_PATH = re.compile(r"(?:^|[:=,])/run/(?:vc/vm|vc/firecracker|kata|kata/firecracker)/([^/,]+)/")
+_VMM_PATH = re.compile(r"(?:^|[:=,])/run/(?:vc/vm|vc/firecracker|kata/firecracker(?=/[^/,]+/root/)|kata)/([^/,]+)/")
+_OWN_PATH = re.compile(r"(?:^|[:=,])(/run/(?:vc/vm|vc/firecracker|kata/firecracker|kata)/[^/,]+)/")
+# By which a VM factory is known, whose machines no sandbox has yet (safety.md D5).
+_FACTORY = ("/run/vc/vm/template", "/var/run/kata-containers/cache.sock")
+_CUT = 32  # of an id is what Firecracker is told (safety.md A8)
+# Engines and runtimes, which are at work on what they name; others that name it own nothing.
+_AT_WORK = re.compile(r"runsc|runc|crun|kata-(?:runtime|shim)|ctr|crictl|nerdctl|docker|podman|crio|kubelet|containerd")
+# The units in which engines leave what they start: no sign that somebody else has started it.
+_ENGINE_UNITS = re.compile(
+    r"(?:containerd|docker|crio|cri-o|podman|kubelet|k3s.*|rke2.*|snap\.microk8s\..*|user@\d+)\.service"
+)
 
 
 class Role(NamedTuple):
-    """What a process is: its program's role, and the ids that its arguments name."""
+    """What a process is: its program's role, the id that its arguments name, and all of them where there are more."""
 
     role: str
     sandbox_id: str
+    also: frozenset[str] = frozenset()
+
+    @property
+    def ids(self) -> frozenset[str]:
+        return (self.also | {self.sandbox_id}) - {""}
+
+
+def on_disk(known: Known, role: Role) -> str:
+    """The id under which something of a process's sandbox is on disk, or empty. Firecracker is told a part."""
+    cut = _cut_ids(known.ids)
+    return next((one for one in sorted(role.ids) if one in known.ids or one in cut), "")
+
+
+@lru_cache(maxsize=4)
+def _cut_ids(ids: frozenset[str]) -> frozenset[str]:
+    return frozenset(one[:_CUT] for one in ids)
 
 
 def role_of(process: Process) -> Role | None:
@@ -58,105 +87,138 @@ def role_of(process: Process) -> Role | None:
         return Role("runsc-sandbox", process.argv[-1]) if len(process.argv) > 1 else None
     if VIRTIOFSD.fullmatch(program) or VIRTIOFSD.fullmatch(process.program):
         seen = read_command_line(process.argv)
-        return Role("virtiofsd", sandbox_of((seen.shared_dir, seen.socket_path)))
+        both = (sandbox_of((seen.shared_dir,)), sandbox_of((seen.socket_path,)))
+        return Role("virtiofsd", both[0] or both[1], frozenset(both))
     if _VMM.fullmatch(program) or _VMM.fullmatch(process.program):
-        return Role("vmm", _machine_of(process.argv))
+        return _machine_of(process.argv)
     return None
 
 
-def _machine_of(argv: tuple[str, ...]) -> str:
-    """The sandbox whose machine a VMM runs, by paths of Kata's; empty where there is none."""
+def _machine_of(argv: tuple[str, ...]) -> Role:
+    """The sandbox whose machine a VMM runs, by paths of Kata's; without an id where there is none."""
     paths = [match[1] for argument in argv for match in _VMM_PATH.finditer(argument)]
     named = _VMM_NAME.fullmatch(option_of(argv, "name"))
     if named and paths:
-        return named[1]
-    return paths[0] if paths else ""
+        paths.insert(0, named[1])
+    return Role("vmm", paths[0] if paths else "", frozenset(paths))
 
 
 class ProcessCandidate(Candidate):
-    """A process whose sandbox has nothing on disk. known: the ids of all that is on disk, by a look at the host."""
+    """A process whose sandbox has nothing on disk. known: what is on disk, by a look at the host."""
 
     kind = "process"
 
-    def __init__(self, process: Process, role: Role, known: Callable[[HostView], Collection[str]]) -> None:
+    def __init__(self, process: Process, role: Role, known: Callable[[HostView], Known]) -> None:
         self.process, self.role, self._known = process, role, known
         self.name = role.sandbox_id or str(process.pid)
 
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset({self.role.sandbox_id} - {""})
+    def _names(self) -> frozenset[str]:
+        return self.role.ids
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return []
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
         return (self.kind, "", "", self.name, str(self.process.pid))
 
-    @property
-    def identity(self) -> dict[str, int]:
+    def _identity(self) -> dict[str, int]:
         return {"pid": self.process.pid, "start": self.process.start_ticks}
 
-    @property
-    def changed(self) -> float | None:
+    def _changed(self, facts: Sequence[FileFacts]) -> float | None:
         return started_at(self.process)
 
     def foreign(self) -> str:
-        if self.role.sandbox_id or self.role.role == "shim":
+        if self.role.role not in ("virtiofsd", "vmm"):
             return ""
-        seen = read_command_line(self.process.argv)
-        product = product_of(seen, self.process.cgroups)
-        return f"it belongs to {product}" if product else "it names nothing of a sandbox"
+        product = product_of(read_command_line(self.process.argv), self.process.cgroups)
+        if not self.role.sandbox_id:
+            return f"it belongs to {product}" if product else "it names nothing of a sandbox"
+        return f"it belongs to {product}" if product and not _ENGINE_UNITS.fullmatch(product) else ""
 
-    def read(self, view: HostView, held: bool = False) -> bool:
+    def _read(self, view: HostView, held: bool) -> bool:
         now = read(self.process.pid)
         return now is not None and now.start_ticks == self.process.start_ticks and not now.dead
 
     def evidence(self, view: HostView) -> Evidence:
         sandbox_id = self.role.sandbox_id
-        if sandbox_id in self._known(view):
-            return Evidence(owners=(f"sandbox {sandbox_id}, which it serves, is on disk",))
-        others = {one.process.pid: one.process for one in view.processes.carrying(sandbox_id)}
-        shims = [
-            one for one in others.values() if one.program.startswith("containerd-shim") and one is not self.process
-        ]
-        parent = view.processes.by_pid.get(self.process.ppid)
-        if parent is not None and parent.program.startswith("containerd-shim"):
-            shims.append(parent)
-        owners = tuple(f"{describe(shim)} serves sandbox {sandbox_id}" for shim in dict.fromkeys(shims))
-        suspects = ("it may be about to begin or to end a container",) if self.role.role == "shim" else ()
-        unknown = () if self.process.complete else ("what it is cannot be read",)
+        known = self._known(view)
+        found = on_disk(known, self.role)
+        if found:
+            return Evidence(owners=(f"sandbox {found}, which it serves, is on disk",))
+        shims, others = self._beside(view)
+        owners = tuple(f"{describe(shim)} serves sandbox {sandbox_id}" for shim in shims)
+        suspects = [f"{describe(one)} names sandbox {sandbox_id}" for one in others]
+        suspects += ["it may be about to begin or to end a container"] if self.role.role == "shim" else []
+        unknown = (*self._unseen(view), *known.problems)
         dead = (f"nothing on disk knows sandbox {sandbox_id}, and no shim serves it",)
-        return Evidence(owners, suspects, unknown, dead, view.blind)
+        return Evidence(owners, tuple(suspects), unknown, dead, view.blind)
+
+    def _beside(self, view: HostView) -> tuple[list[Process], list[Process]]:
+        """The shims of its sandbox, and commands at work on it."""
+        shims: dict[int, Process] = {}
+        others: dict[int, Process] = {}
+        for one in view.processes.by_pid.values():
+            told = option_of(one.argv, "id") if _is_shim(one) else ""
+            if told and {told, told[:_CUT]} & self.role.ids:
+                shims[one.pid] = one
+        for name in sorted(self.role.ids):
+            for mention in view.processes.carrying(name):
+                one = mention.process
+                if _is_shim(one):
+                    shims[one.pid] = one
+                elif role_of(one) is None and _AT_WORK.fullmatch(one.program):
+                    others[one.pid] = one
+        parent = view.processes.by_pid.get(self.process.ppid)
+        if parent is not None and _is_shim(parent):
+            shims[parent.pid] = parent
+        shims.pop(self.process.pid, None)
+        return list(shims.values()), list(others.values())
+
+    def _unseen(self, view: HostView) -> Iterator[str]:
+        """Why what it works on may lie where this look at the host does not come: then its absence proves nothing."""
+        if not self.process.complete:
+            yield "what it is cannot be read"
+        if not view.in_initial_mount_namespace:
+            yield "this task does not run in the host's own mount namespace, so what lies there is not seen"
+        pids = view.namespace_pids(self.process.pid)
+        # Its own, in which runsc and jailers make it pid 1, is none.
+        if pids is None or len(pids) > 2 or (len(pids) == 2 and pids[-1] != 1):
+            yield "it was started in a container, where its paths may mean something else"
+        if self.role.role == "runsc-sandbox":
+            root = option_of(self.process.argv, "root")
+            if self.process.root != "/" or not root.startswith("/") or not os.path.isdir(root):
+                yield f"its root directory {root or '(none is named)'} is not seen here"
+        if self.role.role in ("vmm", "virtiofsd"):
+            yield from self._of_a_factory()
+
+    def _of_a_factory(self) -> Iterator[str]:
+        """Why it may be a VM factory's: such a machine has a name of its own, and a sandbox's directory is a link."""
+        named = dict.fromkeys(match[1] for word in self.process.argv for match in _OWN_PATH.finditer(word))
+        yield from (f"{path}, which it names, is on disk" for path in named if os.path.lexists(path))
+        yield from (f"{path} is there, and it may be a machine of that" for path in _FACTORY if os.path.lexists(path))
 
     def item(self, terms: Terms) -> Item:
         return StrayProcess(self, terms.stop_processes)
 
 
-class StrayProcess(Item):
+class StrayProcess(LeftoverItem):
     """Ends the process, where that is allowed."""
 
+    candidate: ProcessCandidate
+
     def __init__(self, candidate: ProcessCandidate, allowed: bool) -> None:
-        super().__init__()
-        self.candidate, self._allowed = candidate, allowed
-        self.label = f"Process {candidate.process.pid} ({candidate.process.program})"
+        super().__init__(candidate, f"Process {candidate.process.pid} ({candidate.process.program})")
+        self._allowed = allowed
 
     def described(self) -> dict[str, Any]:
         return {"id": self.candidate.name, "pid": self.candidate.process.pid}
 
-    def read(self, view: HostView) -> None:
-        if not self.candidate.read(view):
-            raise ChangedMeanwhile("", "it has ended", "Run again.")
-
-    def plan(self, view: HostView) -> Plan:
-        verdict = judge(self.candidate.evidence(view))
-        if verdict.kind != LEFTOVER:
-            raise InUse("", "; ".join(verdict.reasons), "It was left alone.")
-        if not self._allowed:
-            raise InUse("", "; ".join(verdict.reasons), "Set stop_processes=true to end it.")
+    def changes(self, view: HostView) -> tuple[Change, ...]:
         process = self.candidate.process
-        return Plan("deleted", (Stop(process.pid, process.start_ticks, describe(process)),))
+        if not self._allowed:
+            raise InUse("", "it is not to be ended unasked", "Set stop_processes=true to end it.")
+        return (Stop(process.pid, process.start_ticks, describe(process)),)
 
     def lock_places(self) -> list[LockPlace]:
         return []
@@ -164,33 +226,47 @@ class StrayProcess(Item):
     def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
         self.acted = stop(self.candidate.process, _KILL_SECONDS, _TERM_SECONDS) or self.acted
 
-    def guarded(self, plan: Plan) -> set[Inode]:
-        return set()
-
     def apply(self, plan: Plan, durable: bool) -> None:
         """It was ended before."""
 
-    def tidy(self) -> None:
-        """Nothing is made by locking."""
 
-    def finish(self) -> None:
-        """Nothing is made."""
+def _is_shim(process: Process) -> bool:
+    """Of an engine's; conmon is one for CRI-O and Podman."""
+    return process.program.startswith(("containerd-shim", "docker-containerd-shim", "conmon")) and not process.dead
 
 
-def find(
-    host_root: str, view: HostView, own: Collection[int], known: Callable[[HostView], Collection[str]]
-) -> Iterator[ProcessCandidate]:
+def find(view: HostView, own: Collection[int], known: Callable[[HostView], Known]) -> Iterator[ProcessCandidate]:
     """The processes of runtimes that no object on disk accounts for. own: pids of daemons that have a record."""
-    if host_root != "/":
-        return
     for process in sorted(view.processes.by_pid.values(), key=lambda one: one.pid):
         role = role_of(process) if not process.dead and process.pid not in own else None
-        if role is None or role.sandbox_id in known(view):
+        if role is None or on_disk(known(view), role):
             continue
         parent = view.processes.by_pid.get(process.ppid)
         if parent is not None and parent.argv == process.argv:
             continue  # a child of virtiofsd's, which ends with it
         yield ProcessCandidate(process, role, known)
+
+
+def serving(view: HostView) -> dict[str, str]:
+    """The processes that serve a sandbox, in a sentence, by the ids that they name; of Firecracker's by the cut one."""
+
+    def look() -> dict[str, str]:
+        found: dict[str, str] = {}
+        for process in view.processes.by_pid.values():
+            role = role_of(process) if not process.dead else None
+            for one in role.ids if role is not None else ():
+                found.setdefault(one, f"{describe(process)} serves it")
+        return found
+
+    return view.once("serving", look)
+
+
+def who_serves(view: HostView, one: Candidate) -> str:
+    """A process that serves the sandbox to which an object belongs, in a sentence; empty where there is none."""
+    if one.kind == "process":
+        return ""
+    served = serving(view)
+    return next((served[name] for full in sorted(one.names) for name in (full, full[:_CUT]) if name in served), "")
 
 
 def engines(view: HostView) -> list[str]:

@@ -34,25 +34,34 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     Scan,
     Selection,
     doubts_of_engines,
+    served_by,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import (
     Clock,
     doubts_of_age,
+    groups_of,
     verdict_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.owned import OwnedItem
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import FAILED, Item, Outcome, Run, run
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import (
+    FAILED,
+    SKIPPED,
+    Item,
+    Outcome,
+    Run,
+    run,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
-SKIPPED = "skipped"
 _KEEPS = (ChangedMeanwhile, InUse, LockTimeout, Mounted, NotProved)  # not an error: it is no leftover after all
 
 
 class Ended(NamedTuple):
-    """How the removal of one object ended."""
+    """How the removal of one object ended. entry: what a result shows of the object as it was before."""
 
     judged: Judged
+    entry: dict[str, Any]
     outcome: Outcome
 
 
@@ -67,18 +76,29 @@ class Pruner:
         self._tied = _tied(found.all)
         bundles = [one.candidate for one in wanted if one.candidate.kind == "bundle"]
         self._going = frozenset(engine_doubt(path) for bundle in bundles for path in bundle.paths)
+        self._together = _by_folder(bundles)
         self._planned: set[int] = set()
+        self._gone: set[int] = set()  # candidates that are, or in check mode would be
+        self._check_mode = False
         self._by_item: dict[int, Judged] = {}
         self._items: dict[int, Item] = {}  # by candidate
 
     def run(self, new_view: Callable[[], HostView], check_mode: bool, durable: bool) -> list[Ended]:
         """Take all steps, kind by kind: what others need goes after them."""
+        self._check_mode = check_mode
         how = Run(new_view, LockBudget(0), check_mode, durable, guard=self._guard)
         ended: list[Ended] = []
+        entries = {id(one): one.entry() for one in self._wanted}  # later looks at the candidates find less and less
         for kind in KINDS:
             items = [self._item(one) for one in self._wanted if one.candidate.kind == kind]
             if items:
-                ended += [Ended(self._by_item[id(one.item)], _kept(one)) for one in run(items, how)]
+                for outcome in run(items, how):
+                    judged = self._by_item[id(outcome.item)]
+                    ended.append(Ended(judged, entries[id(judged)], _kept(outcome)))
+                    if ended[-1].outcome.action not in (FAILED, SKIPPED):
+                        self._gone.add(id(judged.candidate))
+            if kind == "bundle":
+                self._going = _doubts_that_go(ended)
         return ended
 
     def _item(self, one: Judged) -> Item:
@@ -86,13 +106,9 @@ class Pruner:
         self._by_item[id(item)] = one
         self._items[id(one.candidate)] = item
         if isinstance(item, AbsentBundle):
-            ids = [
-                other.candidate.name
-                for other in self._wanted
-                if (other.candidate.kind, other.candidate.key[:3], other.candidate.key[4])
-                == ("bundle", one.candidate.key[:3], one.candidate.key[4])
-            ]
-            item.wish = item.wish._replace(together=frozenset(ids), cgroups=self._host_root == "/")
+            item.wish = item.wish._replace(
+                together=self._together[_folder_of(one.candidate)], cgroups=self._host_root == "/"
+            )
         elif isinstance(item, OwnedItem):
             item.going = self._going
         return item
@@ -100,39 +116,93 @@ class Pruner:
     def _guard(self, item: Item, view: HostView) -> None:
         """Before the plan that counts, look again at all that the object is tied to, and how old it is.
 
-        The first plan is made right after the scan, which has just done so.
+        The first plan is made right after the scan, which has just done so; but in check mode there is no other one.
         """
-        if id(item) not in self._planned:
+        if id(item) not in self._planned and not self._check_mode:
             self._planned.add(id(item))
             return
         candidate = self._by_item[id(item)].candidate
         # Until its bundles have had their turn, a sandbox is not suspected for them; after it they must be gone.
-        going = self._going if KINDS.index(candidate.kind) <= KINDS.index("bundle") else ()
+        going = self._going if self._check_mode or KINDS.index(candidate.kind) <= KINDS.index("bundle") else ()
         for one in self._tied.get(id(candidate), [candidate]):
-            own = self._items.get(id(one))
-            if not one.read(view, held=own is not None and bool(own.locks)):
+            evidence = self._evidence(one, view) if id(one) not in self._gone else None
+            if evidence is None:
                 continue
-            verdict = verdict_of(one.evidence(view), self._doubts(one, view), going)
+            verdict = verdict_of(evidence, self._doubts(one, view), going)
             if verdict.kind != LEFTOVER:
                 tied = "" if one is candidate else f"{one.kind} {one.name}, to which it belongs: "
                 raise InUse("", f"{tied}{'; '.join(verdict.reasons)}", "Nothing was removed.")
+        served = served_by(candidate, view) if self._host_root == "/" else ""
+        if served:
+            raise InUse("", served, "Nothing was removed.")
+
+    def _evidence(self, one: Candidate, view: HostView) -> Evidence | None:
+        """Who owns an object now; None where it is gone. Told once in a view, whichever of the objects that are tied to
+        it asks. Raises StateError."""
+        read = view.once("read again", lambda: self._read_again(view))
+
+        def look() -> Evidence | None:
+            there = read[id(one)] if id(one) in read else self._is_there(one, view)
+            if isinstance(there, StateError):
+                raise there
+            evidence = one.evidence(view) if there else None
+            one.forget()
+            return evidence
+
+        return view.once(("evidence", id(one)), look)
+
+    def _read_again(self, view: HostView) -> dict[int, bool | StateError]:
+        """All that is tied to what is locked now, before anybody asks for processes in this view (safety.md B4)."""
+        locked = [item for item in self._items.values() if item.locks]
+        found: dict[int, bool | StateError] = {}
+        for item in locked:
+            candidate = self._by_item[id(item)].candidate
+            for one in self._tied.get(id(candidate), [candidate]):
+                if id(one) not in found:
+                    found[id(one)] = self._is_there(one, view)
+        return found
+
+    def _is_there(self, one: Candidate, view: HostView) -> bool | StateError:
+        own = self._items.get(id(one))
+        one.ours = view.once("locks of ours", self._locked)
+        try:
+            return one.read(view, held=own is not None and bool(own.locks))
+        except StateError as error:
+            return error
+
+    def _locked(self) -> frozenset[tuple[int, int]]:
+        return frozenset(lock.inode for item in self._items.values() for lock in item.locks)
 
     def _doubts(self, one: Candidate, view: HostView) -> tuple[str, ...]:
         clock = Clock(time.time(), host.boot_time(), self._min_age)
         return (*doubts_of_age(one.changed, False, clock), *doubts_of_engines(one, view, self._host_root))
 
 
+def _folder_of(bundle: Candidate) -> tuple[str, ...]:
+    """The directory that a bundle lies in, by its key."""
+    kind, layout, namespace, _name, place = bundle.key
+    return (kind, layout, namespace, place)
+
+
+def _by_folder(bundles: Sequence[Candidate]) -> dict[tuple[str, ...], frozenset[str]]:
+    """The ids of those that go, by the directory that they lie in."""
+    found: dict[tuple[str, ...], set[str]] = {}
+    for one in bundles:
+        found.setdefault(_folder_of(one), set()).add(one.name)
+    return {folder: frozenset(ids) for folder, ids in found.items()}
+
+
 def _tied(objects: Sequence[Judged]) -> dict[int, list[Candidate]]:
-    """For each object all that share a name with it, itself included."""
-    by_name: dict[str, list[Candidate]] = {}
-    for one in objects:
-        for name in one.candidate.names:
-            by_name.setdefault(name, []).append(one.candidate)
-    tied = {}
-    for one in objects:
-        found = {id(other): other for name in one.candidate.names for other in by_name[name]}
-        tied[id(one.candidate)] = list({id(one.candidate): one.candidate, **found}.values())
-    return tied
+    """For each object that shares a name with others, directly or through others, all of them, itself included."""
+    candidates = [one.candidate for one in objects]
+    groups = ([candidates[number] for number in members] for members in groups_of([one.names for one in candidates]))
+    return {id(one): group for group in groups for one in group}
+
+
+def _doubts_that_go(ended: Sequence[Ended]) -> frozenset[str]:
+    """What is said for bundles that are gone now, or would be in check mode; not for those that were kept after all."""
+    gone = [one.entry for one in ended if one.entry["kind"] == "bundle" and one.outcome.action not in (FAILED, SKIPPED)]
+    return frozenset(engine_doubt(path) for entry in gone for path in entry.get("paths", ()))
 
 
 def _kept(outcome: Outcome) -> Outcome:
@@ -145,9 +215,8 @@ def _kept(outcome: Outcome) -> Outcome:
 
 def entry_of(one: Ended, message: str) -> dict[str, Any]:
     """What a result shows of the end of one object."""
-    shown = one.judged.entry()
     kept = ("kind", "layout", "namespace", "id", "paths", "pid", "evidence", "size")
-    known = {key: shown[key] for key in kept if key in shown}
+    known = {key: one.entry[key] for key in kept if key in one.entry}
     return {**known, "action": one.outcome.action, **({"msg": message} if message else {})}
 
 

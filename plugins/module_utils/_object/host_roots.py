@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_below
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS as BUNDLE_LAYOUTS
@@ -60,32 +61,40 @@ def runsc_roots(host_root: str, view: HostView) -> list[str]:
 
 def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
     """The directories of each containerd that runs or may have run here, below host_root."""
-    found = (
-        dict(_KNOWN) if host_root == "/" else {_at(host_root, one): _at(host_root, two) for one, two in _KNOWN.items()}
-    )
+    found = {_at(host_root, one): _at(host_root, two) for one, two in _KNOWN.items()}
+    set_up = _configured(host_root, ())
+    found[set_up.state] = set_up.work or ""  # also while it does not run (safety.md A4)
     for process in _of_this_host(host_root, view):
         if process.program == "containerd":
-            configured = _configured(process)
+            configured = _configured(host_root, process.argv)
             found[configured.state] = configured.work or found.get(configured.state, "")
         elif process.program.startswith("containerd-shim") and process.cwd:
             for inside in _INSIDE:
                 state = process.cwd.partition(f"/{inside}/")
                 if state[1]:
                     found.setdefault(state[0], "")
+    usual = (_at(host_root, STATE_ROOT), _at(host_root, WORK_ROOT))
+    engines = [(state, work, os.path.isdir(work)) for state, work in found.items()]
     return [
-        EngineRoots(state, work or None) for state, work in found.items() if os.path.isdir(state) or os.path.isdir(work)
+        # Where the root directory is not, a user may have moved it, or it is not mounted yet; but for the usual one.
+        EngineRoots(state, work if is_there or (state, work) == usual else None)
+        for state, work, is_there in engines
+        if is_there or os.path.isdir(state)
     ]
 
 
-def roots_given(host_root: str, roots: EngineRoots) -> BundleRoots:
-    """The same as the options of a task would say it."""
+def roots_given(host_root: str, roots: EngineRoots, others: tuple[str, ...] = ()) -> BundleRoots:
+    """The same as the options of a task would say it. others: the state directories of all."""
     if roots.state == _at(host_root, STATE_ROOT) and roots.work == _at(host_root, WORK_ROOT):
-        return BundleRoots(host_root)
+        return BundleRoots(host_root, others=others)
     # Without a root directory of its own, no other one's database is taken for it.
-    return BundleRoots(host_root, roots.state, roots.work or os.path.join(roots.state, ".unknown"))
+    return BundleRoots(host_root, roots.state, roots.work or os.path.join(roots.state, ".unknown"), others=others)
 
 
 def _at(host_root: str, path: str) -> str:
+    """Where a path of that host is reached from here."""
+    if host_root == "/":
+        return path
     try:
         with open_below(host_root, path) as directory:
             return directory.path
@@ -100,32 +109,36 @@ def _of_this_host(host_root: str, view: HostView) -> Iterator[Process]:
     for process in view.processes.by_pid.values():
         if process.dead or process.root != "/":
             continue
-        pids = view.namespace_pids(process.pid) if process.program.startswith(("runsc", "containerd")) else ()
-        if pids is not None and (len(pids) == 1 or (len(pids) == 2 and pids[-1] == 1)):
+        named = process.program.startswith(("runsc", "containerd"))
+        pids = view.namespace_pids(process.pid) if named else None
+        # A sandbox is put into a pid namespace of its own, as its pid 1; any other one was started inside a container.
+        is_sandbox = process.program.startswith("runsc") and pids is not None and len(pids) == 2 and pids[-1] == 1
+        if pids is not None and (len(pids) == 1 or is_sandbox):
             yield process
 
 
-def _configured(process: Process) -> EngineRoots:
+def _configured(host_root: str, argv: tuple[str, ...]) -> EngineRoots:
     """By its arguments, else by its configuration file, else as it is by default."""
-    given = {"root": option_of(process.argv, "root"), "state": option_of(process.argv, "state")}
-    path = option_of(process.argv, "config") or option_of(process.argv, "c") or _CONFIG
-    settings = _top_level(path)
+    given = {"root": option_of(argv, "root"), "state": option_of(argv, "state")}
+    settings = _top_level(host_root, option_of(argv, "config") or option_of(argv, "c") or _CONFIG)
     state = given["state"] or settings.get("state", STATE_ROOT)
     work = given["root"] or settings.get("root", _KNOWN.get(state, WORK_ROOT))
-    return EngineRoots(state.rstrip("/"), work.rstrip("/"))
+    return EngineRoots(_at(host_root, state.rstrip("/")), _at(host_root, work.rstrip("/")))
 
 
-def _top_level(path: str) -> dict[str, str]:
-    """The settings of these names that stand before the first table of a TOML file."""
+def _top_level(host_root: str, path: str) -> dict[str, str]:
+    """The settings of these names that stand before the first table of a TOML file; none where it cannot be read."""
     found: dict[str, str] = {}
+    real = os.path.realpath(path) if host_root == "/" else path
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for line in file.read(_CONFIG_BYTES).splitlines():
-                if line.lstrip().startswith("["):
-                    break
-                match = _SETTING.match(line)
-                if match:
-                    found[match[1]] = match[2]
-    except OSError:
+        with open_below(host_root, os.path.dirname(real)) as directory:
+            data = read_file(directory, os.path.basename(real)) if directory.exists else b""
+    except StateError:
         return {}
+    for line in (data or b"")[:_CONFIG_BYTES].decode("utf-8", "replace").splitlines():
+        if line.lstrip().startswith("["):
+            break
+        match = _SETTING.match(line)
+        if match:
+            found[match[1]] = match[2]
     return found

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part, Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    NO_ID,
     Candidate,
+    Seen,
     Terms,
     identity_of,
+    may_be_an_id,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import runsc_roots
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import hints_in, owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import Look, look_at
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
-_KATA_TREES = ("kata_store", "kata_persist", "kata_rs")
+_Found = TypeVar("_Found")
 # What Kata 1.6 to 1.8 has in a sandbox's directory below /run/vc/sbs, where the Go runtime has persist.json.
 _STORE_FILES = frozenset(("lock", "raw", "state.json", "network.json", "hypervisor.json", "agent.json", "devices.json"))
 _PERSIST = "persist.json"
@@ -45,27 +47,35 @@ class SandboxCandidate(Candidate):
     """One sandbox in one layout below one root."""
 
     kind = "sandbox"
+    is_common = True
 
-    def __init__(self, tree: Tree, sandbox_id: str) -> None:
+    def __init__(self, tree: Tree, sandbox_id: str, store: Tree | None = None) -> None:
+        """store: of another generation, which may have made its directory, as is told when that is read."""
         self.tree = tree
         self.layout = tree.layout.name
         self.name = sandbox_id
+        self._store = store
         self._look: Look | None = None
+
+    def take(self, seen: Seen) -> None:
+        super().take(seen)
+        if self._store is not None and seen.layout != self.layout:
+            self.tree, self.layout = self._store, seen.layout
+        self._store = None
 
     @property
     def _parts(self) -> Sequence[Part]:
         return self._look.reading.parts if self._look is not None else ()
 
-    @property
-    def names(self) -> frozenset[str]:
+    def _names(self) -> frozenset[str]:
         if self._look is None:
             return frozenset((self.name,))
         reading = self._look.reading
         ids = {part.container_id for part in reading.parts}
-        return frozenset({self.name, *reading.containers, *ids} - {""})
+        # An alias is the machine of a factory that a link of it leads to (safety.md D5).
+        return frozenset({self.name, *reading.containers, *ids, *reading.aliases} - {""})
 
-    @property
-    def paths(self) -> list[str]:
+    def _paths(self) -> list[str]:
         return [part.path for part in self._parts]
 
     @property
@@ -78,34 +88,56 @@ class SandboxCandidate(Candidate):
         root = self.tree.roots[self.tree.layout.root_rules[-1].option].path
         return (self.kind, self.layout, self.namespace, self.name, root)
 
-    @property
-    def identity(self) -> dict[str, int]:
+    def _identity(self) -> dict[str, int]:
         return identity_of(self.main.facts) if self.main is not None else {}
 
-    @property
-    def facts(self) -> list[FileFacts]:
+    def _facts(self) -> list[FileFacts]:
         if self._look is None:
             return []
         documents = self._look.reading.documents
         return [*(part.facts for part in self._parts), *(one.facts for one in documents if one.facts is not None)]
 
-    def read(self, view: HostView, held: bool = False) -> bool:
-        look = self._read_held(view) if held else look_at(self.tree, self.name, view, LockBudget(0))
+    def _read(self, view: HostView, held: bool) -> bool:
+        found = self._read_held(view) if held else self._look_at(view)
+        store, self._store = self._store, None
+        if store is not None and found.reading.document("persist", "") is None and self._is_of_store():
+            self.tree, self.layout = store, store.layout.name
+            found = self._look_at(view)
         # What the documents say takes most of the memory, and is needed for files side by side alone.
-        self._look = look if isinstance(self.tree.layout, FlatLayout) else look.without_contents()
+        self._look = found if isinstance(self.tree.layout, FlatLayout) else found.without_contents()
         return bool(self._parts)
+
+    def _look_at(self, view: HostView) -> Look:
+        return look_at(self.tree, self.name, view, LockBudget(0), contents=False)
+
+    def _is_of_store(self) -> bool:
+        """Whether Kata 1.x has made the directory, by the files that only it has there. Without persist.json."""
+        try:
+            with self.tree.root_of("state").child(self.name).opened() as directory:
+                names = set(directory.names())
+        except (FileNotFoundError, StateError):
+            return False
+        return _PERSIST not in names and bool(names & _STORE_FILES)
 
     def _read_held(self, view: HostView) -> Look:
         reading = self.tree.read(view, self.name)
         return Look(reading, hints=hints_in(self.tree.layout, self.tree.roots, reading))
 
+    def forget(self) -> None:
+        super().forget()
+        self._look = None
+
     def evidence(self, view: HostView) -> Evidence:
         if self._look is None:
             return Evidence(unknown=("it was not read",))
         found = owners_of(self.tree.layout, self.tree.roots, self._look.reading, view, self._look.hints).evidence
+        if isinstance(self.tree.layout, TreeLayout) and not may_be_an_id(self.name):
+            found = found._replace(unknown=(*found.unknown, NO_ID))
         return found._replace(suspects=(self._look.locked, *found.suspects)) if self._look.locked else found
 
     def item(self, terms: Terms) -> Item:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
+
         wish = Wish(self.name, present=False, unmount=terms.unmount)
         if isinstance(self.tree.layout, FlatLayout):
             from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox
@@ -116,46 +148,91 @@ class SandboxCandidate(Candidate):
         return TreeSandbox(wish, self.tree)
 
 
-def find(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[SandboxCandidate]:
-    """All sandboxes of these layouts. Raises StateError where a root cannot be listed."""
+def find(host_root: str, view: HostView, problems: list[str]) -> Iterator[SandboxCandidate]:
+    """All sandboxes. problems: gets what could not be listed; this hides no other (gvisor#5052)."""
     for name in ("gvisor", "gvisor_legacy"):
-        if name in layouts:
-            for root in (None, *runsc_roots(host_root, view)):
-                tree = Tree(LAYOUTS[name], host_root, {"run_root": root})
-                yield from (SandboxCandidate(tree, one) for one in sorted(tree.names(view)))
-    if any(name in layouts for name in _KATA_TREES):
-        yield from _kata(host_root, layouts, view)
+        yield from each(_flat(host_root, name, view, problems), problems)
+    yield from each(_kata(host_root, view), problems)
 
 
-def _kata(host_root: str, layouts: Sequence[str], view: HostView) -> Iterator[SandboxCandidate]:
-    """Kata's. The store of 1.x and persist.json share a directory; what has no state is shown with persist.json's."""
-    trees = {name: Tree(LAYOUTS[name], host_root, {}) for name in _KATA_TREES}
-    listed = {name: tree.names(view) for name, tree in trees.items()}
-    state = trees["kata_persist"].root_of("state")
-    config = trees["kata_store"].root_of("config")
-    for sandbox_id in sorted(listed["kata_rs"]):
-        if "kata_rs" in layouts:
-            yield SandboxCandidate(trees["kata_rs"], sandbox_id)
-    shared = listed["kata_store"].keys() | listed["kata_persist"].keys()
+def each(finder: Iterable[_Found], problems: list[str]) -> Iterator[_Found]:
+    """What a finder finds, up to where something cannot be listed."""
+    try:
+        yield from finder
+    except StateError as error:
+        problems.append(str(error))
+
+
+def _tree(name: str, host_root: str, given: dict[str, str | None], view: HostView) -> Tree:
+    """A layout's tree. The table of mounts is read once for all of them, and before there are workers."""
+    tree = Tree(LAYOUTS[name], host_root, given)
+    first: Roots = view.once("roots with the mounts", lambda: tree.roots)
+    _ = first.mounts
+    tree.roots.share_mounts(first)
+    return tree
+
+
+def _flat(host_root: str, name: str, view: HostView, problems: list[str]) -> Iterator[SandboxCandidate]:
+    """gVisor's, below each root directory once."""
+    seen: set[str] = set()
+    yield from each(_below(host_root, name, None, view, seen), problems)
+    for root in runsc_roots(host_root, view):
+        yield from each(_below(host_root, name, root, view, seen), problems)
+
+
+def _below(host_root: str, name: str, root: str | None, view: HostView, seen: set[str]) -> Iterator[SandboxCandidate]:
+    tree = _tree(name, host_root, {"run_root": root} if root else {}, view)
+    if tree.roots["run_root"].path not in seen:
+        seen.add(tree.roots["run_root"].path)
+        yield from (SandboxCandidate(tree, one) for one in sorted(tree.names(view)))
+
+
+def _kata(host_root: str, view: HostView) -> Iterator[SandboxCandidate]:
+    """Kata's. The store of 1.x and persist.json share a directory; what has no state is shown with persist.json's.
+
+    The Go runtime's come also if the Rust runtime's cannot be listed, but then not what has no state: that may belong
+    to one of these.
+    """
+    problem: StateError | None = None
+    by_rust: Collection[str] = ()
+    try:
+        rust = _tree("kata_rs", host_root, {}, view)
+        by_rust = rust.names(view).keys()
+        yield from (SandboxCandidate(rust, one) for one in sorted(by_rust))
+    except StateError as error:
+        problem = error
+    store, persist = (_tree(name, host_root, {}, view) for name in ("kata_store", "kata_persist"))
+    config, state = store.root_of("config"), persist.root_of("state")
+    hidden = _hidden_in(config, store)
+    shared = store.names(view).keys() | persist.names(view).keys()
     for sandbox_id in sorted(shared):
-        layout = _generation(state, config, sandbox_id)
-        if layout in layouts:
-            yield SandboxCandidate(trees[layout], sandbox_id)
-    if "kata_persist" in layouts:
-        left = _beside(trees["kata_persist"], view) - shared - listed["kata_rs"].keys()
-        yield from (SandboxCandidate(trees["kata_persist"], one) for one in sorted(left))
+        in_store = sandbox_id in hidden or (config.exists and look(config, sandbox_id) is not None)
+        if in_store and not _has_persist(state, sandbox_id):
+            yield SandboxCandidate(store, sandbox_id)
+        else:
+            yield SandboxCandidate(persist, sandbox_id, store)
+    if problem is not None:
+        raise problem
+    left = _beside(persist, view) - shared - set(by_rust)
+    yield from (SandboxCandidate(persist, one) for one in sorted(left))
 
 
-def _generation(state: Directory, config: Directory, sandbox_id: str) -> str:
-    """Which of the two has made a sandbox's directory, by the files that only one of them has."""
-    if config.exists and look(config, sandbox_id) is not None:
-        return "kata_store"
+def _has_persist(state: Directory, sandbox_id: str) -> bool:
+    """Kata 1.11 leaves a directory of the old store beside each persist.json (runtime#2921); this tells whose it is."""
     try:
         with state.child(sandbox_id).opened() as directory:
-            names = set(directory.names())
+            return look(directory, _PERSIST) is not None
     except (FileNotFoundError, StateError):
-        return "kata_persist"
-    return "kata_store" if _PERSIST not in names and names & _STORE_FILES else "kata_persist"
+        return False
+
+
+def _hidden_in(config: Directory, store: Tree) -> set[str]:
+    """The sandboxes of which a killed delete has left the configuration, which only the store of 1.x has."""
+    if not config.exists:
+        return set()
+    above = os.path.dirname(config.path)
+    hidden = cast(TreeLayout, store.layout).tombstones(store.roots)
+    return {name for name, parts in hidden.items() if any(part.directory.path == above for part in parts)}
 
 
 def _beside(tree: Tree, view: HostView) -> set[str]:
@@ -164,7 +241,7 @@ def _beside(tree: Tree, view: HostView) -> set[str]:
     Where there is a VM factory, a VM directory may be one of its machines, which no sandbox has yet (safety.md D5).
     """
     layout = cast(TreeLayout, tree.layout)
-    index = view.once(("index", id(tree)), lambda: layout.index(tree.roots))
+    index = view.once(("index", tree), lambda: layout.index(tree.roots))
     found: set[str] = set()
     linked: set[str] = set()
     for place in index.surroundings.places:

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS as BUNDLE_LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import engine_doubt
-from ansible_collections.sandboxed.containers.plugins.module_utils._object import (
-    host_bundles,
-    host_others,
-    host_processes,
-    host_sandboxes,
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_finding import KATA, find_all
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    KINDS,
+    Candidate,
+    Judged,
+    Known,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import KINDS, Candidate, Judged
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import registries
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_reading import Found, look_at_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import (
     Clock,
     doubts_of_age,
@@ -30,12 +28,20 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     verdict_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import age_of
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, UNKNOWN, Verdict
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import (
+    LEFTOVER,
+    UNKNOWN,
+    Evidence,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 FOREIGN = "foreign"
 # Of this collection's own selectors: the layouts of sandboxes and of bundles that an engine owns.
 ALL_LAYOUTS = (*LAYOUTS, *(name for name, layout in BUNDLE_LAYOUTS.items() if layout.has_engine))
+_BELONGS = ("mapping", "cgroup")  # kinds that say nothing of themselves: whose they are is dead or alive
 _ON_MEMORY = ("/run/", "/dev/shm/", "/sys/fs/cgroup/")
 
 
@@ -72,113 +78,143 @@ class Scan(NamedTuple):
 def scan(selection: Selection, view: HostView) -> Scan:
     """Look at the whole host. Never raises StateError: what cannot be read is unknown."""
     problems: list[str] = []
-    candidates, unreadable = _read_all(selection.host_root, view, problems)
-    clock = Clock(time.time(), host.boot_time(), selection.min_age)
-    candidates += _processes(selection.host_root, view, candidates, problems)
-    verdicts = _verdicts(candidates, unreadable, view, clock, selection.host_root)
-    judged = [_judged(one, verdict, view) for one, verdict in zip(candidates, verdicts)]
-    engines = tuple(host_processes.engines(view)) if selection.host_root == "/" else ()
+    found = look_at_all(find_all(selection.host_root, view, problems), view)
+    view = view.again()  # what processes show counts only where it was looked at after the files (safety.md B4)
+    engines: tuple[str, ...] = ()
+    if selection.host_root == "/":
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_processes
+
+        found += look_at_all(_processes(view, [one.candidate for one in found], problems), view)
+        engines = tuple(host_processes.engines(view))
+    judged = _judged_all(found, view, selection, problems) if found else []
     return Scan([one for one in judged if selection.has(one.candidate)], judged, tuple(problems), engines)
 
 
-def _read_all(host_root: str, view: HostView, problems: list[str]) -> tuple[list[Candidate], dict[int, str]]:
-    """All files of all objects; those of which something cannot be read, with the reason."""
-    finders: tuple[Callable[[], Iterator[Candidate]], ...] = (
-        lambda: host_sandboxes.find(host_root, ALL_LAYOUTS, view),
-        lambda: host_bundles.find(host_root, ALL_LAYOUTS, view),
-        lambda: host_others.find_mappings(host_root),
-        lambda: host_others.find_daemons(host_root),
-        lambda: host_bundles.find_sockets(host_root, view),
-        lambda: host_others.find_cgroups(host_root, view),
-    )
-    found: list[Candidate] = []
-    unreadable: dict[int, str] = {}
-    for finder in finders:
-        for one in _each(finder, problems):
-            try:
-                if one.read(view):
-                    found.append(one)
-            except StateError as error:
-                found.append(one)
-                unreadable[id(one)] = str(error)
-    return found, unreadable
+def _processes(view: HostView, found: Sequence[Candidate], problems: list[str]) -> list[Candidate]:
+    """The processes of this host that nothing of that accounts for."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_processes
 
-
-def _each(finder: Callable[[], Iterator[Candidate]], problems: list[str]) -> Iterator[Candidate]:
-    """What a finder finds, up to where something cannot be listed."""
     try:
-        yield from finder()
-    except StateError as error:
-        problems.append(str(error))
-
-
-def _processes(host_root: str, view: HostView, found: Sequence[Candidate], problems: list[str]) -> list[Candidate]:
-    """The processes that nothing of that accounts for."""
-    try:
-        own = {pid for one in found if isinstance(one, host_others.DaemonCandidate) for pid in one.pids(view)}
-        _ids_on_disk(host_root, view, found)
-        return list(host_processes.find(host_root, view, own, lambda later: _ids_on_disk(host_root, later)))
+        own = {pid for one in found for pid in one.pids(view)}
+        _known(view, Known(frozenset(name for one in found for name in one.names), tuple(problems)))
+        return list(host_processes.find(view, own, _known))
     except StateError as error:
         problems.append(str(error))
         return []
 
 
-def _ids_on_disk(host_root: str, view: HostView, found: Sequence[Candidate] | None = None) -> frozenset[str]:
-    """The ids of all that is on disk, once in a view. found: what was read in this one already."""
+def _known(view: HostView, known: Known | None = None) -> Known:
+    """The ids of all that is on disk, once in a view. known: what was read in this one already."""
 
-    def look() -> frozenset[str]:
-        there = _read_all(host_root, view, [])[0] if found is None else found
-        return frozenset(name for one in there for name in one.names)
+    def look() -> Known:
+        problems: list[str] = []
+        found = look_at_all(find_all("/", view, problems), view)
+        return Known(frozenset(name for one in found for name in one.candidate.names), tuple(problems))
 
-    return view.once("ids on disk", look)
+    return view.once("ids on disk", look if known is None else lambda: known)
 
 
-def _verdicts(
-    candidates: Sequence[Candidate], unreadable: dict[int, str], view: HostView, clock: Clock, host_root: str
-) -> list[Verdict]:
-    """Each by itself, bundles first, since a sandbox's engine is asked by its bundle; then all that is tied."""
+def _judged_all(found: list[Found], view: HostView, selection: Selection, problems: Sequence[str]) -> list[Judged]:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
+
+    clock = Clock(time.time(), host.boot_time(), selection.min_age)
+    verdicts = _verdicts(
+        _with_their_owners(found, view, selection.host_root, problems),
+        clock,
+        lambda one: doubts_of_engines(one, view, selection.host_root),
+    )
+    return [_judged(one, verdict) for one, verdict in zip(found, verdicts)]
+
+
+def _with_their_owners(found: list[Found], view: HostView, host_root: str, problems: Sequence[str]) -> list[Found]:
+    """The same; whoever owns a sandbox owns the mappings that lead to it, and whoever serves a pod what is of it.
+
+    problems: where not all could be listed, what says nothing of itself may belong to something unseen.
+    """
+    owners: dict[str, tuple[str, ...]] = {}
+    for one in found:
+        if one.candidate.layout in KATA and one.evidence is not None and one.evidence.owners:
+            owners.setdefault(one.candidate.name, one.evidence.owners)
+    with_mappings = [one._replace(evidence=_owned(one.candidate, one.evidence, owners)) for one in found]
+    return [_seen_whole(one, view, host_root, problems) for one in with_mappings]
+
+
+def _seen_whole(one: Found, view: HostView, host_root: str, problems: Sequence[str]) -> Found:
+    if one.evidence is None or one.evidence.owners or one.candidate.kind == "process":
+        return one
+    evidence = one.evidence
+    if problems and one.candidate.kind in _BELONGS:
+        evidence = evidence._replace(unknown=(*evidence.unknown, problems[0]))
+    served = served_by(one.candidate, view) if host_root == "/" else ""
+    return one._replace(evidence=evidence._replace(owners=(served,)) if served else evidence)
+
+
+def served_by(one: Candidate, view: HostView) -> str:
+    """Who serves the sandbox that an object belongs to, and so uses it in ways that need not show; or empty."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_processes
+
+    return host_processes.who_serves(view, one)
+
+
+def _owned(candidate: Candidate, evidence: Evidence | None, owners: dict[str, tuple[str, ...]]) -> Evidence | None:
+    if candidate.kind != "mapping" or evidence is None or evidence.owners:
+        return evidence
+    leads_to = sorted(candidate.names - {candidate.name}) or [candidate.name]  # a sandbox's own container has its name
+    return evidence._replace(owners=next((owners[name] for name in leads_to if name in owners), ()))
+
+
+def _verdicts(found: Sequence[Found], clock: Clock, doubts: Callable[[Candidate], tuple[str, ...]]) -> list[Verdict]:
+    """Each by itself, bundles first, since a sandbox's engine is asked by its bundle; then all that is tied.
+
+    doubts: that an engine lists it, in sentences.
+    """
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import engine_doubt
+
     going: set[str] = set()
     alone: dict[int, Verdict] = {}
-    for one in sorted(candidates, key=lambda one: one.kind != "bundle"):
-        alone[id(one)] = verdict = _alone(one, unreadable.get(id(one), ""), view, clock, going, host_root)
-        if one.kind == "bundle" and verdict.kind == LEFTOVER:
-            going.update(engine_doubt(path) for path in one.paths)
+    for one in sorted(found, key=lambda one: one.candidate.kind != "bundle"):
+        candidate = one.candidate
+        alone[id(candidate)] = verdict = _alone(one, clock, going, doubts)
+        if candidate.kind == "bundle" and verdict.kind == LEFTOVER:
+            going.update(engine_doubt(path) for path in candidate.paths)
+    candidates = [one.candidate for one in found]
     verdicts = [alone[id(one)] for one in candidates]
     tied = together(verdicts, [one.names for one in candidates], [_label(one) for one in candidates])
     return [old if old.kind == FOREIGN else new for old, new in zip(verdicts, tied)]
 
 
-def _alone(one: Candidate, problem: str, view: HostView, clock: Clock, going: set[str], host_root: str) -> Verdict:
-    foreign = one.foreign()
+def _alone(one: Found, clock: Clock, going: set[str], doubts: Callable[[Candidate], tuple[str, ...]]) -> Verdict:
+    candidate = one.candidate
+    foreign = candidate.foreign()
     if foreign:
         return Verdict(FOREIGN, (foreign,))
-    if problem:
-        return Verdict(UNKNOWN, (problem,))
-    try:
-        on_memory = bool(one.paths) and one.paths[0].startswith(_ON_MEMORY)
-        doubts = (*doubts_of_age(one.changed, on_memory, clock), *doubts_of_engines(one, view, host_root))
-        return verdict_of(one.evidence(view), doubts, going)
-    except StateError as error:
-        return Verdict(UNKNOWN, (str(error),))
+    if one.evidence is None:
+        return Verdict(UNKNOWN, (one.problem,))
+    on_memory = bool(candidate.paths) and candidate.paths[0].startswith(_ON_MEMORY)
+    young = doubts_of_age(candidate.changed, on_memory, clock)
+    return verdict_of(one.evidence, (*young, *doubts(candidate)), going)
 
 
 def doubts_of_engines(one: Candidate, view: HostView, host_root: str) -> tuple[str, ...]:
     """That an engine lists it (safety.md A5). A bundle asks its own containerd; a socket and a daemon have none."""
     if one.kind not in ("sandbox", "mapping", "process", "cgroup"):
         return ()
-    return registries(host_root, view).doubts(one.names)
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import registries
+
+    try:
+        return registries(host_root, view).doubts(one.names)
+    except StateError as error:
+        return (f"whether an engine lists it cannot be told: {error}",)
 
 
 def _label(one: Candidate) -> str:
     return f"{one.kind} {one.name}" + (f" ({one.layout})" if one.layout else "")
 
 
-def _judged(one: Candidate, verdict: Verdict, view: HostView) -> Judged:
-    mounts = 0
-    if verdict.kind == LEFTOVER and one.kind in ("sandbox", "bundle"):
-        mounts = sum(len(view.mounts.in_the_way(path)) for path in one.paths)
-    age = None if one.changed is None else age_of(one.changed)
-    return Judged(one, verdict.kind, verdict.reasons, age, mounts)
+def _judged(one: Found, verdict: Verdict) -> Judged:
+    changed = one.candidate.changed
+    age = None if changed is None else age_of(changed)
+    return Judged(one.candidate, verdict.kind, verdict.reasons, age, one.mounts if verdict.kind == LEFTOVER else 0)
 
 
 def in_order(objects: Sequence[Judged]) -> list[Judged]:

@@ -19,7 +19,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_plan import check_plan, chosen, plan_for
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_prune import (
-    SKIPPED,
     Ended,
     Pruner,
     entry_of,
@@ -33,6 +32,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.repor
     failure_text,
     summary_of,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import SKIPPED
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import Task
 
 _NAMED = ("kind", "layout", "namespace", "id")
@@ -49,8 +49,9 @@ def prune(task: Task) -> NoReturn:
         _refuse(found, wanted, limit)
     except StateError as error:
         task.fail_json(str(error))
+    plan = plan_for(wanted, found, selection.host_root) if task.check_mode else None
     ended = _run(task, found, wanted, selection)
-    _report(task, found, ended, skipped, selection)
+    _report(task, ended, skipped, plan)
 
 
 def _steps(params: dict[str, Any]) -> dict[Any, dict[str, int]] | None:
@@ -75,9 +76,7 @@ def _run(task: Task, found: Scan, wanted: list[Judged], selection: Selection) ->
     return Pruner(found, wanted, selection, terms).run(task.new_view, task.check_mode, task.params["durable"])
 
 
-def _report(
-    task: Task, found: Scan, ended: list[Ended], skipped: list[tuple[Any, str]], selection: Selection
-) -> NoReturn:
+def _report(task: Task, ended: list[Ended], skipped: list[tuple[Any, str]], plan: dict[str, Any] | None) -> NoReturn:
     showing = Showing.of(task.check_mode, task._diff, len(ended))
     summaries = [summary_of(one.outcome, showing) for one in ended]
     entries = [entry_of(one, summary.entry.get("msg", "")) for one, summary in zip(ended, summaries)]
@@ -85,7 +84,7 @@ def _report(
     result = {
         "changed": any(summary.changed for summary in summaries),
         "objects": entries,
-        **({"plan": plan_for([one.judged for one in ended], found, selection.host_root)} if task.check_mode else {}),
+        **({"plan": plan} if plan is not None else {}),
         **({"diff": diff_of_all(summaries, "objects", showing.separate)} if showing.diff else {}),
     }
     text = in_words(ended, len(skipped), task.check_mode)

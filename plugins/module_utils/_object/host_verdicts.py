@@ -64,7 +64,7 @@ def together(verdicts: Sequence[Verdict], names: Sequence[Collection[str]], labe
     names: the ids of each object; labels: how it is called in a sentence.
     """
     result = list(verdicts)
-    for members in _groups(names):
+    for members in groups_of(names):
         for kind in (LIVE, UNKNOWN):
             keeper = next((number for number in members if verdicts[number].kind == kind), None)
             if keeper is not None:
@@ -76,7 +76,7 @@ def together(verdicts: Sequence[Verdict], names: Sequence[Collection[str]], labe
     return result
 
 
-def _groups(names: Sequence[Collection[str]]) -> list[list[int]]:
+def groups_of(names: Sequence[Collection[str]]) -> list[list[int]]:
     """The numbers of the objects that share a name, directly or through others."""
     parent = list(range(len(names)))
 

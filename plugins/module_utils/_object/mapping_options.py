@@ -16,9 +16,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identi
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.mappings import NAMES
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping import (
     ContainerMapping,
-    MappingRoot,
     MappingWish,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_root import MappingRoot
 
 INFO_OPTIONS: dict[str, dict[str, Any]] = {
     "container_id": {"type": "raw"},

@@ -16,7 +16,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identi
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.mappings import NAMES
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping import MappingRoot
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_root import MappingRoot
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import age_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView

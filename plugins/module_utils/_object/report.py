@@ -9,7 +9,12 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import FAILED, UNCHANGED, Outcome
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import (
+    FAILED,
+    SKIPPED,
+    UNCHANGED,
+    Outcome,
+)
 
 _SEPARATE_DIFFS = 100  # design.md: above this many items the diff is one listing
 _NAMED_FAILURES = 5
@@ -74,7 +79,7 @@ def failure_text(summaries: Sequence[Summary], plural: str) -> str:
     if len(summaries) <= 1 or not failures:
         return "".join(failures)
     more = len(failures) - _NAMED_FAILURES
-    changed = sum(1 for summary in summaries if summary.entry["action"] not in (UNCHANGED, FAILED))
+    changed = sum(1 for summary in summaries if summary.entry["action"] not in (UNCHANGED, FAILED, SKIPPED))
     return (
         f"{len(failures)} of {len(summaries)} {plural} failed, {changed} changed. "
         f"{' '.join(failures[:_NAMED_FAILURES])}"

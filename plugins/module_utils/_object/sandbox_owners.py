@@ -58,7 +58,7 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
     if not (naming or hints.recorded or hints.referrers or hints.unreadable) and not (
         reading.doubts or reading.problems or reading.sockets
     ):
-        return view.once(("nobody", id(roots)), lambda: Owners((), (), Evidence(blind=_blind(roots, view))))
+        return view.once(("nobody", roots), lambda: Owners((), (), Evidence(blind=_blind(roots, view))))
     claims = _claims(layout, roots, hints, view, naming)
     suspects = [f"{describe(claim.process)} {claim.why}" for claim in claims if not claim.proved]
     dead: list[str] = []
@@ -67,9 +67,9 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
         if recorded.pid not in claimed:
             sentence, gone = fate_of(recorded, view, recorded.pid in naming, "sandbox")
             (dead if gone else suspects).append(sentence)
-    for path in hints.referrers:
-        if roots.may_exist(path):
-            suspects.append(engine_doubt(path))
+    for there in map(roots.found_at, hints.referrers):
+        if there:
+            suspects.append(engine_doubt(there))
     suspects += reading.doubts
     owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
     unknown = [*reading.problems, *hints.unreadable]
@@ -87,7 +87,7 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
 
 def _blind(roots: Roots, view: HostView) -> str:
     """Why the absence of processes proves nothing for this tree, or empty."""
-    return view.blind or ("" if view.asserted else view.once(("another", id(roots)), roots.another_hosts))
+    return view.blind or ("" if view.asserted else view.once(("another", roots), roots.another_hosts))
 
 
 def _naming(hints: Hints, view: HostView) -> dict[int, Process]:

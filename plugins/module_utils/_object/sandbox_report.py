@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import stat
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import LockTimeout, StateError
@@ -22,7 +22,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TreeLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import age_of
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import Selection
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import (
     Hints,
     hints_in,
@@ -32,6 +31,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.share
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import UNKNOWN, Verdict, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import Selection
 
 
 class Look(NamedTuple):
@@ -98,8 +100,10 @@ def _unreadable(tree: Tree, name: str, reason: str) -> dict[str, Any]:
     return {"sandbox_id": name, "layout": tree.layout.name, "exists": True, "verdict": UNKNOWN, "evidence": [reason]}
 
 
-def look_at(tree: Tree, sandbox_id: str, view: HostView, budget: LockBudget) -> Look:
+def look_at(tree: Tree, sandbox_id: str, view: HostView, budget: LockBudget, contents: bool = True) -> Look:
     """Read one sandbox under a shared lock, since the runtimes write their documents in place (safety.md B3).
+
+    contents: see TreeLayout.read.
 
     A lock file is never made for it. Where the lock is held until the deadline, the documents are read all the same,
     and the holder is reported: it is at work on them.
@@ -114,7 +118,7 @@ def look_at(tree: Tree, sandbox_id: str, view: HostView, budget: LockBudget) -> 
     except StateError as error:  # held by somebody, or no lock that could be taken: either way nothing is proved
         locked = error.why if isinstance(error, LockTimeout) else str(error)
     try:
-        reading = tree.read(view, sandbox_id)
+        reading = tree.read(view, sandbox_id, contents=contents)
     finally:
         for lock in held:
             lock.release()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 UNCHANGED = "unchanged"
 FAILED = "failed"
+SKIPPED = "skipped"  # by a prune, since it turned out to be no leftover
 
 
 class Plan(NamedTuple):

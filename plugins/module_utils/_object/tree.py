@@ -106,19 +106,26 @@ class Tree:
         """Sandbox id to the names of its entries, listed once in a view."""
         if not self.exists:
             return {}
-        return view.once(("names", id(self)), lambda: self.layout.sandboxes_of(self.roots))
+        return view.once(("names", self), lambda: self.layout.sandboxes_of(self.roots))
 
-    def read(self, view: HostView, sandbox_id: str, known: Reading | None = None, whole: bool = True) -> Reading:
+    def read(
+        self,
+        view: HostView,
+        sandbox_id: str,
+        known: Reading | None = None,
+        whole: bool = True,
+        contents: bool = True,
+    ) -> Reading:
         """One sandbox; without parts when there is nothing of it. Raises Unreadable.
 
-        known, whole: see TreeLayout.read; files side by side are always read anew.
+        known, whole, contents: see TreeLayout.read; files side by side are always read anew.
         """
         layout: Any = self.layout
         if layout.is_flat:
             names = self.names(view).get(sandbox_id, [])
             return layout.read(self.roots, sandbox_id, names) if self.exists else Reading(sandbox_id)
-        index = view.once(("index", id(self)), lambda: layout.index(self.roots))
-        reading: Reading = layout.read(self.roots, sandbox_id, index, known, whole)
+        index = view.once(("index", self), lambda: layout.index(self.roots))
+        reading: Reading = layout.read(self.roots, sandbox_id, index, known, whole, contents)
         return reading
 
 

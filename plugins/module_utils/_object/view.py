@@ -30,8 +30,15 @@ class HostView:
         self._asserted = sees_all_processes
         self._facts: dict[Any, Any] = {}
 
+    def again(self) -> HostView:
+        """Another look at the same host, which has seen nothing yet."""
+        return HostView(self._host_root, self._asserted)
+
     def once(self, key: Any, look: Callable[[], _Fact]) -> _Fact:
-        """The result of `look`, taken once in this view."""
+        """The result of `look`, taken once in this view.
+
+        key: what it is of; an object itself and never its id(), which the next one gets once this one is gone.
+        """
         if key not in self._facts:
             try:
                 self._facts[key] = look()

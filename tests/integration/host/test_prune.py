@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -199,6 +200,30 @@ def test_A5_an_engine_whose_list_cannot_be_read_keeps_everything(machine: Host, 
     assert "what CRI-O or Podman lists cannot be read" in found["evidence"][0]
 
 
+@pytest.mark.parametrize("keeps", ["", "process", "login", "mount", "another user"])
+def test_D6_a_rootless_users_directory(machine: Host, crowd: Crowd, keeps: str) -> None:
+    """Only that of a user that Kata made, under which nothing runs; and the user stays."""
+    comment = '"Kata Containers temporary hypervisor user"' if keeps != "another user" else "a person"
+    passwd = Path("/run/lab/passwd")
+    passwd.write_text(f"root:x:0:0:root:/root:/bin/sh\nkata-17:x:4711:4711:{comment}:/home/x:/sbin/nologin\n")
+    mounting.bind(passwd, Path("/etc/passwd"))
+    folder = Path("/run/user/4711")
+    (folder / "run/vc/vm/lab-dead-1").mkdir(parents=True)
+    if keeps == "process":
+        with subprocess.Popen(["sleep", "1000"], user=4711) as popen:
+            assert ("rootless", "kata-17") not in machine.leftovers()
+            assert not machine.prune().changed
+            popen.kill()
+        return
+    if keeps == "login":
+        trees.directory(Path("/run/systemd/users"), 0o755)
+        Path("/run/systemd/users/4711").touch()
+    if keeps == "mount":
+        mounting.tmpfs(folder)
+    assert machine.prune().changed == (keeps == "")
+    assert folder.exists() == (keeps != "") and "kata-17" in passwd.read_text()
+
+
 def test_max_removals_refuses_before_the_first(machine: Host, pods: dict[str, list[Pod]]) -> None:
     refused = machine.prune(max_removals=2)
     assert refused.failed and not refused.changed and "more than max_removals=2" in refused.message
@@ -211,3 +236,31 @@ def test_exactly_one_of_plan_and_scope(machine: Host) -> None:
     both = Forked("sandbox_prune", {**machine.options, "scope": "all_leftovers", "plan": {"schema": 1}}).result()
     assert neither.failed and "neither is given" in neither.message
     assert both.failed and "both are given" in both.message
+
+
+def test_R4_what_needs_a_bundle_that_is_kept_for_its_mounts_is_kept_in_check_mode_too(
+    machine: Host, crowd: Crowd
+) -> None:
+    """The engine may still know a sandbox whose bundle is not removed before it."""
+    dead = pod(crowd, "kata_persist", "lab-dead-1", alive=False)
+    while mounting.below(dead.box.share_dir):
+        mounting.unmount(Path(mounting.below(dead.box.share_dir)[-1]))
+    answers = [machine.prune(on_mounted="refuse", _ansible_check_mode=check) for check in (True, False)]
+    actions = [{(one["kind"], one["id"]): one["action"] for one in answer.answer["objects"]} for answer in answers]
+    assert actions[0] == actions[1] and set(actions[0].values()) == {"skipped"}, actions
+    assert dead.box.state_dir.exists() and machine.prune().changed and gone(dead.box) == []
+
+
+def test_A6_a_machine_that_runs_keeps_the_bundles_of_its_pod(machine: Host, crowd: Crowd) -> None:
+    """Its shim is dead, and nothing else is left of the pod: the machine may still use what is mounted in them."""
+    box = kata.sandbox("kata_persist", "lab-live-1", ["lab-live-1-app"])
+    qemu = crowd.start(box.program("qemu"))
+    trees.remove(box.vm_dir)
+    trees.remove(box.bundle(box.id))
+    box.make_bundles()
+    spec = box.bundle("lab-live-1-app") / "config.json"
+    spec.write_text('{"annotations": {"io.kubernetes.cri.sandbox-id": "lab-live-1"}}', encoding="utf-8")
+    assert machine.verdicts() == {("bundle", "lab-live-1-app"): "live"}
+    assert not machine.prune(stop_processes=True).changed and qemu.lives() and spec.exists()
+    trees.remove(spec.parent)
+    assert machine.prune(stop_processes=True).changed and qemu.wait()

@@ -230,11 +230,20 @@ def test_units_of_somebody_else_are_not_written_over(system: Booted) -> None:
 
 SHARES = "sandbox_virtiofsd_shares"
 HEX = "0" * 64
+B_SOCKET = "/run/virtiofsd/b.sock"
 # What is wrong, and a piece of the message.
 WRONG = [
     ({SHARES: [{"name": "a b", "shared_dir": "/"}]}, "Share 'a b': a name has letters, digits and the characters"),
     ({SHARES: [{"name": "../x", "shared_dir": "/"}]}, "Share '../x': a name has letters, digits and the characters"),
     ({SHARES: [{"name": "x", "shared_dir": "/"}] * 2}, "a name is used more than once: x, x"),
+    (
+        {SHARES: [{"name": "a", "shared_dir": "/", "socket_path": B_SOCKET}, {"name": "b", "shared_dir": "/"}]},
+        f"a socket is used more than once: {B_SOCKET}, {B_SOCKET}",
+    ),
+    (
+        {SHARES: [{"name": "taken", "shared_dir": "/", "socket_path": "/etc/passwd"}]},
+        "Share 'taken': /etc/passwd is there, and not of this role",
+    ),
     ({SHARES: [{"name": "nowhere"}]}, "Share 'nowhere': shared_dir and socket_path must be absolute paths"),
     ({SHARES: [{"name": "relative", "shared_dir": "srv"}]}, "Share 'relative': shared_dir and socket_path must be"),
     (

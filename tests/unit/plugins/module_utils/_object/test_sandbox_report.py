@@ -90,9 +90,9 @@ def test_B4_all_files_are_read_before_processes_are_looked_at(tmp_path: Path, mo
     tree = Tree(LAYOUTS["gvisor"], "/", {"run_root": str(tmp_path)})
     original = tree.read
 
-    def noted(view: HostView, sandbox_id: str) -> Any:
+    def noted(view: HostView, sandbox_id: str, **options: Any) -> Any:
         order.append(sandbox_id)
-        return original(view, sandbox_id)
+        return original(view, sandbox_id, **options)
 
     monkeypatch.setattr(tree, "read", noted)
     entries = report_all(tree, Selection(None, ""), Recorder(order), LockBudget(1), False)

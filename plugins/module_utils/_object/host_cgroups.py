@@ -1,0 +1,143 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cgroups that Kata has left, as objects of a host."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    ChangedMeanwhile,
+    InUse,
+    StateError,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import hierarchies
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import named_by_processes
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    Candidate,
+    Terms,
+    identity_of,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+_OVERHEADS = ("kata_overhead",)
+# Directories that Kata has made of a systemd form that it did not understand (cgroups.md, kata#11325).
+_LITERAL = re.compile(r"[^:/]+:[^:/]+:([^:/]+)")
+
+
+class CgroupCandidate(Candidate):
+    """A cgroup that Kata made for one sandbox: below kata_overhead, or with a literal systemd form as its name."""
+
+    kind = "cgroup"
+
+    def __init__(self, path: str, sandbox_id: str) -> None:
+        self.path, self.name = path, sandbox_id
+        self._status: FileFacts | None = None
+
+    def _paths(self) -> list[str]:
+        return [self.path]
+
+    def _identity(self) -> dict[str, int]:
+        return identity_of(self._status) if self._status is not None else {}
+
+    def _facts(self) -> list[FileFacts]:
+        return [self._status] if self._status is not None else []
+
+    def _read(self, view: HostView, held: bool) -> bool:
+        with open_given(os.path.dirname(self.path)) as above:
+            self._status = look(above, os.path.basename(self.path)) if above.exists else None
+        return self._status is not None
+
+    def evidence(self, view: HostView) -> Evidence:
+        owners = ("a process is in it",) if cgroup_directories.is_populated(self.path) else ()
+        return Evidence(owners, named_by_processes(self.names, view), dead=("no process is in it",), blind=view.blind)
+
+    def item(self, terms: Terms) -> Item:
+        return EmptyCgroup(self)
+
+
+class EmptyCgroup(Item):
+    """Removes the cgroup by rmdir (safety.md D7)."""
+
+    def __init__(self, candidate: CgroupCandidate) -> None:
+        super().__init__()
+        self.candidate = candidate
+        self.label = f"Cgroup {candidate.path}"
+
+    def described(self) -> dict[str, Any]:
+        return {"id": self.candidate.name, "paths": self.candidate.paths}
+
+    def read(self, view: HostView) -> None:
+        if not self.candidate.read(view):
+            raise ChangedMeanwhile(self.candidate.path, "it is gone", "Run again.")
+
+    def plan(self, view: HostView) -> Plan:
+        verdict = judge(self.candidate.evidence(view))
+        if verdict.kind != LEFTOVER:
+            raise InUse("", "; ".join(verdict.reasons), "Nothing was removed.")
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_changes import RemoveCgroup
+
+        return Plan("deleted", (RemoveCgroup(self.candidate.path),))
+
+    def lock_places(self) -> list[LockPlace]:
+        return [own_lock_place(os.path.dirname(self.candidate.path))]
+
+    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
+        """A cgroup with a process is kept."""
+
+    def guarded(self, plan: Plan) -> set[Inode]:
+        return set()
+
+    def apply(self, plan: Plan, durable: bool) -> None:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_changes import RemoveCgroup
+
+        for change in plan.changes:
+            if isinstance(change, RemoveCgroup) and change.make():
+                self.acted = True
+
+    def tidy(self) -> None:
+        """Nothing is made by locking."""
+
+    def finish(self) -> None:
+        """Nothing is made."""
+
+
+def find_cgroups(view: HostView) -> Iterator[CgroupCandidate]:
+    for hierarchy in view.once("hierarchies", lambda: hierarchies(view.mounts.own.mounts)):
+        mount = hierarchy.mount.rstrip("/")
+        for overhead in _OVERHEADS:
+            yield from (CgroupCandidate(f"{mount}/{overhead}/{one}", one) for one in _below(f"{mount}/{overhead}"))
+        for name in _below(mount):
+            literal = _LITERAL.fullmatch(name)
+            if literal:
+                yield CgroupCandidate(f"{mount}/{name}", literal[1])
+
+
+def _below(path: str) -> list[str]:
+    """The cgroups right below one; none where that is not there. Raises StateError."""
+    with open_given(path) as directory:
+        if not directory.exists:
+            return []
+        return [name for name in sorted(directory.names()) if _is_directory(directory, name)]
+
+
+def _is_directory(directory: Directory, name: str) -> bool:
+    try:
+        return os.path.isdir(directory.join(name))
+    except StateError:
+        return False

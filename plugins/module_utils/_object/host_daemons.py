@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recorded virtiofsd daemons as objects of a host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_origin import sandbox_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_record import SUFFIX, Record
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon import RunDir
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_standing import standing_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    Candidate,
+    Terms,
+    identity_of,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+_STOP_SECONDS = 10.0
+
+
+class DaemonCandidate(Candidate):
+    """The record of a virtiofsd that this collection has started."""
+
+    kind = "daemon"
+
+    def __init__(self, run_dir: RunDir, name: str) -> None:
+        self.run_dir, self.name = run_dir, name
+        self._record: Record | None = None
+        self._status: FileFacts | None = None
+
+    def _names(self) -> frozenset[str]:
+        """A daemon's name is the user's own; what ties it is the sandbox that its paths name."""
+        if self._record is None:
+            return frozenset()
+        return frozenset({sandbox_of((str(self._record.options["shared_dir"]), self._record.socket_path))} - {""})
+
+    def _paths(self) -> list[str]:
+        return [self.run_dir.directory.join(self.name + SUFFIX)]
+
+    def _identity(self) -> dict[str, int]:
+        return identity_of(self._status) if self._status is not None else {}
+
+    def _facts(self) -> list[FileFacts]:
+        return [self._status] if self._status is not None else []
+
+    def _read(self, view: HostView, held: bool) -> bool:
+        self._status = look(self.run_dir.directory, self.name + SUFFIX)
+        self._record = self.run_dir.read(self.name)
+        return self._record is not None
+
+    def evidence(self, view: HostView) -> Evidence:
+        if self._record is None:
+            return Evidence(unknown=("it was not read",))
+        standing = standing_of(self._record, view)
+        if standing.alive:
+            return Evidence(owners=standing.reasons)
+        return Evidence(dead=standing.reasons, blind=view.blind)
+
+    def pids(self, view: HostView) -> set[int]:
+        """Of its processes that live."""
+        try:
+            return {one.pid for one in standing_of(self._record, view).processes} if self._record else set()
+        except StateError:
+            return set()
+
+    def item(self, terms: Terms) -> Item:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon import Daemon
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_wish import DaemonWish
+
+        return Daemon(DaemonWish(self.name, "stopped", _STOP_SECONDS), self.run_dir)
+
+
+def find_daemons(host_root: str) -> Iterator[DaemonCandidate]:
+    run_dir = RunDir(host_root, None)
+    yield from (DaemonCandidate(run_dir, one) for one in run_dir.names())

@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kata 1.x's mappings as objects of a host."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.mappings import Mapping
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import named_by_processes
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    NO_ID,
+    Candidate,
+    Terms,
+    identity_of,
+    may_be_an_id,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_root import MappingRoot
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+
+class MappingCandidate(Candidate):
+    """A mapping of a container to its sandbox."""
+
+    kind = "mapping"
+    is_common = True
+
+    def __init__(self, root: MappingRoot, container_id: str, beside: Collection[str]) -> None:
+        """beside: sandboxes that are looked at with it, so that it need not look at them again."""
+        self.root, self.name, self._beside = root, container_id, beside
+        self._mapping = Mapping(container_id)
+
+    def _names(self) -> frozenset[str]:
+        return frozenset({self.name, *self._mapping.entries})
+
+    def _paths(self) -> list[str]:
+        return [self.root.directory.join(self.name)]
+
+    def _identity(self) -> dict[str, int]:
+        return identity_of(self._mapping.facts) if self._mapping.facts is not None else {}
+
+    def _facts(self) -> list[FileFacts]:
+        return [self._mapping.facts] if self._mapping.facts is not None else []
+
+    def _read(self, view: HostView, held: bool) -> bool:
+        self._mapping = self.root.read(self.name)
+        return self._mapping.facts is not None
+
+    def evidence(self, view: HostView) -> Evidence:
+        alone = [name for name in self._mapping.entries if name not in self._beside]
+        owners = tuple(sign for name in alone for sign in self.root.signs_of_life(name, view))
+        strange = tuple(f"{name} in it is no empty directory" for name in self._mapping.strange)
+        strange += () if may_be_an_id(self.name) else (NO_ID,)
+        to = ", ".join(self._mapping.entries) or "no sandbox"
+        suspects = named_by_processes(self.names, view)
+        return Evidence(owners, suspects, strange, (f"it leads to {to}, and nothing of that lives",), view.blind)
+
+    def item(self, terms: Terms) -> Item:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping import (
+            ContainerMapping,
+            MappingWish,
+        )
+
+        return ContainerMapping(MappingWish(self.name), self.root)
+
+
+def find_mappings(host_root: str, beside: Collection[str]) -> Iterator[MappingCandidate]:
+    root = MappingRoot(host_root, None)
+    yield from (MappingCandidate(root, one, beside) for one in root.ids())

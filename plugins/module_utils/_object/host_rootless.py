@@ -1,0 +1,126 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Directories of the temporary users under which Kata runs a VMM without root (kata-persist.md, safety.md D6)."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look, read_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
+    Candidate,
+    Terms,
+    identity_of,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+_PLACE = "/run/user"
+_LOGINS = "/run/systemd/users"
+_USER = re.compile(r"kata-\d+")
+# As `useradd -c` is told it by Kata, quotes included.
+_COMMENT = "Kata Containers temporary hypervisor user"
+_NAME, _UID, _GECOS = 0, 2, 4  # fields of passwd(5)
+
+
+class RootlessCandidate(Candidate):
+    """The runtime directory of one such user. The user itself is never deleted."""
+
+    kind = "rootless"
+
+    def __init__(self, host_root: str, place: Directory, user: str, uid: int) -> None:
+        self.name, self.uid = user, uid
+        self.place = place
+        self._host_root = host_root
+        self._directory: FileFacts | None = None
+
+    def _paths(self) -> list[str]:
+        return [self.place.join(str(self.uid))]
+
+    def _identity(self) -> dict[str, int]:
+        return identity_of(self._directory) if self._directory is not None else {}
+
+    def _facts(self) -> list[FileFacts]:
+        return [self._directory] if self._directory is not None else []
+
+    @property
+    def part(self) -> Part | None:
+        found = self._directory
+        return Part("rootless", "", self.place, str(self.uid), found) if found is not None else None
+
+    def _read(self, view: HostView, held: bool) -> bool:
+        self._directory = look(self.place, str(self.uid))
+        return self._directory is not None and stat.S_ISDIR(self._directory.mode)
+
+    def evidence(self, view: HostView) -> Evidence:
+        running = [one for one in view.processes.by_pid.values() if one.uid == self.uid and not one.dead]
+        owners = tuple(f"{describe(one)} runs as {self.name}" for one in running[:3])
+        suspects = []
+        with open_below(self._host_root, _LOGINS) as logins:
+            if logins.exists and look(logins, str(self.uid)) is not None:
+                suspects.append(f"{self.name} is logged in")
+        if any(mount.point == self.paths[0] for mount in view.mounts.own.at_or_below(self.paths[0])):
+            suspects.append("it is a mount point")
+        return Evidence(owners, tuple(suspects), (), (f"no process runs as {self.name}",), view.blind)
+
+    def item(self, terms: Terms) -> Item:
+        return RootlessDirectory(self)
+
+
+class RootlessDirectory(LeftoverItem):
+    """Removes the directory, entry by entry: what is left of it after a crash is found again by its name."""
+
+    candidate: RootlessCandidate
+
+    def __init__(self, candidate: RootlessCandidate) -> None:
+        super().__init__(candidate, f"Runtime directory of {candidate.name}")
+
+    def changes(self, view: HostView) -> tuple[Change, ...]:
+        part = self.candidate.part
+        if part is None:
+            return ()
+        mounts = removal.mounts_in_the_way([part], view.mounts, False, view.asserted)
+        return (*mounts, RemoveTree("rootless", part.directory, part.name, part.facts.identity))
+
+    def lock_places(self) -> list[LockPlace]:
+        return [own_lock_place(self.candidate.place.path)]
+
+    def guarded_trees(self, plan: Plan) -> set[str]:
+        return {change.path for change in plan.changes if isinstance(change, RemoveTree)}
+
+    def apply(self, plan: Plan, durable: bool) -> None:
+        for change in plan.changes:
+            if isinstance(change, RemoveTree) and change.remove():
+                self.acted = True
+                self.touched.add(change.directory)
+
+
+def find(host_root: str) -> Iterator[RootlessCandidate]:
+    """The directories of users that Kata has made, by the names and comments in passwd. Raises StateError."""
+    place = open_below(host_root, _PLACE)
+    if not place.exists:
+        return
+    with open_below(host_root, "/etc") as etc:
+        data = (read_file(etc, "passwd") or b"") if etc.exists else b""
+    there = set(place.names())
+    for line in data.decode("utf-8", "replace").splitlines():
+        fields = line.split(":")
+        if len(fields) < 7 or not _USER.fullmatch(fields[_NAME]) or fields[_GECOS].strip('"') != _COMMENT:
+            continue
+        if fields[_UID].isdigit() and fields[_UID] in there and int(fields[_UID]) > 0:
+            yield RootlessCandidate(host_root, place, fields[_NAME], int(fields[_UID]))

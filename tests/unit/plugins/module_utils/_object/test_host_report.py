@@ -1,0 +1,118 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Judged
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_report import (
+    age_in_words,
+    in_words,
+    shown,
+    size_in_words,
+    summary_of,
+)
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_host import (
+    Thing,
+    facts_of,
+    judged,
+    scan_of,
+)
+
+SIZES = {0: "0 B", 9: "9 B", 1023: "1023 B", 1024: "1 KiB", 1536: "1.5 KiB", 10_752: "10 KiB", 1 << 20: "1 MiB"}
+SIZES.update({1_650_000_000: "1.5 GiB", 1 << 42: "4 TiB", 1 << 52: "4096 TiB"})
+AGES = {0: "0 s", 59: "59 s", 60: "1 min", 3599: "59 min", 3600: "1 h 0 min", 7800: "2 h 10 min", 86_400: "1 d 0 h"}
+AGES.update({200_000: "2 d 7 h"})
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_sizes(size: int) -> None:
+    assert size_in_words(size) == SIZES[size]
+
+
+@pytest.mark.parametrize("seconds", AGES)
+def test_ages(seconds: int) -> None:
+    assert age_in_words(seconds) == AGES[seconds]
+
+
+def test_a_file_counts_once_and_a_directory_not_at_all() -> None:
+    one, other = facts_of(100, inode=1), facts_of(20, inode=2)
+    assert Thing("sandbox", "x", "", (one, one, other)).size == 120
+    assert Thing("sandbox", "x", "", (facts_of(4096, kind=stat.S_IFDIR),)).size == 0
+
+
+def test_the_newest_change_counts() -> None:
+    assert Thing("sandbox", "x", "", (facts_of(changed=5), facts_of(changed=9), facts_of(changed=7))).changed == 9
+    assert Thing("sandbox", "x", "", ()).changed is None
+
+
+def test_the_summary_counts_by_kind_layout_and_verdict() -> None:
+    dead = Judged(Thing("sandbox", "a", "kata_rs", (facts_of(10),)), "leftover", ())
+    other = Judged(Thing("sandbox", "b", "kata_rs", (facts_of(20),)), "leftover", ())
+    found = summary_of([dead, judged("sandbox", "c", "live", "kata_rs"), judged("mapping", "d", "unknown"), other])
+    assert {key: found[key] for key in ("total", "live", "leftover", "unknown", "foreign")} == {
+        "total": 4,
+        "live": 1,
+        "leftover": 2,
+        "unknown": 1,
+        "foreign": 0,
+    }
+    assert found["by"] == [
+        {"kind": "mapping", "layout": None, "verdict": "unknown", "count": 1, "bytes": 0},
+        {"kind": "sandbox", "layout": "kata_rs", "verdict": "leftover", "count": 2, "bytes": 30},
+        {"kind": "sandbox", "layout": "kata_rs", "verdict": "live", "count": 1, "bytes": 0},
+    ]
+    assert summary_of([]) == {"total": 0, "live": 0, "leftover": 0, "unknown": 0, "foreign": 0, "by": []}
+
+
+def test_leftovers_are_shown_first() -> None:
+    objects = [judged("sandbox", one, one) for one in ("live", "foreign", "unknown", "leftover")]
+    assert [one.verdict for one in shown(objects, ["live", "leftover", "unknown", "foreign"])] == [
+        *("leftover", "unknown", "foreign", "live")
+    ]
+    assert [one.verdict for one in shown(objects, ["unknown", "leftover"])] == ["leftover", "unknown"]
+    assert shown(objects, []) == []
+
+
+def test_an_entry_has_what_there_is() -> None:
+    one = judged("sandbox", "web-1", "leftover", "kata_rs", age=60, mounts=1)
+    assert one.entry() == {
+        "kind": "sandbox",
+        "layout": "kata_rs",
+        "id": "web-1",
+        "verdict": "leftover",
+        "evidence": ["no process names it"],
+        "paths": ["/run/sandbox/web-1"],
+        "mounts": 1,
+        "age": 60,
+        "size": 0,
+    }
+
+
+def test_in_words_nothing() -> None:
+    assert in_words(scan_of()) == "0 objects."
+
+
+def test_in_words_only_what_lives() -> None:
+    assert in_words(scan_of(judged("sandbox", "a", "live"))) == "1 object: 1 live."
+
+
+def test_in_words_a_tired_person_reads_the_first_leftovers_and_what_to_do() -> None:
+    size = (facts_of(4096),)
+    first = Judged(Thing("sandbox", "web-1", "kata_rs", size), "leftover", ("a is gone", "b", "c"), 7800, 2)
+    more = [judged("mapping", f"web-{number}") for number in (2, 3, 4, 5)]
+    doubt = Judged(Thing("bundle", "web-6"), "unknown", ("it was changed 5 s ago",), 5)
+    assert in_words(scan_of(first, *more, doubt, judged("sandbox", "b", "live"))) == (
+        "7 objects: 1 live, 5 leftover, 1 unknown. Leftover: sandbox web-1 (kata_rs), 2 mounts, 4 KiB, unchanged for "
+        "2 h 10 min: a is gone; b; mapping web-2: no process names it; mapping web-3: no process names it; and 2 more. "
+        "Unknown: bundle web-6: it was changed 5 s ago. "
+        "Remove leftovers with sandbox_prune scope=all_leftovers; try it with --check first."
+    )
+
+
+def test_in_words_what_could_not_be_looked_at() -> None:
+    said = in_words(scan_of(problems=("/run/vc/sbs: it cannot be listed.",)))
+    assert said == "0 objects. Not all could be looked at: /run/vc/sbs: it cannot be listed."
