@@ -61,6 +61,19 @@ class DocumentRule(NamedTuple):
     evidence: bool = True
 
 
+class TreeRule(NamedTuple):
+    """One of the trees of a layout. role: config or state. option: that names its root. mode: of its directories.
+
+    directories and files: what each directory of it has beside its documents, with modes.
+    """
+
+    role: str
+    option: str
+    mode: int
+    directories: tuple[tuple[str, int], ...] = ()
+    files: tuple[tuple[str, int], ...] = ()
+
+
 class Part(NamedTuple):
     """An entry on disk that belongs to a sandbox.
 

@@ -13,12 +13,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part, RecordedProcess, Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS, STATE_ROOTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import (
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.places import (
     SOCKETS,
     Beside,
     Place,
     Signs,
-    Surroundings,
     engine_doubt,
 )
 
@@ -28,8 +27,8 @@ _BUNDLES = tuple(f"{state}/{LAYOUTS['containerd_v2'].inside}" for state in STATE
 class Looker:
     """Looks at the entries of one sandbox."""
 
-    def __init__(self, surroundings: Surroundings, sandbox_id: str, problems: tuple[str, ...]) -> None:
-        self.surroundings = surroundings
+    def __init__(self, places: tuple[Place, ...], sandbox_id: str, problems: tuple[str, ...]) -> None:
+        self.places = places
         self.parts: list[Part] = []
         self.problems = list(problems)
         self.signs: list[Signs] = []
@@ -67,7 +66,7 @@ class Looker:
     def finish(self, aliases: frozenset[str], bundles: list[str]) -> Beside:
         """All that was found. The machine of an alias is looked at for signs of life alone."""
         names = (self.aliases | aliases) - {"", self.sandbox_id}
-        for place in self.surroundings.places:
+        for place in self.places:
             if place.rule.role == "vm":
                 self.signs += [signs_in(place.directory.child(name)) for name in sorted(names & place.names)]
         return Beside(

@@ -8,57 +8,18 @@ The places are listed once in a look at the host, and not once for each sandbox.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part, RecordedProcess, Roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.places import (
+    NOTHING_BESIDE,
+    Beside,
+    Place,
+    PlaceRule,
+    engine_doubt,
+)
 
-SOCKETS = (".sock", ".hvsock")
-
-
-class PlaceRule(NamedTuple):
-    """A directory with an entry for each sandbox. relative: its path from the root that the option names.
-
-    length: of an entry's name, which is cut there; 0: the whole id. inside: directory in the entry that has sockets and
-    pid files. reserved: names that are somebody else's (safety.md D5).
-    """
-
-    role: str
-    option: str
-    relative: str
-    length: int = 0
-    inside: str = ""
-    reserved: frozenset[str] = frozenset()
-
-
-class Place(NamedTuple):
-    """One directory as it was listed. directory: closed. names: of its entries."""
-
-    rule: PlaceRule
-    directory: Directory
-    names: frozenset[str]
-
-
-class Signs(NamedTuple):
-    """What a directory shows of processes: sockets at which they listen, and pid files."""
-
-    sockets: tuple[str, ...] = ()
-    pids: tuple[RecordedProcess, ...] = ()
-
-
-class Beside(NamedTuple):
-    """What surrounds one sandbox. The fields are those of Reading."""
-
-    parts: tuple[Part, ...] = ()
-    problems: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
-    sockets: tuple[str, ...] = ()
-    aliases: frozenset[str] = frozenset()
-    pids: tuple[RecordedProcess, ...] = ()
-
-
-NOTHING_BESIDE = Beside()
+__all__ = ["NOTHING_BESIDE", "Beside", "Place", "PlaceRule", "Surroundings", "engine_doubt", "find_surroundings"]
 
 
 class Surroundings:
@@ -83,7 +44,7 @@ class Surroundings:
             return Beside(problems=self._problems) if self._problems else NOTHING_BESIDE
         from ansible_collections.sandboxed.containers.plugins.module_utils._layout.beside import Looker
 
-        looker = Looker(self, sandbox_id, self._problems)
+        looker = Looker(self.places, sandbox_id, self._problems)
         for place, name in found:
             looker.add(place, name)
         return looker.finish(aliases, bundles)
@@ -98,11 +59,6 @@ class Surroundings:
             self._bundles = bundles_by_name(self._roots, problems)
             self._problems = tuple(problems)
         return self._bundles
-
-
-def engine_doubt(path: str) -> str:
-    """The sentence that an engine may still know a sandbox, by its bundle (safety.md A4)."""
-    return f"its engine may still know it: the bundle {path} exists"
 
 
 def find_surroundings(rules: tuple[PlaceRule, ...], roots: Roots) -> Surroundings:

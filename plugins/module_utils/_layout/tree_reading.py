@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
@@ -23,14 +23,35 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     Reading,
     RecordedProcess,
     Roots,
+    TreeRule,
     Watched,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.beside import signs_in
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.documents import read_document
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import SOCKETS
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.places import SOCKETS
 
-if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout, TreeRule
+
+class Shape(Protocol):
+    """What it needs to know of a layout: see TreeLayout."""
+
+    @property
+    def trees(self) -> tuple[TreeRule, ...]: ...
+
+    @property
+    def not_containers(self) -> frozenset[str]: ...
+
+    @property
+    def has_containers(self) -> bool: ...
+
+    @property
+    def sign_directories(self) -> tuple[str, ...]: ...
+
+    @property
+    def other_places(self) -> tuple[tuple[str, ...], ...]: ...
+
+    def rules_at(self, tree: TreeRule, in_container: bool) -> list[tuple[DocumentRule, str]]: ...
+
+    def aliases(self, documents: list[Document]) -> frozenset[str]: ...
 
 
 def _entries_in(directory: Directory) -> dict[str, bool]:
@@ -45,7 +66,7 @@ def _entries_in(directory: Directory) -> dict[str, bool]:
 class TreeReader:
     """What cannot be read is a problem of this sandbox, never an error."""
 
-    def __init__(self, layout: TreeLayout, roots: Roots, sandbox_id: str, whole: bool, contents: bool) -> None:
+    def __init__(self, layout: Shape, roots: Roots, sandbox_id: str, whole: bool, contents: bool) -> None:
         self.layout = layout
         self.roots = roots
         self.sandbox_id = sandbox_id

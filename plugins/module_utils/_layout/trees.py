@@ -28,6 +28,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     Part,
     Reading,
     Roots,
+    TreeRule,
     Watched,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import (
@@ -44,19 +45,6 @@ if TYPE_CHECKING:
 TREES = ("config", "state")
 BESIDE = ("share", "initdata", "vm", "firecracker", "jail")  # in the order of removal
 _TOMBSTONE_BYTES = len(tombstone_name(""))
-
-
-class TreeRule(NamedTuple):
-    """One of the trees of a layout. role: config or state. option: that names its root. mode: of its directories.
-
-    directories and files: what each directory of it has beside its documents, with modes.
-    """
-
-    role: str
-    option: str
-    mode: int
-    directories: tuple[tuple[str, int], ...] = ()
-    files: tuple[tuple[str, int], ...] = ()
 
 
 class Index(NamedTuple):

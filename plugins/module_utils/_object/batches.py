@@ -24,7 +24,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lockin
     acquire,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import (
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.items import (
     FAILED,
     UNCHANGED,
     Item,

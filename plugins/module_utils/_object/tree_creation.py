@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
@@ -20,21 +19,18 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_tr
     NewTree,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import DocumentRule
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeRule
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import DocumentRule, TreeRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change, Write
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import MakeEntry, MakeTree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_item import TreeItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
-
-if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_sandbox import TreeSandbox
 
 
 class TreeCreation:
     """The part of a TreeSandbox that makes something: a directory for it, and one in it for each container."""
 
-    def __init__(self, item: TreeSandbox) -> None:
+    def __init__(self, item: TreeItem) -> None:
         self.item = item
         self.wish = item.wish
         self.layout = item.layout

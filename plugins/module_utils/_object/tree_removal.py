@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
@@ -23,11 +22,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object impor
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Unmount
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_item import TreeItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
-
-if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_sandbox import TreeSandbox
 
 # Mounts and what a machine leaves first; the trees that tell of them last (kata-store.md K12).
 _REMOVAL = ("tombstone", *BESIDE, *TREES)
@@ -36,7 +33,7 @@ _REMOVAL = ("tombstone", *BESIDE, *TREES)
 class TreeRemoval:
     """The part of a TreeSandbox that locks it and takes it away."""
 
-    def __init__(self, item: TreeSandbox) -> None:
+    def __init__(self, item: TreeItem) -> None:
         self.item = item
         self._needed = ""  # the lock without which nothing may be done
 

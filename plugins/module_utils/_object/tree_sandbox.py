@@ -5,34 +5,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part, Reading
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TreeLayout
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState, Wish
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_item import TreeItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.raw_items import RawItems
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_removal import TreeRemoval
 
 
-class TreeSandbox(SandboxState):
+class TreeSandbox(TreeItem):
     """A directory for the sandbox, and one in it for each container; with what else belongs to them on the host."""
 
     def __init__(self, wish: Wish, tree: Tree) -> None:
         super().__init__(wish, tree)
-        self.layout = cast(TreeLayout, tree.layout)
-        self.raw_items: RawItems | None = None
-        if wish.raw_items:
-            from ansible_collections.sandboxed.containers.plugins.module_utils._object.raw_items import RawItems
-
-            self.raw_items = RawItems(wish.raw_items, f"{wish.sandbox_id}/{wish.container_id}")
         self._tombstones: set[str] | None = None  # those that were there at the first plan
         self._removal: TreeRemoval | None = None
         self._plain: Reading | None = None  # a reading without tombstones, and the parts in it
@@ -59,15 +52,6 @@ class TreeSandbox(SandboxState):
         if not tombstones:  # which of those are ours to finish changes with the locks; all else with the reading
             self._plain, self._plain_parts = self.reading, found
         return found
-
-    def own_trees(self) -> list[Part]:
-        """The directories of the sandbox, or of the container in it, that the layout is about."""
-        return self.layout.trees_of(self.reading, self.wish.container_id)
-
-    def own_directory(self, role: str) -> Directory:
-        """Where the object is in one of the trees, or would be."""
-        directory = self.tree.root_of(role).child(self.wish.sandbox_id)
-        return directory.child(self.wish.container_id) if self.wish.container_id else directory
 
     def usual_paths(self) -> list[str]:
         return [self.own_directory(tree.role).path for tree in self.layout.trees]
