@@ -70,7 +70,7 @@ def read_known_file(directory: Directory, name: str, facts: FileFacts) -> bytes 
     try:
         if facts.size > MOST_BYTES:
             raise Unreadable(where, f"it has {facts.size} bytes, more than {MOST_BYTES}")
-        return _read_all(descriptor, where)
+        return _read_all(descriptor, where, facts.size)
     except OSError as error:
         raise Unreadable(where, os_reason(error)) from error
     finally:
@@ -102,11 +102,12 @@ def open_known_file(directory: Directory, name: str, facts: FileFacts) -> int | 
     return descriptor
 
 
-def _read_all(descriptor: int, where: str) -> bytes:
+def _read_all(descriptor: int, where: str, size: int = 1 << 20) -> bytes:
+    """size: what it has, as far as that is known; it may have grown."""
     pieces: list[bytes] = []
     left = MOST_BYTES + 1
     while left > 0:
-        piece = os.read(descriptor, min(left, 1 << 20))
+        piece = os.read(descriptor, min(left, 1 << 20, max(size + 1, 4096)))
         if not piece:
             return b"".join(pieces)
         pieces.append(piece)

@@ -137,10 +137,10 @@ class _Look:
         self.proc = proc
         self.unreadable: list[int] = []
 
-    def others(self) -> Iterator[str]:
-        """The directory of each process but this one."""
-        own = str(os.getpid())
-        return (f"{self.proc}/{name}" for name in pids(self.proc) if name != own)
+    def others(self, family: Collection[int] = ()) -> Iterator[str]:
+        """The directory of each process but this one. family: others to be left out."""
+        own = {str(pid) for pid in (os.getpid(), *family)}
+        return (f"{self.proc}/{name}" for name in pids(self.proc) if name not in own)
 
     @contextmanager
     def at(self, process: str) -> Iterator[None]:
@@ -171,20 +171,20 @@ def open_by_others(inodes: Collection[Inode], proc: str = "/proc") -> Descriptor
     mounts = _Mounts()
     for process in look.others():
         with look.at(process):
-            for base, name in _descriptors(process):
+            for base, name in _descriptors(process, os.listdir(f"{process}/fd"), None):
                 holder = _holder(process, base, name, wanted, mounts)
                 if holder is not None:
                     found.setdefault(holder.inode, []).append(holder)
     return Descriptors(found, tuple(look.unreadable))
 
 
-def _descriptors(process: str) -> Iterator[tuple[str, str]]:
-    """Each descriptor as (directory that has fd and fdinfo, number)."""
-    names = os.listdir(f"{process}/fd")
+def _descriptors(process: str, names: list[str], tids: list[str] | None) -> Iterator[tuple[str, str]]:
+    """Each descriptor as (directory that has fd and fdinfo, number). names: what is listed in its fd. tids: its
+    threads, listed after that; None: not yet."""
     base = process
     if not names:
         # An ended leader has given up its descriptors while the threads behind it keep theirs (safety.md A9).
-        tids = os.listdir(f"{process}/task")
+        tids = os.listdir(f"{process}/task") if tids is None else tids
         for tid in tids if len(tids) > 1 else ():
             base = f"{process}/task/{tid}"
             try:
@@ -207,10 +207,13 @@ def _link(link: str) -> str:
         raise
 
 
-def _holder(process: str, base: str, name: str, wanted: _Wanted, mounts: _Mounts) -> Holder | None:
+def _holder(
+    process: str, base: str, name: str, wanted: _Wanted, mounts: _Mounts, path: str | None = None
+) -> Holder | None:
+    """path: what its link says, if that was read before."""
     link = f"{base}/fd/{name}"
     try:
-        path = _link(link)
+        path = _link(link) if path is None else path
         # Pipes, sockets and the like have no path; /dev/null is by far the most frequent of the others.
         if path[:1] != "/" or path == "/dev/null":
             return None
@@ -306,22 +309,50 @@ def users_below(paths: Collection[str], proc: str = "/proc") -> Users:
     return Users(tuple(dict.fromkeys(users)), tuple(look.unreadable))
 
 
-def uses(inodes: Collection[Inode], paths: Collection[str], proc: str = "/proc") -> set[tuple[Inode | str, int]]:
+def siblings(parent: int, proc: str = "/proc") -> frozenset[int]:
+    """The children of this process's parent, with itself. Some may be missing; and all are where the kernel does not
+    list them, or proc is of another pid namespace, whose numbers mean others."""
+    try:
+        own = int(os.readlink(f"{proc}/self"))
+        with open(f"{proc}/{parent}/task/{parent}/children", encoding="ascii") as text:
+            found = frozenset(map(int, text.read().split()))
+    except (OSError, ValueError):
+        return frozenset()
+    return found if own == os.getpid() and own in found else frozenset()
+
+
+def uses(
+    inodes: Collection[Inode], paths: Collection[str], proc: str = "/proc", parent: int = 0
+) -> set[tuple[Inode | str, int]]:
     """Who has one of these inodes open, or uses one of these trees, as (inode or path, pid): open_by_others and
-    users_below in one pass over /proc. Raises OSError when proc cannot be listed."""
+    users_below in one pass over /proc. Raises OSError when proc cannot be listed.
+
+    parent: of this process, whose other children are workers of the same task, each with objects of its own and
+    hundreds of locks; 0: there are none.
+    """
+    family = siblings(parent, proc) if parent else frozenset()
+    found = _uses(inodes, paths, proc, family)
+    if family and not family <= siblings(parent, proc):
+        return _uses(inodes, paths, proc, ())  # one has ended, and somebody else may have its pid by now
+    return found
+
+
+def _uses(
+    inodes: Collection[Inode], paths: Collection[str], proc: str, family: Collection[int]
+) -> set[tuple[Inode | str, int]]:
     tops = frozenset(path.rstrip("/") for path in paths)
     depths = sorted({top.count("/") for top in tops})
     wanted, mounts = _Wanted(inodes), _Mounts()
     found: set[tuple[Inode | str, int]] = set()
     look = _Look(proc)
-    for process in look.others() if tops or inodes else ():
+    for process in look.others(family) if tops or inodes else ():
         pid = int(process.rsplit("/", 1)[1])
         with look.at(process):
             for where, path, link in _used_paths(process):
                 found.update((top, pid) for top in _tops_of(path, tops, depths))
                 if where == "descriptor" and inodes and path != "/dev/null":
                     base, _slash, name = link.rpartition("/fd/")
-                    holder = _holder(process, base, name, wanted, mounts)
+                    holder = _holder(process, base, name, wanted, mounts, path)
                     if holder is not None:
                         found.add((holder.inode, pid))
     return found
@@ -339,6 +370,7 @@ def _used_paths(process: str) -> Iterator[tuple[str, str, str]]:
     Raises PermissionError at the end where something could not be told.
     """
     hidden = False
+    descriptors = os.listdir(f"{process}/fd")
     tids = os.listdir(f"{process}/task")
     links = [("exe", f"{process}/exe")] + [
         # A thread may have a cwd and root of its own (unshare(CLONE_FS), as the Rust virtiofsd's do).
@@ -346,7 +378,7 @@ def _used_paths(process: str) -> Iterator[tuple[str, str, str]]:
         for tid in tids
         for where in ("cwd", "root")
     ]
-    for base, name in _descriptors(process):
+    for base, name in _descriptors(process, descriptors, tids):
         links.append(("descriptor", f"{base}/fd/{name}"))
     for where, link in links:
         try:

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import os
 import stat
-import time
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,13 +20,13 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     WriteFailed,
     os_reason,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget as LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
 
 _OWN_LOCKS = "/run/lock/sandboxed.containers"
-_RETRY_SECONDS = 0.02
 _MOST_REPLACED = 1000
 _NO_INODE = (0, 0)
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -51,24 +50,6 @@ class LockPlace(NamedTuple):
     @property
     def path(self) -> str:
         return self.directory.path if self.name == "." else self.directory.join(self.name)
-
-
-class LockBudget:
-    """The waiting that a whole task may spend on locks (option lock_timeout), in seconds."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.left = float(seconds)
-
-    def wait(self) -> bool:
-        """Wait one interval for a lock; False when the budget is spent."""
-        if self.left <= 0:
-            return False
-        pause = min(_RETRY_SECONDS, self.left)
-        before = time.monotonic()
-        time.sleep(pause)
-        self.left -= max(pause, time.monotonic() - before)
-        return True
 
 
 class HeldLock:
@@ -138,12 +119,13 @@ def _try(place: LockPlace, operation: int) -> HeldLock | _Missed | None:
     kept = False
     try:
         status = os.fstat(descriptor)
+        _refuse_another_kind(place, status.st_mode)
         inode = (status.st_dev, status.st_ino)
         try:
             fcntl.flock(descriptor, operation)
         except BlockingIOError:
             return _Missed(inode, busy=True)
-        if not _is_current(place, inode, descriptor):
+        if not _is_current(place, inode):
             return _Missed(inode, busy=False)
         kept = True
         return HeldLock(place, descriptor, inode, made)
@@ -165,7 +147,7 @@ def _open(place: LockPlace) -> tuple[int, bool] | None:
             new = _make(place, flags)
             if new is not None:
                 return new, True
-        return _checked(place, os.open(place.name, flags, dir_fd=place.directory.fd)), False
+        return os.open(place.name, flags, dir_fd=place.directory.fd), False
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -186,15 +168,13 @@ def _make(place: LockPlace, flags: int) -> int | None:
         raise WriteFailed(place.path, f"the lock cannot be made: {os_reason(error)}", "Nothing was changed.") from error
 
 
-def _checked(place: LockPlace, descriptor: int) -> int:
-    mode = os.fstat(descriptor).st_mode
+def _refuse_another_kind(place: LockPlace, mode: int) -> None:
     if stat.S_ISDIR(mode) if place.name == "." or place.is_directory else stat.S_ISREG(mode):
-        return descriptor
-    os.close(descriptor)
+        return
     raise Unreadable(place.path, "it should be a lock file and is none", "Remove what was put there in its place.")
 
 
-def _is_current(place: LockPlace, inode: Inode, descriptor: int) -> bool:
+def _is_current(place: LockPlace, inode: Inode) -> bool:
     """Whether the path still names the locked inode (R2): same device, same inode, still linked."""
     try:
         if place.name == ".":
@@ -203,7 +183,7 @@ def _is_current(place: LockPlace, inode: Inode, descriptor: int) -> bool:
             named = os.stat(place.name, dir_fd=place.directory.fd, follow_symlinks=False)
     except FileNotFoundError:
         return False
-    return inode == (named.st_dev, named.st_ino) and os.fstat(descriptor).st_nlink > 0
+    return inode == (named.st_dev, named.st_ino) and named.st_nlink > 0
 
 
 def _timeout(place: LockPlace, inode: Inode, budget: LockBudget | None) -> LockTimeout:

@@ -9,7 +9,6 @@ and symbolic links: the kernel reports mount points so, and only text is compare
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from bisect import bisect_left
@@ -248,16 +247,3 @@ def _prefixes(path: str) -> Iterable[str]:
         position = path.find("/", position + 1)
     if path != "/":
         yield path
-
-
-def mount_id_of(fd: int) -> int:
-    """The id of the mount that an open descriptor lies on (Linux 3.15). Unreadable: /proc does not tell."""
-    path = f"/proc/self/fdinfo/{fd}"
-    try:
-        text = _read_text(path)
-    except OSError as error:
-        raise Unreadable(path, os_reason(error)) from error
-    for line in text.split("\n"):
-        if line.startswith("mnt_id:"):
-            return int(line[7:])
-    raise Unreadable(path, os.strerror(errno.ENODATA))

@@ -31,7 +31,7 @@ class Directory:
     child(); it is then opened from there, and never through a link.
     """
 
-    __slots__ = ("_borrowed", "above", "fd", "made", "path")
+    __slots__ = ("_borrowed", "_lent", "above", "fd", "made", "path")
 
     def __init__(self, descriptor: int, path: str, made: tuple[str, ...] = (), above: Directory | None = None) -> None:
         self.fd = descriptor
@@ -39,6 +39,7 @@ class Directory:
         self.made = made
         self.above = above
         self._borrowed = False
+        self._lent: Directory | None = None
 
     @property
     def exists(self) -> bool:
@@ -83,9 +84,10 @@ class Directory:
         """
         if self.fd < 0:
             return self.reopened()
-        borrowed = Directory(self.fd, self.path)
-        borrowed._borrowed = True
-        return borrowed
+        if self._lent is None:  # the same one for all: leaving it closes nothing
+            self._lent = Directory(self.fd, self.path)
+            self._lent._borrowed = True
+        return self._lent
 
     def reopened(self) -> Directory:
         """The same directory, open again; for one that was only looked at. Raises FileNotFoundError and Unreadable."""
@@ -139,8 +141,6 @@ def open_given(path: str, create_mode: int | None = None, above_mode: int = 0o75
 
 def _plain_path(descriptor: int, path: str) -> str:
     """The path of an open directory without links; as it was given where a text cannot say it (/proc/1/root)."""
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import mount_id_of
-
     plain = os.path.realpath(path)
     try:
         with Directory(os.open(plain, os.O_PATH | os.O_CLOEXEC), plain) as named:
@@ -149,6 +149,19 @@ def _plain_path(descriptor: int, path: str) -> str:
     except (OSError, StateError):
         return os.path.normpath(path)
     return plain if same else os.path.normpath(path)
+
+
+def mount_id_of(fd: int) -> int:
+    """The id of the mount that an open descriptor lies on (Linux 3.15). Unreadable: /proc does not tell."""
+    path = f"/proc/self/fdinfo/{fd}"
+    try:
+        with open(path, encoding="ascii", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("mnt_id:"):
+                    return int(line[7:])
+    except OSError as error:
+        raise Unreadable(path, os_reason(error)) from error
+    raise Unreadable(path, os.strerror(errno.ENODATA))
 
 
 def open_below(root: str, path: str, create_mode: int | None = None, above_mode: int = 0o755) -> Directory:

@@ -123,7 +123,8 @@ class ProcessTable:
         """
         if self._index is None:
             self._index = self._build()
-        return list(self._index.get(token, ()))
+        mentions = self._index.get(token)
+        return list(mentions) if mentions else []
 
     def _build(self) -> dict[str, list[Mention]]:
         index: dict[str, list[Mention]] = {}

@@ -24,7 +24,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     WriteFailed,
     os_reason,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import mount_id_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import mount_id_of
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WITHIN = syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_BENEATH

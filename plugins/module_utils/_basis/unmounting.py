@@ -31,12 +31,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import (
     Mount,
     MountTable,
-    mount_id_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import (
     MountSurvey,
     in_initial_mount_namespace,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import mount_id_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe, read
 
 _LONGEST_PAUSE = 0.2

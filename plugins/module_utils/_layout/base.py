@@ -61,6 +61,19 @@ class DocumentRule(NamedTuple):
     evidence: bool = True
 
 
+class TreeRule(NamedTuple):
+    """One of the trees of a layout. role: config or state. option: that names its root. mode: of its directories.
+
+    directories and files: what each directory of it has beside its documents, with modes.
+    """
+
+    role: str
+    option: str
+    mode: int
+    directories: tuple[tuple[str, int], ...] = ()
+    files: tuple[tuple[str, int], ...] = ()
+
+
 class Part(NamedTuple):
     """An entry on disk that belongs to a sandbox.
 
@@ -286,13 +299,17 @@ class Roots:
 class Layout(ABC):
     """One runtime generation. Subclasses set the data and answer the look-ups; the object floor does the rest.
 
-    It is a FlatLayout (layout/flat.py) or a TreeLayout (layout/trees.py): files side by side, or directories.
+    It is a FlatLayout (layout/flat.py) or a TreeLayout (layout/trees.py): files side by side, or directories. is_flat
+    tells which; a task imports only the one that it needs. raw_directory and inherits_owner: see TreeLayout.
     """
 
     name: str
     root_rules: tuple[RootRule, ...]
     documents: tuple[DocumentRule, ...]
     names: NameRule
+    is_flat = False
+    raw_directory = ""
+    inherits_owner = False
 
     @abstractmethod
     def sandboxes_of(self, roots: Roots) -> dict[str, list[str]]:

@@ -62,14 +62,19 @@ class BundleReading(NamedTuple):
         return [part for part in self.parts if part.role in roles]
 
 
-def read_bundle(layout: BundleLayout, state: Directory, container_id: str) -> BundleReading:
+def read_bundle(
+    layout: BundleLayout, state: Directory, container_id: str, known: BundleReading | None = None
+) -> BundleReading:
     """What is in the bundle directory of that name; without parts when there is none. Raises Unreadable.
 
-    state: the open directory that has the bundles.
+    state: the open directory that has the bundles. known: what this has returned before, which still holds where
+    nothing in that directory has changed since.
     """
     facts = look(state, container_id)
     if facts is None:
         return BundleReading(container_id)
+    if known is not None and _holds(known, state, facts):
+        return known
     part = Part("bundle", container_id, state, container_id, facts)
     if not stat.S_ISDIR(facts.mode):
         return BundleReading(container_id, (part,), problems=(f"{part.path} is no directory",))
@@ -82,6 +87,13 @@ def read_bundle(layout: BundleLayout, state: Directory, container_id: str) -> Bu
     except StateError as error:
         reader.problems.append(f"{error.where} cannot be read: {error.why}")
     return reader.finish(part)
+
+
+def _holds(known: BundleReading, state: Directory, facts: FileFacts) -> bool:
+    """Whether the directory is the same, with the same names in it, and each of its files too."""
+    if known.problems or known.bundle is None or known.bundle.facts != facts or not stat.S_ISDIR(facts.mode):
+        return False
+    return all(look(state, f"{known.container_id}/{name}") == before for name, before in known.entries)
 
 
 class _Reader:

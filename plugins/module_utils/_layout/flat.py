@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
     Claim,
     Layout,
@@ -17,11 +16,16 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     Roots,
 )
 
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+
 
 class FlatLayout(Layout):
     """commit_role: the role whose removal makes an object be gone (safety.md D1)."""
 
     commit_role: str
+    is_flat = True
 
     @abstractmethod
     def read(self, roots: Roots, sandbox_id: str, names: list[str]) -> Reading:

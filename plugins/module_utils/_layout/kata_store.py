@@ -14,6 +14,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     Reading,
     RecordedProcess,
     RootRule,
+    TreeRule,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.kata import (
     BUNDLE_PATH,
@@ -26,7 +27,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.kata 
     must_be,
     recorded,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeRule, pairs_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import pairs_of
 
 
 class KataStore(Kata):

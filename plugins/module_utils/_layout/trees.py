@@ -5,21 +5,17 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     InvalidInput,
-    StateError,
     Unreadable,
     os_reason,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import FILE_NAME_BYTES
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import (
     parse_tombstone,
@@ -31,36 +27,24 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     Layout,
     Part,
     Reading,
-    RecordedProcess,
     Roots,
+    TreeRule,
     Watched,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import (
     NOTHING_BESIDE,
-    SOCKETS,
     Beside,
     PlaceRule,
     Surroundings,
     find_surroundings,
-    signs_in,
 )
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
 
 TREES = ("config", "state")
 BESIDE = ("share", "initdata", "vm", "firecracker", "jail")  # in the order of removal
 _TOMBSTONE_BYTES = len(tombstone_name(""))
-
-
-class TreeRule(NamedTuple):
-    """One of the trees of a layout. role: config or state. option: that names its root. mode: of its directories.
-
-    directories and files: what each directory of it has beside its documents, with modes.
-    """
-
-    role: str
-    option: str
-    mode: int
-    directories: tuple[tuple[str, int], ...] = ()
-    files: tuple[tuple[str, int], ...] = ()
 
 
 class Index(NamedTuple):
@@ -87,8 +71,6 @@ class TreeLayout(Layout):
     not_containers: frozenset[str]
     sign_directories: tuple[str, ...] = ()
     places: tuple[PlaceRule, ...]
-    inherits_owner = False
-    raw_directory = ""
     other_places: tuple[tuple[str, ...], ...] = ()
 
     def __init__(self) -> None:
@@ -154,14 +136,30 @@ class TreeLayout(Layout):
 
         whole: all documents, and not only those that say something about owners. contents: of these others too, which
         are read all the same: one that cannot be read leaves everything unknown."""
-        if known is None or not known.watched or not all(_holds(one) for one in known.watched):
-            known = _TreeReader(self, roots, sandbox_id, whole, contents).read()
+        again = known is not None and bool(known.watched) and all(_holds(one) for one in known.watched)
+        if known is None or not again:
+            known = self._read_trees(roots, sandbox_id, whole, contents)
         beside = index.surroundings.of(sandbox_id, known.aliases, whole or bool(known.parts))
         tombstones = index.tombstones.get(sandbox_id, ())
         if beside == NOTHING_BESIDE and not tombstones and not any(part.role in BESIDE for part in known.parts):
+            if again and not known.doubts:  # the same documents raise none now either
+                return known
             doubts = tuple(self.doubts(known))
             return known if known.doubts == doubts else known._replace(doubts=doubts)
         return self._with_surroundings(known, beside, tuple(tombstones))
+
+    def _read_trees(self, roots: Roots, sandbox_id: str, whole: bool, contents: bool) -> Reading:
+        """What its directories hold; its documents are read by a module that most runs that change nothing need not."""
+        seen = [
+            Watched(roots[tree.option], sandbox_id, look(roots[tree.option], sandbox_id))
+            for tree in self.trees
+            if roots[tree.option].exists
+        ]
+        if not any(one.facts for one in seen):
+            return Reading(sandbox_id)
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout.tree_reading import TreeReader
+
+        return TreeReader(self, roots, sandbox_id, whole, contents).read({one.root.path: one for one in seen})
 
     def _with_surroundings(self, reading: Reading, beside: Beside, tombstones: tuple[Part, ...]) -> Reading:
         return reading._replace(
@@ -185,6 +183,8 @@ class TreeLayout(Layout):
 
     def lock_place(self, roots: Roots, sandbox_id: str) -> LockPlace | None:
         """The object that the runtime itself locks (README.md R1); None where it has none."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+
         root = roots[self.state_tree.option]
         if not self.lock_file:
             return None
@@ -246,150 +246,6 @@ def _names_in(directory: Directory) -> list[str]:
         raise Unreadable(
             directory.path, f"it cannot be listed: {os_reason(error)}", "Run as root (become: true)."
         ) from error
-
-
-def _entries_in(directory: Directory) -> dict[str, bool]:
-    """Each name, and whether it is a directory; a link to one is none."""
-    try:
-        with os.scandir(directory.fd) as entries:
-            return {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
-    except OSError as error:
-        raise Unreadable(directory.path, f"it cannot be listed: {os_reason(error)}") from error
-
-
-class _TreeReader:
-    """One reading of one sandbox's directories. What cannot be read is a problem of this sandbox, never an error."""
-
-    def __init__(self, layout: TreeLayout, roots: Roots, sandbox_id: str, whole: bool, contents: bool) -> None:
-        self.layout = layout
-        self.roots = roots
-        self.sandbox_id = sandbox_id
-        self.whole = whole
-        self.contents = contents
-        self.parts: list[Part] = []
-        self.documents: list[Document] = []
-        self.missing: list[str] = []
-        self.problems: list[str] = []
-        self.sockets: list[str] = []
-        self.pids: list[RecordedProcess] = []
-        self.containers: set[str] = set()
-        self.watched: list[Watched] = []
-
-    def read(self) -> Reading:
-        for tree in self.layout.trees:
-            self._read_tree(tree)
-        if not self.parts:
-            return Reading(self.sandbox_id)
-        self._note_missing_trees()
-        return Reading(
-            self.sandbox_id,
-            tuple(self.parts),
-            tuple(self.documents),
-            tuple(self.missing),
-            tuple(self.problems),
-            sockets=tuple(self.sockets),
-            containers=tuple(sorted(self.containers)),
-            aliases=self.layout.aliases(self.documents),
-            pids=tuple(self.pids),
-            watched=tuple(self.watched),
-        )
-
-    def _read_tree(self, tree: TreeRule) -> None:
-        root = self.roots[tree.option]
-        facts = self._watch(root, self.sandbox_id) if root.exists else None
-        if facts is None:
-            return
-        self.parts.append(Part(tree.role, "", root, self.sandbox_id, facts))
-        if not stat.S_ISDIR(facts.mode):
-            self.problems.append(f"{root.join(self.sandbox_id)} is no directory")
-            return
-        top = root.child(self.sandbox_id)
-        for container_id in self._read_directory(tree, top, ""):
-            self.containers.add(container_id)
-            facts = self._watch(root, f"{self.sandbox_id}/{container_id}")
-            if facts is not None:
-                self._read_directory(tree, top.child(container_id), container_id)
-
-    def _watch(self, root: Directory, path: str) -> Any:
-        facts = look(root, path)
-        self.watched.append(Watched(root, path, facts))
-        return facts
-
-    def _read_directory(self, tree: TreeRule, directory: Directory, container_id: str) -> list[str]:
-        """The documents of a sandbox, or of a container in it; returns the names of the containers inside."""
-        try:
-            with directory.opened() as opened:
-                entries = _entries_in(opened)
-                self.sockets += [opened.join(name) for name in entries if name.endswith(SOCKETS)]
-                self._read_documents(tree, opened, entries, container_id)
-                if container_id:
-                    return []
-                self._read_inside(opened, entries)
-                return sorted(name for name, is_directory in entries.items() if self._is_container(name, is_directory))
-        except FileNotFoundError:
-            return []
-        except StateError as error:
-            self.problems.append(f"{error.where} cannot be read: {error.why}")
-            return []
-
-    def _is_container(self, name: str, is_directory: bool) -> bool:
-        return is_directory and self.layout.has_containers and name not in self.layout.not_containers
-
-    def _read_inside(self, directory: Directory, entries: dict[str, bool]) -> None:
-        """Sockets and pid files that a hypervisor keeps inside the sandbox's directory."""
-        for name in self.layout.sign_directories:
-            if entries.get(name):
-                found = signs_in(directory.child(name))
-                self.sockets += found.sockets
-                self.pids += found.pids
-
-    def _read_documents(self, tree: TreeRule, directory: Directory, names: dict[str, bool], container_id: str) -> None:
-        for rule, name in self.layout.rules_at(tree, bool(container_id)):
-            if name not in names:
-                found = self._read_elsewhere(tree, rule, name) if not container_id else False
-                if rule.needed and not found:
-                    self.missing.append(directory.join(name))
-            elif self.whole or rule.evidence:
-                self._read_document(tree, rule, directory, name, container_id)
-        for name, _mode in (*tree.directories, *tree.files):
-            if name not in names:
-                self.missing.append(directory.join(name))
-
-    def _read_elsewhere(self, tree: TreeRule, rule: DocumentRule, name: str) -> bool:
-        """A document that is in another place than its own; whether there is one."""
-        from ansible_collections.sandboxed.containers.plugins.module_utils._layout.documents import read_document
-
-        for place in self.layout.other_places:
-            directory = self.roots[tree.option]
-            for part in place:
-                directory = directory.child(part.format(self.sandbox_id))
-            try:
-                with directory.opened() as opened:
-                    facts = look(opened, name)
-                    if facts is not None:
-                        self.documents.append(read_document(rule.name, opened, name, "", facts))
-                        return True
-            except FileNotFoundError:
-                continue
-        return False
-
-    def _read_document(
-        self, tree: TreeRule, rule: DocumentRule, directory: Directory, name: str, container_id: str
-    ) -> None:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._layout.documents import read_document
-
-        inside = "/".join(filter(None, (self.sandbox_id, container_id, name)))
-        facts, wanted = self._watch(self.roots[tree.option], inside), self.contents or rule.evidence
-        document = read_document(rule.name, directory, name, container_id, facts, rule.is_list, wanted)
-        if facts is not None and (document.readable or look(directory, name) is not None):
-            self.documents.append(document)
-        elif rule.needed:  # it went away while it was read, and that is known for certain
-            self.missing.append(directory.join(name))
-
-    def _note_missing_trees(self) -> None:
-        absent = {tree.role for tree in self.layout.trees} - {part.role for part in self.parts}
-        roots = [self.roots[tree.option] for tree in self.layout.trees if tree.role in absent]
-        self.missing += [root.join(self.sandbox_id) for root in roots]
 
 
 def pairs_of(documents: tuple[Document, ...] | list[Document], name: str) -> Iterator[tuple[str, dict[str, Any]]]:

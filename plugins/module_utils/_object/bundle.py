@@ -19,7 +19,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import TOMBSTONE_PREFIX
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import rests
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import engine_of, owners_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import (
+    BundleHints,
+    engine_of,
+    hints_in,
+    owners_of,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.owned import OwnedItem
@@ -59,6 +64,8 @@ class Bundle(OwnedItem):
         self.wish = wish
         self.place = place
         self.reading = BundleReading(wish.container_id)
+        self._bundle: BundleReading | None = None
+        self._hints: BundleHints | None = None
         self.creating = False
         self._paths: list[str] = []
         self._tombstones: set[str] | None = None  # those that were there at the first plan
@@ -73,7 +80,8 @@ class Bundle(OwnedItem):
         return {"container_id": self.wish.container_id, **namespace, "layout": layout, "paths": self._paths or own}
 
     def read(self, view: HostView) -> None:
-        self.reading = self.place.read(self.wish.container_id, view)
+        self._bundle = self.place.read_bundle(self.wish.container_id, self._bundle)
+        self.reading = self.place.read(self.wish.container_id, view, self._bundle)
 
     @abstractmethod
     def compare(self, view: HostView) -> Plan:
@@ -106,7 +114,8 @@ class Bundle(OwnedItem):
     # owners
 
     def look_for_owners(self, view: HostView) -> Owners:
-        return owners_of(self.place, self.reading, view, self.creating)
+        self._hints = hints_in(self.place, self.reading, view, self._hints)
+        return owners_of(self.place, self.reading, view, self.creating, self._hints)
 
     def written_ns(self) -> list[int]:
         bundle = self.reading.bundle

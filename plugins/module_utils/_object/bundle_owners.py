@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, describe
@@ -26,6 +27,45 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundl
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import fate_of, hear
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence, Owners
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+
+class BundleHints(NamedTuple):
+    """What the files of a bundle say of its owners: it stays the same as long as they and the host's cgroup mounts do.
+
+    names: by which its processes, or its pod's, are found. root: its root file system. cgroups: those of it in the
+    first hierarchy, of: where a process is, is compared within one. paths, abstract: where its shim may listen.
+    """
+
+    reading: BundleReading
+    of: tuple[Hierarchy, ...]
+    names: tuple[str, ...]
+    root: str
+    cgroups: tuple[Cgroup, ...]
+    paths: tuple[str, ...]
+    abstract: tuple[str, ...]
+
+
+def hints_in(
+    place: BundlePlace, reading: BundleReading, view: HostView, known: BundleHints | None = None
+) -> BundleHints:
+    """Taken from what was read; known: earlier ones, which may be of the same files."""
+    engine_of(place, view)
+    _processes = view.processes  # files first, then processes, then the mounts that tell the hierarchies (B4)
+    of = hierarchies_of(view)[:1]
+    if known is not None and known.of == of and (known.reading is reading or known.reading == reading):
+        return known
+    sockets = [part.path for part in reading.parts_of("socket")]
+    elsewhere = [path for path in place.recorded_paths(reading) if path not in sockets]
+    names = [address.abstract for address in reading.addresses if address.abstract]
+    return BundleHints(
+        reading,
+        of,
+        tuple({reading.container_id, reading.group or "", *reading.sandbox_ids} - {""}),
+        _root_of(place.state.join(reading.container_id), reading),
+        cgroups_of(reading, of),
+        (*sockets, *elsewhere),
+        (*names, *abstract_names(place.namespace, reading.container_id)),
+    )
 
 
 def cgroups_of(reading: BundleReading, of: Sequence[Hierarchy]) -> tuple[Cgroup, ...]:
@@ -49,14 +89,22 @@ def engine_of(place: BundlePlace, view: HostView) -> Engine:
     return engine_at(place.metadata, view) if place.layout.has_engine else Engine()
 
 
-def owners_of(place: BundlePlace, reading: BundleReading, view: HostView, creating: bool = False) -> Owners:
+def owners_of(
+    place: BundlePlace,
+    reading: BundleReading,
+    view: HostView,
+    creating: bool = False,
+    known: BundleHints | None = None,
+) -> Owners:
     """Gather the evidence for one bundle, from a view whose files were read before.
 
     creating: there is none yet, so that an engine which does not run, or has just started, needs nothing of it.
+    known: what hints_in says for this view.
     """
+    hints = hints_in(place, reading, view) if known is None else known
     engine = engine_of(place, view)
-    naming = _naming(reading, view)
-    claims = _claims(place, reading, view, naming, engine)
+    naming = _naming(hints, view)
+    claims = _claims(place, hints, view, naming, engine)
     owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
     suspects = [f"{describe(claim.process)} {claim.why}" for claim in claims if not claim.proved]
     unknown = [*reading.problems, *(_undetermined(reading) if place.layout.has_engine else ())]
@@ -67,7 +115,7 @@ def owners_of(place: BundlePlace, reading: BundleReading, view: HostView, creati
             sentence, gone = fate_of(recorded, view, recorded.pid in naming, "container")
             (dead if gone else suspects).append(sentence)
     if place.layout.has_engine:
-        _listen(place, reading, view, owners, unknown)
+        _listen(hints, view, owners, unknown)
         suspects += engine.listing(place.namespace, reading.container_id)
         suspects += [] if creating else engine.unsettled(changed_at(reading))
     suspects += _contradictions(reading)
@@ -81,22 +129,18 @@ def owners_of(place: BundlePlace, reading: BundleReading, view: HostView, creati
     return Owners(tuple(claim for claim in claims if claim.proved), evidence.suspects, evidence)
 
 
-def _naming(reading: BundleReading, view: HostView) -> dict[int, Process]:
+def _naming(hints: BundleHints, view: HostView) -> dict[int, Process]:
     """The processes that carry its name or its pod's."""
-    names = {reading.container_id, reading.group, *reading.sandbox_ids} - {None, ""}
     carrying = view.processes.carrying
-    return {mention.process.pid: mention.process for name in names for mention in carrying(str(name))}
+    return {mention.process.pid: mention.process for name in hints.names for mention in carrying(name)}
 
 
 def _claims(
-    place: BundlePlace, reading: BundleReading, view: HostView, naming: dict[int, Process], engine: Engine
+    place: BundlePlace, hints: BundleHints, view: HostView, naming: dict[int, Process], engine: Engine
 ) -> list[Claim]:
-    bundle = reading.bundle
-    directory = place.state.join(reading.container_id)
-    root = _root_of(directory, reading)
-    rooted = view.mounts.rooted_at(root) if bundle is not None else []
+    reading, root, cgroups = hints.reading, hints.root, hints.cgroups
+    rooted = view.mounts.rooted_at(root) if reading.bundle is not None else []
     candidates = dict(naming)
-    cgroups = cgroups_of(reading, hierarchies_of(view)[:1])  # where a process is, is compared within a hierarchy
     members = _by_cgroup(view) if cgroups else {}
     inside = [pid for one in cgroups for pid in members.get(one.place.inside, ())]
     for pid in (*(recorded.pid for recorded in reading.pids), *rooted, *inside):
@@ -105,6 +149,7 @@ def _claims(
             candidates[pid] = process
     if not candidates:
         return []
+    directory = place.state.join(reading.container_id)
     work = place.work.join(reading.container_id) if place.work.path else ""
     signs = BundleSigns(place.namespace, directory, work, cgroups, engine.locked)
     claims = {pid: claim(process, reading, signs) for pid, process in candidates.items()}
@@ -155,19 +200,18 @@ def _root_of(directory: str, reading: BundleReading) -> str:
     return os.path.normpath(os.path.join(directory, str(path) if named else ROOTFS)).replace("//", "/")
 
 
-def _listen(place: BundlePlace, reading: BundleReading, view: HostView, owners: list[str], unknown: list[str]) -> None:
+def _listen(hints: BundleHints, view: HostView, owners: list[str], unknown: list[str]) -> None:
     """Whoever listens where its shim would do so is its owner: that may be the shim of its whole pod (A6)."""
-    sockets = [part.path for part in reading.parts_of("socket")]
-    elsewhere = [path for path in place.recorded_paths(reading) if path not in sockets]
-    hear((*sockets, *elsewhere), view, owners, unknown)
-    names = [address.abstract for address in reading.addresses if address.abstract]
-    for name in (*names, *abstract_names(place.namespace, reading.container_id)):
+    hear(hints.paths, view, owners, unknown)
+    for name in hints.abstract:
         heard = view.sockets.has_abstract(name)
         if heard and not owners:
             owners.append(f"somebody listens on the abstract socket {name}")
         elif heard is None:
             unknown.append(f"it cannot be told whether somebody listens on {name}: {view.sockets.unreadable[0]}")
-    unknown += [f"its shim's address {one.other} is not one of this host" for one in reading.addresses if one.other]
+    unknown += [
+        f"its shim's address {one.other} is not one of this host" for one in hints.reading.addresses if one.other
+    ]
 
 
 def _contradictions(reading: BundleReading) -> list[str]:

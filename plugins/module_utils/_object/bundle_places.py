@@ -148,9 +148,18 @@ class BundlePlace:
     def _listing(self, directory: Directory, view: HostView) -> Listing:
         return view.once(("bundles in", directory.path), lambda: _list(directory))
 
-    def read(self, container_id: str, view: HostView) -> BundleReading:
-        """All that one container has here. Raises Unreadable."""
-        found = read_bundle(self.layout, self.state, container_id) if self.state.exists else BundleReading(container_id)
+    def read_bundle(self, container_id: str, known: BundleReading | None = None) -> BundleReading:
+        """What is in its bundle. known: what this has returned before. Raises Unreadable."""
+        if not self.state.exists:
+            return BundleReading(container_id)
+        return read_bundle(self.layout, self.state, container_id, known)
+
+    def read(self, container_id: str, view: HostView, bundle: BundleReading | None = None) -> BundleReading:
+        """All that one container has here. bundle: what is in its bundle, if that was read just now.
+
+        Raises Unreadable.
+        """
+        found = self.read_bundle(container_id) if bundle is None else bundle
         parts = [*self._tombstones(container_id, view), *found.parts]
         if self.work.exists and (facts := look(self.work, container_id)) is not None:
             parts.append(Part("work", container_id, self.work, container_id, facts))

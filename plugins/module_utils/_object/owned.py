@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, NotProved
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import (
-    LEFTOVER,
-    LIVE,
-    Owners,
-    Verdict,
-    judge,
-)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import Hidden
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Owners, Verdict
 
 _STOP_FIRST = "Stop the container first. Nothing was changed."
 _STOP_FIRST_OR_HERE = "Stop the container first, or set stop_processes=true to stop it here."
@@ -74,6 +68,8 @@ class OwnedItem(Item):
 
         Something new needs less than a change: where nothing is on disk, only signs of an owner stand in the way.
         """
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LIVE, judge
+
         self.owners = self._without_what_goes(self.look_for_owners(view))
         evidence = self.owners.evidence
         if creating:
@@ -99,6 +95,7 @@ class OwnedItem(Item):
     def _stops(self, verdict: Verdict) -> list[Stop]:
         """The owners to be ended; raises where one of them is not to be ended for this object alone."""
         from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import judge
 
         shared = self.shared_with()
         if shared:
@@ -111,6 +108,8 @@ class OwnedItem(Item):
 
     def refuse_doubts(self, verdict: Verdict) -> None:
         """Raise NotProved where the verdict is unknown and the user has not said that this is enough."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER
+
         if verdict.kind != LEFTOVER and not self.terms.force:
             raise NotProved(
                 "",
@@ -122,11 +121,14 @@ class OwnedItem(Item):
         return InUse(f"{self.label} is in use", "; ".join(verdict.reasons), remedy)
 
     def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop
 
         stops = [change for change in plan.changes if isinstance(change, Stop)]
         if not stops or self.owners is None:
             return
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LIVE, judge
+
         self.acted = removal.stop_all(stops, self.owners.proved) or self.acted
         view = new_view()
         self.read(view)
@@ -139,17 +141,21 @@ class OwnedItem(Item):
 
     def unmount_first(self, plan: Plan) -> None:
         """Make the plan's unmounts, and look that nothing has stayed mounted there. Raises Mounted."""
-        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Unmount
 
         for change in plan.changes:
             if isinstance(change, Unmount):
+                from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
+                from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+
                 self.acted = bool(unmount_all(change.path, any_namespace=change.anywhere)) or self.acted
                 removal.refuse_still_mounted(change.path)
 
     def confirm(self, view: HostView) -> None:
         """The runtime may have come between the last look and the rename, since few of its steps take the lock (C2):
         then what was hidden gets its name back."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, judge
+
         verdict = judge(self.look_for_owners(view).evidence)
         if verdict.kind == LEFTOVER or (verdict.kind != LIVE and self.terms.force):
             return

@@ -57,9 +57,6 @@ class RawItems:
         return {wanted: f"file://{directory.join(name)}" for wanted, name in self.names.items()}
 
 
-NO_RAW_ITEMS = RawItems({}, "")
-
-
 def _shown(data: bytes) -> dict[str, Any]:
     """What a diff tells of a raw item: it may be a secret."""
     return {"bytes": len(data), "text": MASK}

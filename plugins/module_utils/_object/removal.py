@@ -74,18 +74,22 @@ def mounts_in_the_way(parts: Collection[Part], survey: MountSurvey, unmount: boo
 
 def may_be_mounted(parts: Collection[Part], view: HostView) -> bool:
     """False when nothing is mounted anywhere in the directories of the parts, which is told once for all items."""
-    survey = view.mounts
-    if survey.unreadable or not view.in_initial_mount_namespace:
+    if not view.once("mounts are seen", lambda: not view.mounts.unreadable and view.in_initial_mount_namespace):
         return True
-
-    def quiet(path: str) -> bool:
-        return view.once(("quiet", path), lambda: not survey.in_the_way(path))
-
-    return not all(quiet(path) for path in {part.directory.path for part in parts})
+    quiet: dict[str, bool] = view.once("quiet directories", dict)
+    for part in parts:
+        path = part.directory.path
+        if path not in quiet:
+            quiet[path] = not view.mounts.in_the_way(path)
+        if not quiet[path]:
+            return True
+    return False
 
 
 def removals_of(parts: Collection[Part], unmounts: Collection[Unmount], view: HostView) -> list[RemoveTree]:
     """The removal of each part, in their order. What lies under a mount that goes first is seen only then."""
+    if not unmounts:
+        return [RemoveTree(part.role, part.directory, part.name, part.facts.identity) for part in parts]
     covered = {mount.point for unmount in unmounts for mount in view.mounts.own.at_or_below(unmount.path)}
     return [
         RemoveTree(part.role, part.directory, part.name, None if part.path in covered else part.facts.identity)
@@ -144,13 +148,13 @@ def stop_all(stops: Collection[Stop], owners: Collection[Claim]) -> bool:
     return ended
 
 
-def lasting_users(inodes: Collection[Inode], trees: Collection[str] = ()) -> dict[Inode | str, str]:
+def lasting_users(inodes: Collection[Inode], trees: Collection[str] = (), parent: int = 0) -> dict[Inode | str, str]:
     """Who has one of these inodes open now and a moment later, or stands in one of these trees or has a file in it
-    open: a runtime that waits for a lock, or uses a file (safety.md C3, D8)."""
+    open: a runtime that waits for a lock, or uses a file (safety.md C3, D8). parent: see descriptors.uses."""
 
     def look() -> set[tuple[Inode | str, int]]:
         try:
-            return uses(inodes, trees)
+            return uses(inodes, trees, parent=parent)
         except OSError as error:
             raise Unreadable("/proc", f"descriptors cannot be looked at: {os_reason(error)}", "Run as root.") from error
 

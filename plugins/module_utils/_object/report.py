@@ -9,17 +9,16 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import diff_of, lines_of, listing
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import (
     FAILED,
     SKIPPED,
     UNCHANGED,
     Outcome,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, UNKNOWN
 
 _SEPARATE_DIFFS = 100  # design.md: above this many items the diff is one listing
 _NAMED_FAILURES = 5
+MANY = 1000  # items that are worth the import of what shares them out to workers
 _WRITTEN = " (written)"
 
 
@@ -51,14 +50,14 @@ def summary_of(outcome: Outcome, showing: Showing) -> Summary:
     failure = message_of(outcome) if outcome.error is not None else ""
     text = failure or outcome.plan.note
     entry = {**outcome.item.described(), "action": outcome.action, **({"msg": text} if text else {})}
-    shown = showing.diff and bool(outcome.plan.changes) and outcome.error is None
-    return Summary(
-        entry,
-        _changed(outcome, showing.check_mode),
-        failure,
-        lines_of(outcome.plan.changes, _WRITTEN) if shown and not showing.separate else ([], []),
-        diff_of(outcome.plan.changes, outcome.item.label) if shown and showing.separate else [],
-    )
+    changed = _changed(outcome, showing.check_mode)
+    if not showing.diff or not outcome.plan.changes or outcome.error is not None:
+        return Summary(entry, changed, failure, ([], []), [])
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import diff_of, lines_of
+
+    if showing.separate:
+        return Summary(entry, changed, failure, ([], []), diff_of(outcome.plan.changes, outcome.item.label))
+    return Summary(entry, changed, failure, lines_of(outcome.plan.changes, _WRITTEN), [])
 
 
 def _changed(outcome: Outcome, check_mode: bool) -> bool:
@@ -97,6 +96,8 @@ def diff_of_all(summaries: Sequence[Summary], plural: str, separate: bool) -> li
     shown = sum(1 for summary in summaries if any(summary.lines))
     if shown == 0:
         return []
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import listing
+
     return [listing(f"{shown} {plural}", before, after)]
 
 
@@ -111,6 +112,8 @@ def in_words(entries: Sequence[dict[str, Any]], noun: str, key: str) -> str:
 
     noun: "sandbox"; key: the field of an entry that has its name.
     """
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, UNKNOWN
+
     there = [entry for entry in entries if entry["exists"]]
     counts = [(kind, sum(1 for entry in there if entry["verdict"] == kind)) for kind in (LIVE, LEFTOVER, UNKNOWN)]
     plural = f"{noun}es" if noun.endswith("x") else f"{noun}s"

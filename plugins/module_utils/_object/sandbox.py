@@ -19,13 +19,13 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     Part,
     Reading,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount, Write
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.owned import OwnedItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Write
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import Hints
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Owners
 
@@ -84,8 +84,8 @@ class SandboxState(OwnedItem):
     def plan(self, view: HostView) -> Plan:
         plan = self.plan_present(view) if self.wish.present else self.plan_absent(view)
         if not self._paths:  # the first plan tells, so that check mode and the run say the same
-            planned = [change.path for change in plan.changes if not isinstance(change, (Stop, Unmount))]
-            self._paths = list(dict.fromkeys([*(part.path for part in self.parts), *planned]))
+            paths = [part.path for part in self.parts]
+            self._paths = list(dict.fromkeys([*paths, *_paths_of(plan)])) if plan.changes else paths
         return plan
 
     def described(self) -> dict[str, Any]:
@@ -119,6 +119,7 @@ class SandboxState(OwnedItem):
     ) -> Write | None:
         """The change that brings one document to what is wished; None where it already means the same."""
         from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Write
 
         wanted = self.wish.documents[rule.name]
         self.tree.layout.check_document(rule.name, wanted, self.wish.sandbox_id, container_id)
@@ -157,3 +158,10 @@ class SandboxState(OwnedItem):
         if not self.wish.container_id or not others:
             return ""
         return f"It shares these processes with {', '.join(others)}: remove the sandbox, or use the runtime."
+
+
+def _paths_of(plan: Plan) -> list[str]:
+    """What a plan makes, writes or removes."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop, Unmount
+
+    return [change.path for change in plan.changes if not isinstance(change, (Stop, Unmount))]

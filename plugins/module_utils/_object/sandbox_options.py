@@ -16,9 +16,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identi
     check_known_name,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Layout
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState, Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 
@@ -102,7 +100,7 @@ def wishes_of(params: dict[str, Any], layout: Layout) -> list[Wish]:
         ]
     seen: set[tuple[str, str]] = set()
     for wish in wishes:
-        own_container = isinstance(layout, FlatLayout) and wish.present and not wish.container_id
+        own_container = layout.is_flat and wish.present and not wish.container_id
         container_id = wish.sandbox_id if own_container else wish.container_id
         if (wish.sandbox_id, container_id) in seen:
             raise InvalidInput("sandboxes", f"'{container_id or wish.sandbox_id}' is there twice", "Give it once.")
@@ -122,7 +120,7 @@ def items_of(params: dict[str, Any], layout: Layout) -> Sequence[SandboxState]:
     """The items of a task. Raises StateError for what cannot be used."""
     wishes = wishes_of(params, layout)
     tree = Tree(layout, params["host_root"], roots_of(params, layout))
-    if isinstance(layout, FlatLayout):
+    if layout.is_flat:
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox
 
         return [FlatSandbox(wish, tree) for wish in wishes]
@@ -139,8 +137,16 @@ def _flat(params: dict[str, Any], common: Wish, layout: Layout) -> list[Wish]:
         raise InvalidInput(
             "sandbox_id", "several ids share everything only with state=absent", "Give a list of entries as sandboxes."
         )
-    entries = [{**params, "sandbox_id": sandbox_id} for sandbox_id in ids]
-    return [_entry(entry, "", common, layout) for entry in entries]
+    if not ids:
+        return []
+    first = _entry({**params, "sandbox_id": ids[0]}, "", common, layout)
+    return [first, *(first._replace(sandbox_id=_another_id(name, layout)) for name in ids[1:])]
+
+
+def _another_id(name: str, layout: Layout) -> str:
+    """An id beside the first one, with which it shares all else."""
+    layout.check_length(check_known_name(name, "sandbox_id", layout.names), name)
+    return name
 
 
 def _entry(entry: dict[str, Any], where: str, common: Wish, layout: Layout) -> Wish:
@@ -169,7 +175,7 @@ def _check_documents(given: dict[str, Any], where: str, layout: Layout) -> None:
 
 def _raw_items(given: dict[Any, Any], where: str, layout: Layout) -> dict[str, str]:
     """Name to text. A name is a single path component (kata-store.md K7); an empty one asks for a random name."""
-    if given and not (isinstance(layout, TreeLayout) and layout.raw_directory):
+    if given and not layout.raw_directory:
         raise InvalidInput(where, f"{layout.name} has no raw items, only kata_store has", "Leave it out.")
     for name, text in given.items():
         if name:

@@ -55,6 +55,10 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
     """Gather the evidence for one sandbox from a view whose files were read before."""
     hints = hints_in(layout, roots, reading, known)
     naming = _naming(hints, view)
+    if not (naming or hints.recorded or hints.referrers or hints.unreadable) and not (
+        reading.doubts or reading.problems or reading.sockets
+    ):
+        return view.once(("nobody", roots), lambda: Owners((), (), Evidence(blind=_blind(roots, view))))
     claims = _claims(layout, roots, hints, view, naming)
     suspects = [f"{describe(claim.process)} {claim.why}" for claim in claims if not claim.proved]
     dead: list[str] = []
@@ -76,15 +80,24 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
         suspects=tuple(suspects),
         unknown=tuple(unknown),
         dead=tuple(dead),
-        blind=view.blind or ("" if view.asserted else view.once(("another", roots), roots.another_hosts)),
+        blind=_blind(roots, view),
     )
     return Owners(tuple(claim for claim in claims if claim.proved), evidence.suspects, evidence)
+
+
+def _blind(roots: Roots, view: HostView) -> str:
+    """Why the absence of processes proves nothing for this tree, or empty."""
+    return view.blind or ("" if view.asserted else view.once(("another", roots), roots.another_hosts))
 
 
 def _naming(hints: Hints, view: HostView) -> dict[int, Process]:
     """The processes that carry one of the sandbox's names."""
     carrying = view.processes.carrying
-    return {mention.process.pid: mention.process for token in hints.tokens for mention in carrying(token)}
+    found: dict[int, Process] = {}
+    for token in hints.tokens:
+        for mention in carrying(token):
+            found[mention.process.pid] = mention.process
+    return found
 
 
 def _claims(layout: Layout, roots: Roots, hints: Hints, view: HostView, naming: dict[int, Process]) -> list[Claim]:

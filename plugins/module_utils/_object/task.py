@@ -15,16 +15,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import MASK, masked
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import (
+    MANY,
     Showing,
+    Summary,
     diff_of_all,
     failure_text,
+    summary_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Run
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Run, run
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.workers import run_all
 
 SHARED_OPTIONS: dict[str, dict[str, Any]] = {
     "host_root": {"type": "path", "default": "/"},
@@ -101,11 +103,20 @@ def budget_of(task: Task) -> LockBudget:
     return LockBudget(seconds)
 
 
+def _ends(items: Sequence[Item], how: Run, showing: Showing) -> list[Summary]:
+    """Take all steps for all items; many are shared out to workers."""
+    if len(items) < MANY:
+        return [summary_of(outcome, showing) for outcome in run(list(items), how)]
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.workers import run_all
+
+    return run_all(items, how, showing)
+
+
 def change_items(task: Task, plural: str, items: Sequence[Item]) -> NoReturn:
     """Take the four steps for all items and report under `plural`: the end of every module that changes something."""
     how = Run(task.new_view, budget_of(task), task.check_mode, task.params["durable"])
     showing = Showing.of(task.check_mode, task._diff, len(items))
-    summaries = run_all(items, how, showing)
+    summaries = _ends(items, how, showing)
     result = {
         "changed": any(summary.changed for summary in summaries),
         plural: [summary.entry for summary in summaries],

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed, os_reason
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
     Directory,
     open_below,
@@ -22,9 +21,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     RootRule,
     Roots,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
 
 
 class Tree:
@@ -42,7 +43,7 @@ class Tree:
 
     def root_of(self, role: str) -> Directory:
         """The root directory of the tree with that role, of a layout with trees."""
-        trees = cast(TreeLayout, self.layout).trees
+        trees = cast("TreeLayout", self.layout).trees
         return self.roots[next(tree.option for tree in trees if tree.role == role)]
 
     def above(self, root: Directory) -> Directory:
@@ -50,6 +51,12 @@ class Tree:
         if root.path not in self._above:
             self._above[root.path] = root.above_it()
         return self._above[root.path]
+
+    def above_of(self, role: str) -> Directory:
+        """The directory above the root of the tree with that role, where its hidden names are."""
+        if role not in self._above:  # no path is called like a role
+            self._above[role] = self.above(self.root_of(role))
+        return self._above[role]
 
     def above_at(self, closed: Directory) -> Directory:
         """The directory above a root that has this path, open."""
@@ -73,7 +80,7 @@ class Tree:
         for rule in self.layout.root_rules:
             if not self._directories[rule.option].exists:
                 directory = self._directories[rule.option] = self._open(rule, create=True)
-                if isinstance(self.layout, TreeLayout) and self.layout.inherits_owner:
+                if self.layout.inherits_owner:
                     _inherit_owners(directory.made)
 
     def remove_empty_roots(self) -> None:
@@ -84,6 +91,8 @@ class Tree:
     def own_lock(self) -> LockPlace:
         """Our own lock, for what the runtime has none for (safety.md C2). Raises Unreadable and WriteFailed."""
         if self._own_lock is None:
+            from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import own_lock_place
+
             option = self.layout.root_rules[-1].option
             self._own_lock = own_lock_place(self._directories[option].path)
         return self._own_lock
@@ -112,7 +121,7 @@ class Tree:
         known, whole, contents: see TreeLayout.read; files side by side are always read anew.
         """
         layout: Any = self.layout
-        if isinstance(layout, FlatLayout):
+        if layout.is_flat:
             names = self.names(view).get(sandbox_id, [])
             return layout.read(self.roots, sandbox_id, names) if self.exists else Reading(sandbox_id)
         index = view.once(("index", self), lambda: layout.index(self.roots))

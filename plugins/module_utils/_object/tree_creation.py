@@ -1,67 +1,50 @@
 # Copyright: (c) 2026, the sandboxed.containers authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What state=present has to make or mend where a sandbox is a directory."""
+"""What state=present has to make or mend where a sandbox is a directory. Imported only where that is wished."""
 
 from __future__ import annotations
 
 import stat
-from typing import Any, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
     InvalidInput,
+    StateError,
     Unreadable,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import NewFile, NewTree
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import (
+    BuiltTree,
+    NewFile,
+    NewTree,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import DocumentRule, Part
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout, TreeRule
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import DocumentRule, TreeRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change, Write
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.raw_items import NO_RAW_ITEMS, RawItems
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState, Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import MakeEntry, MakeTree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_item import TreeItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 
-class TreeCreation(SandboxState):
-    """The half of TreeSandbox that makes something: a directory for the sandbox, and one in it for each container."""
+class TreeCreation:
+    """The part of a TreeSandbox that makes something: a directory for it, and one in it for each container."""
 
-    def __init__(self, wish: Wish, tree: Tree) -> None:
-        super().__init__(wish, tree)
-        self.layout = cast(TreeLayout, tree.layout)
-        owner = f"{wish.sandbox_id}/{wish.container_id}"
-        self.raw_items = RawItems(wish.raw_items, owner) if wish.raw_items else NO_RAW_ITEMS
+    def __init__(self, item: TreeItem) -> None:
+        self.item = item
+        self.wish = item.wish
+        self.layout = item.layout
+        self.reading = item.reading
 
-    def own_trees(self) -> list[Part]:
-        """The directories of the sandbox, or of the container in it, that the layout is about."""
-        return self.layout.trees_of(self.reading, self.wish.container_id)
-
-    def own_directory(self, role: str) -> Directory:
-        """Where the object is in one of the trees, or would be."""
-        directory = self.tree.root_of(role).child(self.wish.sandbox_id)
-        return directory.child(self.wish.container_id) if self.wish.container_id else directory
-
-    def usual_paths(self) -> list[str]:
-        return [self.own_directory(tree.role).path for tree in self.layout.trees]
-
-    def described(self) -> dict[str, Any]:
-        if not self.wish.raw_items:
-            return super().described()
-        directory = self.own_directory(self.layout.state_tree.role).child(self.layout.raw_directory)
-        return {**super().described(), "raw_items": self.raw_items.urls(directory)}
-
-    def plan_present(self, view: HostView) -> Plan:
-        exists = bool(self.own_trees())
+    def plan(self, view: HostView) -> Plan:
+        exists = bool(self.item.own_trees())
         if exists and self.wish.fail_if_exists:
             raise AlreadyExists("", "it exists already", "Nothing was changed. Remove it, or leave fail_if_exists out.")
-        for part in self.own_trees():
+        for part in self.item.own_trees():
             if not stat.S_ISDIR(part.facts.mode):
                 raise Unreadable(part.path, "it is no directory", "Nothing was changed. Remove it first.")
         if not exists:
-            self.check_creation()
+            self.item.check_creation()
             self._check_sandbox()
         changes: list[Change] = []
         # In the opposite order of removal: a runtime lists the first tree, and then all of it is there.
@@ -71,10 +54,10 @@ class TreeCreation(SandboxState):
         if not changes:
             return Plan(note=note)
         if any(isinstance(change, (Write, MakeTree)) for change in changes):
-            self.refuse_unless_dead(view, creating=not exists)
+            self.item.refuse_unless_dead(view, creating=not exists)
             from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
 
-            removal.refuse_mounts_in(self.own_trees(), view)
+            removal.refuse_mounts_in(self.item.own_trees(), view)
         return Plan("updated" if exists else "created", tuple(changes), note=note)
 
     def _check_sandbox(self) -> None:
@@ -95,24 +78,26 @@ class TreeCreation(SandboxState):
         }
         lacking = [
             f"{path} is missing. Give documents.{rule.name} to write it."
-            for rule in self.needed_documents()
+            for rule in self.item.needed_documents()
             if rule.name not in there
-            if (path := self.own_directory(rule.tree).join(f"{rule.name}.json")) not in written
+            if (path := self.item.own_directory(rule.tree).join(f"{rule.name}.json")) not in written
         ]
-        damage = [] if any(isinstance(change, Write) for change in changes) else [self.damage(self.wish.container_id)]
+        damage = (
+            [] if any(isinstance(change, Write) for change in changes) else [self.item.damage(self.wish.container_id)]
+        )
         return " ".join(filter(None, [*damage, *lacking]))
 
     def _plan_tree(self, tree: TreeRule) -> list[Change]:
-        directory = self.own_directory(tree.role)
+        directory = self.item.own_directory(tree.role)
         writes = [
             write
             for rule in self.layout.documents
             if rule.name in self.wish.documents and rule.tree == tree.role
             if (write := self._write(rule, directory)) is not None
         ]
-        if tree is self.layout.state_tree and self.layout.raw_directory:
-            writes += self.raw_items.writes(directory.child(self.layout.raw_directory))
-        if any(part.role == tree.role for part in self.own_trees()):
+        if tree is self.layout.state_tree and self.item.raw_items is not None:
+            writes += self.item.raw_items.writes(directory.child(self.layout.raw_directory))
+        if any(part.role == tree.role for part in self.item.own_trees()):
             return [*self._missing_entries(tree, directory), *writes]
         files = [NewFile(name, b"", mode) for name, mode in tree.files]
         files += [NewFile(write.path[len(directory.path) + 1 :], write.data, write.mode) for write in writes]
@@ -136,4 +121,34 @@ class TreeCreation(SandboxState):
         name = f"{rule.name}.json"
         if old is not None and old.path != directory.join(name):
             old = None  # it was found in another place, and is to be where it belongs (RS5)
-        return self.write_of(rule, old, directory, name, self.wish.container_id)
+        return self.item.write_of(rule, old, directory, name, self.wish.container_id)
+
+    def make(self, plan: Plan, durable: bool) -> None:
+        """Make what was planned. Raises StateError."""
+        self._make_trees([change for change in plan.changes if isinstance(change, MakeTree)], durable)
+        for change in plan.changes:
+            if isinstance(change, MakeEntry) and change.make():
+                self.item.did(change.directory)
+            elif isinstance(change, Write):
+                change.make(durable)
+                self.item.did(change.directory)
+
+    def _make_trees(self, changes: list[MakeTree], durable: bool) -> None:
+        """All of them or none: each is built under a hidden name first."""
+        built: list[tuple[MakeTree, Directory, BuiltTree]] = []
+        try:
+            for change in changes:
+                above = self.item.tree.above(self.item.tree.root_of(change.role))
+                built.append((change, above, change.built(above, self.wish.sandbox_id, durable)))
+            for _change, _above, tree in built:
+                tree.put()
+        except StateError:
+            for _change, _above, tree in reversed(built):
+                tree.discard()
+            raise
+        finally:
+            for _change, _above, tree in built:
+                tree.close()
+        for change, above, _tree in built:
+            self.item.did(change.directory)
+            self.item.did(above)

@@ -49,6 +49,9 @@ class HostView:
 
     @property
     def processes(self) -> ProcessTable:
+        found: ProcessTable | None = self._facts.get("processes")  # asked for several times for each object
+        if found is not None:
+            return found
         from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import ProcessTable
 
         return self.once("processes", ProcessTable.scan)

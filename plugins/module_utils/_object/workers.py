@@ -23,8 +23,8 @@ def run_all(items: Sequence[Item], how: Run, showing: Showing) -> list[Summary]:
     if len(shares) < 2:
         return [summary_of(outcome, showing) for outcome in run(list(items), how)]
     common = [] if how.check_mode else _common_locks(items, how)
-    how = how._replace(common={lock.place.path: lock for lock in common})
     parent = os.getpid()
+    how = how._replace(common={lock.place.path: lock for lock in common}, parent=parent)
 
     def work(share: list[int]) -> list[Any]:
         outcomes = run([items[number] for number in share], how._replace(goes_on=lambda: os.getppid() == parent))

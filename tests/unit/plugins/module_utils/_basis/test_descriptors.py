@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -342,6 +342,31 @@ def test_C3_D8_open_files_and_trees_are_found_in_one_pass(target: Path, tmp_path
         assert found == {(inode_of(target), child.pid), (str(tmp_path / "tree"), child.pid)}
         assert descriptors.uses(wanted, []) == {(inode_of(target), child.pid)}
     assert descriptors.uses(wanted, [str(tmp_path / "tree")]) == descriptors.uses([], []) == set()
+
+
+def in_a_fork(work: Callable[[], bool]) -> bool:
+    """What a child of this process finds."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = 0 if work() else 1
+        finally:
+            os._exit(status)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def test_D8_workers_of_one_task_are_left_out_as_long_as_they_are(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, parent = [inode_of(target)], os.getpid()
+    with python(LOCK + WAIT, str(target)) as child:
+        found = {(wanted[0], child.pid)}
+        assert descriptors.uses(wanted, [], parent=1) == found == descriptors.uses(wanted, [], parent=parent)
+        if Path(f"/proc/{parent}/task/{parent}/children").exists():  # a kernel may be built without
+            assert in_a_fork(lambda: descriptors.uses(wanted, [], parent=parent) == set())
+        assert in_a_fork(lambda: descriptors.uses(wanted, []) == found)
+        told = [frozenset({child.pid}), frozenset[int]()]  # it ends, and another process gets its pid
+        monkeypatch.setattr(descriptors, "siblings", lambda _parent, _proc: told.pop(0))
+        assert descriptors.uses(wanted, [], parent=parent) == found
 
 
 def test_D8_a_directory_that_is_open_or_deleted_counts(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import mounts
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import mounts, paths
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import Mount, MountTable
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
@@ -181,7 +181,7 @@ def test_mount_id_of_tells_bind_mounts_apart(tmp_path: Path) -> None:
     def work() -> None:
         support.make(f"{tmp_path}/a", f"{tmp_path}/b")
         support.bind(f"{tmp_path}/a", f"{tmp_path}/b")
-        ids = [mounts.mount_id_of(os.open(f"{tmp_path}/{name}", os.O_PATH)) for name in ("a", "b")]
+        ids = [paths.mount_id_of(os.open(f"{tmp_path}/{name}", os.O_PATH)) for name in ("a", "b")]
         found = MountTable.read()
         assert ids == [id_of(found.holding(f"{tmp_path}/a")), id_of(found.holding(f"{tmp_path}/b"))]
         assert ids[0] != ids[1]

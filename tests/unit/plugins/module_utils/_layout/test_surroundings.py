@@ -12,10 +12,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import RecordedProcess
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.beside import signs_in
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import (
     Beside,
     find_surroundings,
-    signs_in,
 )
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._layout.support_kata import (
     KATA,

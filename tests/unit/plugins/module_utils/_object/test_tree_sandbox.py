@@ -548,14 +548,14 @@ def test_D1_a_tree_that_cannot_be_hidden_brings_the_first_one_back(
     make("kata_store", tmp_path)
     before = listing(tmp_path)
     item = item_of("kata_store", tmp_path, present=False)
-    original = item._hide
+    original = item.removal._hide
 
     def failing(change: Any) -> None:
         if change.role == "state":
             raise Mounted(change.path, "it is a mount point")
         original(change)
 
-    monkeypatch.setattr(item, "_hide", failing)
+    monkeypatch.setattr(item.removal, "_hide", failing)
     (outcome,) = take_all([item], tmp_path)
     assert "it is a mount point" in error_of(outcome, Mounted) and listing(tmp_path) == before
     assert outcome.item.acted is False
