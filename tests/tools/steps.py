@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The steps of the checks and tests, run two or three at a time: ``python steps.py test``, ``python steps.py lint sanity``.
+"""The steps of the checks and tests, run two or three at a time: ``python steps.py test``, ``steps.py lint sanity``.
 
 One line a step, with the time and the processor time that it took; every 20 seconds one that tells what is at work. The
 whole output of the steps that failed, or of all with V=1. The last line is "N passed, N failed".
@@ -96,8 +96,8 @@ ALL = [
     pytest("bench", "tests/bench", "-m", ""),
 ]
 
-# The steps of a target in the order in which they are begun: the longest one first, so that none is left to run alone at
-# the end.
+# The steps of a target in the order in which they are begun: the longest one first, so that none is left to run alone
+# at the end.
 TARGETS: dict[str, list[Step]] = {
     "lint": LINT,
     "docs-check": DOCS,
@@ -109,8 +109,8 @@ TARGETS: dict[str, list[Step]] = {
     "test": [*INTEGRATION, *UNITS, *LINT, *SANITY, *FAULTS, *FLEET, *COLLECTION],
     "test-all": ALL,
 }
-# How many run at a time, else two. Real runtimes are waited for most of the time; races and crashes by the thousand have
-# the machine for themselves.
+# How many run at a time, else two. Real runtimes are waited for most of the time; races and crashes by the thousand
+# have the machine for themselves.
 AT_ONCE = {"test": 3, "test-all": 1}
 
 
