@@ -19,7 +19,7 @@ description:
   - The daemon outlives the task, an ssh session and a timer. Where systemd runs, it is a transient unit of its own,
     otherwise it has a cgroup of its own where that is possible.
   - It serves one client, and ends when that leaves. The next run of the task starts it again. The role
-    M(sandboxed.containers.sandbox_virtiofsd#role) has units that do so for each client.
+    P(sandboxed.containers.sandbox_virtiofsd#role) has units that do so for each client.
 options:
   state:
     description:
