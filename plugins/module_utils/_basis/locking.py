@@ -20,11 +20,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     WriteFailed,
     os_reason,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget as LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 
 _OWN_LOCKS = "/run/lock/sandboxed.containers"
 _MOST_REPLACED = 1000

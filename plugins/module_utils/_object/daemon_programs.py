@@ -71,7 +71,7 @@ def _answer(executable: str) -> str:
         status = os.stat(executable)
         key = (status.st_dev, status.st_ino, status.st_mtime_ns)
         if key not in _asked:
-            done = subprocess.run(
+            done = subprocess.run(  # pylint: disable=ansible-bad-function
                 [executable, "--version"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, timeout=_SECONDS, check=False, cwd="/",
             )  # fmt: skip

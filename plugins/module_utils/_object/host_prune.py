@@ -21,7 +21,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     NotProved,
     StateError,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import engine_doubt
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_removal import AbsentBundle
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
@@ -168,7 +168,7 @@ def _tree(name: str, host_root: str, view: HostView, given: dict[str, str | None
     tree = Tree(LAYOUTS[name], host_root, given or {})
     first = view.once(("mounts for roots", host_root), lambda: tree.roots)
     if first is tree.roots:
-        _ = first.mounts
+        bool(first.mounts)  # read now
     else:
         tree.roots.share_mounts(first)
     return tree

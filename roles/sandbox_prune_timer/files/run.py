@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 TRY_AGAIN = 75  # EX_TEMPFAIL
+_stops: list[bool] = []  # not empty when the service is to stop
 PATIENCE = 10.0  # seconds from the request to end until it is enforced
 FAILED, NOT_PRUNED, TIMEOUT, INTERRUPTED, SUCCESS = "failed", "not_pruned", "timeout", "interrupted", "success"
 WORDS = {
@@ -30,10 +31,6 @@ WORDS = {
     INTERRUPTED: "it was ended from outside",
     FAILED: "ansible-pull has failed, see journalctl -u sandbox-prune",
 }
-
-
-class Interrupted(Exception):
-    """The service is to stop."""
 
 
 def main(folder: Path) -> int:
@@ -59,7 +56,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _interrupt(_number: int, _frame: object) -> None:
-    raise Interrupted
+    """Note it only: an exception could come between the start of ansible-pull and our knowing of it."""
+    _stops.append(True)
 
 
 def take(path: str) -> int | None:
@@ -97,12 +95,11 @@ def pull(command: list[str], environment: dict[str, str], timeout: float) -> tup
     except OSError as exc:
         print(f"{command[0]}: {exc.strerror}", flush=True)
         return FAILED, None
-    try:
-        return "", process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        return TIMEOUT, end(process)
-    except Interrupted:
-        return INTERRUPTED, end(process)
+    deadline = time.monotonic() + timeout
+    while not _stops and time.monotonic() < deadline:
+        with suppress(subprocess.TimeoutExpired):
+            return "", process.wait(0.2)
+    return INTERRUPTED if _stops else TIMEOUT, end(process)
 
 
 def end(process: subprocess.Popen[bytes]) -> int:

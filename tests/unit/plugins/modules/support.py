@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,6 +64,18 @@ def _arguments(options: dict[str, Any]) -> Iterator[None]:
             yield
 
 
+def _descriptors() -> set[int]:
+    """Those of this process that are open now."""
+    return {int(name) for name in os.listdir("/proc/self/fd")}
+
+
+def _close(descriptors: set[int]) -> None:
+    """What a module leaves open ends with its process, which here it shares with all other tests."""
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):  # that of the listing itself
+            os.close(descriptor)
+
+
 def run(module: str, options: dict[str, Any], check_mode: bool = False, **internal: Any) -> Result:
     """Run a module's main() to its end. internal: Ansible's own settings, like diff=True."""
     settings = {"check_mode": check_mode, "diff": True, **_ALWAYS_INVOCATION, **internal}
@@ -73,9 +86,11 @@ def run(module: str, options: dict[str, Any], check_mode: bool = False, **intern
         logged.append(f"{msg} {log_args}")
 
     printed = io.StringIO()
+    before = _descriptors()
     main = importlib.import_module(f"{MODULES}.{module}").main
     with _arguments(given), mock.patch.object(basic.AnsibleModule, "log", log), contextlib.redirect_stdout(printed):
         with contextlib.suppress(SystemExit):
             main()
+    _close(_descriptors() - before)
     text = printed.getvalue()
     return Result(json.loads(text.strip().splitlines()[-1]), text, "\n".join(logged))

@@ -244,7 +244,7 @@ def test_the_one_in_c_gets_its_own_spelling(site: Site) -> None:
     assert site.line(pid)[2:] == [
         "-o", f"source={site.shared}", "-o", "cache=none", "-o", "no_posix_lock", "-o", "xattr", "-f",
     ]  # fmt: skip
-    (entry,) = site.info().value["daemons"]
+    (entry,) = site.info(name="unit-web").value["daemons"]
     assert (entry["dialect"], entry["version"], entry["shared_dir"]) == ("c", "7.2.22", str(site.shared))
     assert site.run(state="restarted").value["daemons"][0]["dialect"] == "c"
 

@@ -102,12 +102,25 @@ def run(*command: str) -> None:
     assert done.returncode == 0, f"{command}: {done.stdout}"
 
 
+@contextmanager
+def _handles(*paths: str) -> Iterator[list[str]]:
+    """Names of the paths for a program: one that named an identifier would look like its owner to other tests."""
+    descriptors = [os.open(path, os.O_PATH) for path in paths]
+    try:
+        yield [f"/proc/{os.getpid()}/fd/{descriptor}" for descriptor in descriptors]
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
 def bind(source: str, target: str) -> None:
-    run("mount", "--bind", source, target)
+    with _handles(source, target) as handles:
+        run("mount", "--bind", *handles)
 
 
 def tmpfs(target: str) -> None:
-    run("mount", "-t", "tmpfs", "none", target)
+    with _handles(target) as handles:
+        run("mount", "-t", "tmpfs", "none", *handles)
 
 
 def make(*paths: str) -> None:

@@ -23,8 +23,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     StateError,
     Unreadable,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import (
-    LockBudget,
     LockPlace,
     acquire,
     own_lock_place,
@@ -280,6 +280,7 @@ def test_R2_two_processes_are_never_in_at_once_although_each_removes_the_file(
     code = (
         "import os, sys, time\n"
         "from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import *\n"
+        "from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget\n"
         "from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_given\n"
         "place = LockPlace(open_given(sys.argv[1]), 'a.lock', 0o600)\n"
         "for turn in range(60):\n"
@@ -302,6 +303,7 @@ def test_C1_a_waiter_of_ours_keeps_no_descriptor_open_while_it_waits(directory: 
     code = (
         "import sys\n"
         "from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import *\n"
+        "from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget\n"
         "from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_given\n"
         "place = LockPlace(open_given(sys.argv[1]), 'a.lock')\n"
         "print(flush=True)\n"

@@ -20,9 +20,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     LockTimeout,
     Unreadable,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import (
     HeldLock,
-    LockBudget,
     LockPlace,
     acquire,
     own_lock_place,

@@ -184,6 +184,7 @@ def test_values_are_escaped_as_libfuse_reads_them(path: str, word: str) -> None:
 VM = "/run/vc/vm/web-1"
 SHARED = "/run/kata-containers/shared/sandboxes/web-1"
 RS_SOCKET = "/run/kata/web-1/root/virtiofsd.sock"
+ONE_THREAD, SUBMOUNTS = "--thread-pool-size=1", "-o announce_submounts"
 
 
 @pytest.mark.parametrize(
@@ -213,18 +214,15 @@ RS_SOCKET = "/run/kata/web-1/root/virtiofsd.sock"
             Seen("", SHARED + "/shared", ""),
         ),
         (
-            (f"--syslog -o cache=never -o no_posix_lock -o source={SHARED}/shared --fd=3 -f --thread-pool-size=1"
-            " -o announce_submounts"),
+            f"--syslog -o cache=never -o no_posix_lock -o source={SHARED}/shared --fd=3 -f {ONE_THREAD} {SUBMOUNTS}",
             Seen("", SHARED + "/shared", ""),
         ),
         (
-            (f"--syslog --cache=auto --shared-dir={SHARED}/shared --fd=3 --thread-pool-size=1 --announce-submounts"
-            " --xattr"),
+            f"--syslog --cache=auto --shared-dir={SHARED}/shared --fd=3 {ONE_THREAD} --announce-submounts --xattr",
             Seen(RUST, SHARED + "/shared", ""),
         ),
         (
-            (f"--socket-path {RS_SOCKET} --shared-dir {SHARED}/ro --cache auto --thread-pool-size=1"
-            " -o announce_submounts --xattr"),
+            f"--socket-path {RS_SOCKET} --shared-dir {SHARED}/ro --cache auto {ONE_THREAD} {SUBMOUNTS} --xattr",
             Seen(RUST, SHARED + "/ro", RS_SOCKET),
         ),
         (

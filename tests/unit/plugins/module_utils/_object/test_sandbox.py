@@ -23,7 +23,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     InvalidInput,
     NotProved,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import started_before
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal

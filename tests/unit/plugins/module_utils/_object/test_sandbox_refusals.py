@@ -18,7 +18,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     InUse,
     NotProved,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS

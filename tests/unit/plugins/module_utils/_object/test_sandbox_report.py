@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import in_words
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import Selection

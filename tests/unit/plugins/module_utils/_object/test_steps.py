@@ -24,11 +24,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     Unreadable,
     WriteFailed,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import (
-    LockBudget,
-    LockPlace,
-    acquire,
-)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, acquire
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Remove
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Outcome, Plan, Run, run

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockBudget, LockPlace
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import shares
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import Showing, Summary
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan, Run
