@@ -192,6 +192,7 @@ def test_options_that_runsc_does_not_know_are_refused(system: Booted) -> None:
     assert system.run("ls", "/etc/containerd/runsc.toml").code != 0
 
 
+@pytest.mark.long
 def test_wrong_input_is_refused_before_anything_is_changed(system: Booted) -> None:
     checksum = f"sha256:{'0' * 64}"
     for variables, text in (

@@ -98,6 +98,7 @@ def files(system: Booted) -> set[str]:
     return {path for path in listed.splitlines() if not re.search(CHANGING, path)}
 
 
+@pytest.mark.long
 def test_two_guests_one_after_the_other(system: Booted) -> None:
     changes(play(system, {**given_binary(), "sandbox_virtiofsd_shares": [SHARE]}))
     assert states(system) == ["active", "inactive"]
@@ -270,6 +271,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.long
 def test_wrong_input_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
     """All in one play, in check mode on this machine."""
     role = {"name": ROLE}
