@@ -110,7 +110,7 @@ def check(machine: Host, ground: Ground, made: MadeUp, monkeypatch: pytest.Monke
     assert not again.changed and not again.failed and taken() == seen.before, again.answer
 
 
-@pytest.mark.parametrize("examples", [15, pytest.param(300, marks=pytest.mark.long)], ids=["few", "many"])
+@pytest.mark.parametrize("examples", [15, pytest.param(150, marks=pytest.mark.long)], ids=["few", "many"])
 def test_nothing_that_lives_or_may_live_is_touched(
     machine: Host, crowd: Crowd, examples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -182,6 +182,7 @@ def test_containerd_is_restarted_during_a_prune(lab: Lab) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("lab", ["1.7"], indirect=True)  # of one alone: it waits for two minutes
 def test_A4_with_the_daemon_settled_what_it_leaves_itself_goes(lab: Lab) -> None:
     """Its own tombstone, which no restart touches, and a bundle that it cannot remove: its root file system's directory
     is not empty (field problem 38)."""
