@@ -26,10 +26,9 @@ pytestmark = pytest.mark.long
 
 
 def begin(*arguments: str) -> subprocess.Popen[str]:
-    """Start the bench as `make bench` does."""
-    return subprocess.Popen(
-        [sys.executable, str(RUN), "--quick", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    """Start the bench as `make bench` does. It hears Ctrl-C also where these tests run in the background of a shell."""
+    command = ["env", "--default-signal=INT", sys.executable, str(RUN), "--quick", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_every_row_comes_out_and_is_published(tmp_path: Path) -> None:
