@@ -65,15 +65,17 @@ def _end(process: Process, pidfd: int, timeout: float, kill_after: float | None,
     now = read(process.pid, proc)
     if now is None or (now.dead and now.start_ticks == process.start_ticks):
         return False
-    if now.start_ticks != process.start_ticks:
+    if now.state != "?" and now.start_ticks != process.start_ticks:
         raise _another(process)
-    if not (now.complete and process.complete):
-        # One on its way out shows nothing of itself any more; it may have followed another that was just ended.
+    readable = now.complete and process.complete
+    if not readable or (now.exe, now.argv) != (process.exe, process.argv):
+        # One on its way out shows less of itself from one read to the next, and it may be about to follow another one
+        # that was just ended.
         if _ended(pidfd, min(timeout, _LEAVING_SECONDS)):
             return False
+        if readable:
+            raise _another(process)
         raise NotProved(describe(process), "its identity cannot be read", "Run as root.")
-    if (now.exe, now.argv) != (process.exe, process.argv):
-        raise _another(process)
     began = time.monotonic()
     if not _send(process, pidfd, signal.SIGTERM):
         return False

@@ -59,6 +59,12 @@ class Share:
     def stopped(self, **options: Any) -> Result:
         return Forked("virtiofsd_daemon", {"name": self.name, "state": "stopped", **options}).result()
 
+    def must_stop(self, **options: Any) -> None:
+        """Stop it, so that nothing of it is left."""
+        done = self.stopped(**options)
+        assert done.changed and not done.failed, done.message
+        assert self.rests() == []
+
     def look(self, **options: Any) -> dict[str, Any]:
         """What the info module says of it."""
         answer = Forked("virtiofsd_daemon_info", {"name": self.name, **options}).result()

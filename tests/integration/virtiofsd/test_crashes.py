@@ -41,15 +41,14 @@ def points(made: Counter[str], every: bool) -> list[tuple[str, int]]:
 def test_V5_a_start_that_is_killed_is_finished_by_the_next(share: Share, every: bool) -> None:
     made = counted("virtiofsd_daemon", share.options, CALLS)
     assert {"bind", "listen", "fchownat", "write", "renameat", "clone"} <= made.keys(), made
-    assert share.stopped().changed
+    share.must_stop()
     for name, number in points(made, every):
         killed_at("virtiofsd_daemon", share.options, name, number)
         assert is_known(share), f"{name} {number}: {share.family()} are running, {share.look()}"
         done = share.started()
         assert not done.failed, f"{name} {number}: {done.message}"
         assert is_known(share) and share.look()["verdict"] == "live"
-        assert share.stopped().changed
-        assert share.rests() == [], f"{name} {number}"
+        share.must_stop()
 
 
 @pytest.mark.long
@@ -78,8 +77,7 @@ def test_a_full_disk_below_run_dir_leaves_no_daemon(share: Share) -> None:
     assert share.rests() == [] and list(run_dir.iterdir()) == []
     ballast.unlink()
     share.must_start(run_dir=str(run_dir))
-    assert share.stopped(run_dir=str(run_dir)).changed
-    assert share.rests() == []
+    share.must_stop(run_dir=str(run_dir))
 
 
 def test_reboot_makes_a_record_say_nothing(share: Share) -> None:

@@ -37,9 +37,7 @@ def test_a_guest_reads_and_writes_what_one_task_shares(share: Share) -> None:
     processes.wait_until(lambda: not share.family(), "the daemon to end with its client")
     assert share.look()["verdict"] == "leftover"
     assert share.must_start() != pid
-    done = share.stopped()
-    assert done.changed and not done.failed, done.message
-    assert share.rests() == []
+    share.must_stop()
     assert not share.stopped().changed, "stopping what is not there"
 
 
@@ -53,8 +51,7 @@ def test_a_daemon_with_a_client_is_not_stopped_unless_forced(share: Share) -> No
         refused = share.stopped()
         assert refused.failed and "a client is connected" in refused.message and "force=true" in refused.message
         assert share.look()["clients"] == 1, "looking and refusing left it alone"
-        assert share.stopped(force=True).changed
-        assert share.rests() == []
+        share.must_stop(force=True)
 
 
 def test_it_is_there_for_nobody_but_its_client(share: Share) -> None:

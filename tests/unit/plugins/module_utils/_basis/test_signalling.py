@@ -106,6 +106,22 @@ def test_R7_a_program_replaced_by_exec_is_never_signalled() -> None:
         child.communicate()
 
 
+@pytest.mark.parametrize("after", ["_stat", "_arguments"])
+def test_E1_one_that_ends_while_it_is_looked_at_has_ended(monkeypatch: pytest.MonkeyPatch, after: str) -> None:
+    """A daemon's second process follows the first, at any moment between two reads of what it is."""
+    with running(MEEK) as (child, process):
+        reading = getattr(processes, after)
+
+        def read_before_its_end(*arguments: object) -> object:
+            found = reading(*arguments)
+            os.kill(child.pid, signal.SIGKILL)  # Popen would reap it the second time
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+            return found
+
+        monkeypatch.setattr(processes, after, read_before_its_end)
+        assert signalling.stop(process, timeout=60) is False
+
+
 def test_E1_an_identity_that_cannot_be_read_is_never_signalled() -> None:
     with running(MEEK) as (child, process):
         with pytest.raises(NotProved):
