@@ -133,6 +133,9 @@ class _Reader:
         try:
             if name == SPEC:
                 self.spec = read_document("spec", bundle, name, self.container_id, facts)
+                if not self.spec.readable and look(bundle, name) is None:
+                    self.spec = None  # it went away while it was read, and that is known for certain
+                    self.missing.append(name)
             elif name in ADDRESSES:
                 data = read_known_file(bundle, name, facts)
                 if data is not None:
