@@ -32,7 +32,7 @@ from ansible_collections.sandboxed.containers.tests.lab.workspace import Outcome
 RELEASE = "bookworm"
 INCLUDED = ("systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "openssh-server")
 # Waiting in apt's cache for a role that installs it: the container has no network.
-DOWNLOADED = ("qemu-system-common", "runsc")
+DOWNLOADED = ("qemu-system-common", "runsc", "containerd", "runc")
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
