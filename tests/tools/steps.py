@@ -89,10 +89,10 @@ FAULTS = [pytest("faults", "tests/faults", "-m", "not long")]
 FLEET = [pytest("fleet", "tests/fleet", "-m", "not long")]
 # What `make test` does not run; the fleet, pylint and the bench are whole here.
 LONG = [
-    ansible_test("all pylint", results.of_sanity, *PYLINT),
-    pytest("long units", "tests/unit", "-m", "long"),
     pytest("long real runtimes", "tests/integration", "-m", "long"),
     pytest("long faults", "tests/faults", "-m", "long"),
+    ansible_test("all pylint", results.of_sanity, *PYLINT),
+    pytest("long units", "tests/unit", "-m", "long"),
     pytest("all fleet", "tests/fleet", "-m", ""),
     pytest("bench", "tests/bench", "-m", ""),
 ]
@@ -110,9 +110,8 @@ TARGETS: dict[str, list[Step]] = {
     "test": [*INTEGRATION, *UNITS, *LINT, *SANITY, *FAULTS, *COLLECTION],  # the fleet is in test-all
     "test-all": LONG,
 }
-# How many run at a time, else two. Real runtimes are waited for most of the time; races and crashes by the thousand
-# have the machine for themselves.
-AT_ONCE = {"test": 3, "test-all": 1}
+# How many run at a time, else two. Real runtimes are waited for most of the time.
+AT_ONCE = {"test": 3}
 
 
 class Outcome(NamedTuple):

@@ -35,7 +35,7 @@ ARCHIVED = [
     r"meta/runtime\.yml",
     r"playbooks/([\w-]+\.ya?ml|files/\w+\.py)",
     r"plugins/(doc_fragments|modules|module_utils)/[\w/]+\.py",
-    r"roles/\w+/(README\.md|(defaults|handlers|meta|tasks|vars)/[\w/-]+\.ya?ml|files/\w+\.py|templates/[\w/.-]+\.j2)",
+    r"roles/\w+/(README\.md|(defaults|handlers|meta|tasks|vars)/[\w/-]+\.ya?ml|files/\w+\.(py|sh)|templates/[\w/.-]+\.j2)",
 ]
 REQUIRED = ["LICENSE", "README.md", "changelogs/changelog.yaml", "meta/runtime.yml"]
 # What lies about in a checkout, and what `ansible-galaxy collection build` would take without build_ignore.

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh
 # containerd's own view of its configuration, without our drop-in and with the one of the standard input, a line of "="
 # between them. $1: the text of config.toml, $2: the directory of the drop-ins, $3: the name of ours.
 set -eu

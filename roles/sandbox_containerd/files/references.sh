@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh
 # Who refers to each path of the standard input, or to what is below it: "PATH by WHO", a line for the first one found.
 # The paths are in no command line of ours while the command lines are searched, so that we do not find ourselves.
 while IFS= read -r path; do

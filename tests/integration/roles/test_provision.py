@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host is provisioned, runs gVisor under containerd, crashes, is audited and pruned, runs it again, and is retired.
+
+Debian's own packages on a systemd that has booted, and nothing but the playbooks between them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.sandboxed.containers.tests.lab import containerd, processes
+from ansible_collections.sandboxed.containers.tests.lab.booted import Booted
+from ansible_collections.sandboxed.containers.tests.lab.roles import changes, files, refusal
+from ansible_collections.sandboxed.containers.tests.lab.workspace import Outcome
+
+pytestmark = [pytest.mark.real, pytest.mark.long]
+# A container in a container has no network to give, and no device for another platform.
+# It has a pid namespace, of which the modules cannot know that all of the host is in it; and nobody waits ten minutes.
+VARIABLES = {
+    "sandbox_gvisor_options": {"platform": "ptrace", "network": "none", "ignore_cgroups": True},
+    **{f"sandbox_{name}_sees_all_processes": True for name in ("audit", "prune", "decommission")},
+    **{f"sandbox_{name}_min_age": 0 for name in ("audit", "prune")},
+}
+GVISOR = ("--runtime=io.containerd.runc.v2", "--runc-binary=/usr/local/bin/runsc-with-options")
+# Left by dpkg, and by the work of containerd.
+KEPT = (
+    "/var/lib/dpkg", "/var/lib/apt", "/var/lib/containerd", "/run/containerd", "/opt/containerd", "/etc/cni",
+    "/srv", "/etc/containerd",
+)  # fmt: skip
+
+
+def play(system: Booted, name: str, *flags: str, **variables: Any) -> Outcome:
+    """Run a playbook of the collection by its full name. Its plans are in the test's own folder."""
+    given = {**VARIABLES, "sandbox_plans": str(system.folder / "plans"), **variables}
+    book: list[dict[str, Any]] = [{"import_playbook": f"sandboxed.containers.{name}"}]
+    return system.play(book, "-e", json.dumps(given), *flags)
+
+
+def run_gvisor(system: Booted, name: str) -> None:
+    """By the handler's own words: runc's shim, and the script that the role has made."""
+    words = ["run", "--detach", "--null-io", "--snapshotter=native", *GVISOR, containerd.IMAGE, name]
+    system.must("ctr", *words, *containerd.SLEEP)
+    assert system.must("ctr", "tasks", "exec", "--exec-id=one", name, "/bin/echo", "hello") == "hello"
+
+
+def kernels(system: Booted, name: str) -> list[str]:
+    """The pids of a container's gVisor kernel."""
+    return system.run("pgrep", "-f", f"^runsc-sandbox .*{name}").output.split()
+
+
+def crash(system: Booted, name: str) -> None:
+    """containerd and all of one container die at once. systemd starts containerd again, which forgets the container."""
+    system.must("pkill", "-KILL", "-f", f"^/usr/bin/containerd$|{name}")
+    processes.wait_until(lambda: not kernels(system, name), "the sandbox to end")
+    processes.wait_until(lambda: system.run("ctr", "containers", "delete", name).code == 0, "containerd to be back")
+
+
+def remove(system: Booted, name: str) -> None:
+    system.must("ctr", "tasks", "delete", "--force", name)
+    system.must("ctr", "containers", "delete", name)
+
+
+def test_a_host_is_provisioned_crashes_is_pruned_and_runs_again(system: Booted) -> None:
+    before = files(system)
+    assert changes(play(system, "provision", "--check", "--diff")) > 0
+    assert files(system) == before
+    assert changes(play(system, "provision")) > 0
+    assert changes(play(system, "provision")) == 0
+    config = system.must("containerd", "config", "dump")
+    assert "runtimes.runsc]" in config and 'BinaryName = "/usr/local/bin/runsc-with-options"' in config
+
+    containerd.write_image(system.path("/srv/image.tar"))
+    system.must("ctr", "images", "import", "--snapshotter=native", "/srv/image.tar")
+    run_gvisor(system, "web-1")
+    run_gvisor(system, "web-2")
+    in_use = play(system, "decommission", sandbox_decommission_hosts="all")
+    assert "booted is in use:" in refusal(in_use)
+    survivor = kernels(system, "web-2")
+    assert kernels(system, "web-1") and survivor, "nothing of it was touched"
+
+    crash(system, "web-1")
+    audit = play(system, "audit")
+    assert changes(audit) == 0 and "1 with leftovers" in audit.output, audit.output
+    assert changes(play(system, "prune")) > 0
+    again = play(system, "audit")
+    assert "1 clean" in again.output, again.output
+    assert kernels(system, "web-2") == survivor
+
+    run_gvisor(system, "web-1")
+    for name in ("web-1", "web-2"):
+        remove(system, name)
+    assert changes(play(system, "decommission", sandbox_decommission_hosts="all")) > 0
+    assert system.run("sh", "-c", "command -v containerd runsc").output == ""
+    left = {path for path in files(system) ^ before if not path.startswith(KEPT)}
+    assert left == set(), left
+    assert changes(play(system, "decommission", sandbox_decommission_hosts="all")) == 0
+
+
+def test_wrong_input_is_refused(system: Booted) -> None:
+    message = refusal(play(system, "provision", sandbox_provision_roles=["gvisor", "docker"]))
+    assert "sandbox_provision_roles: docker is none of host, containerd" in message
+    assert "Say which hosts: -e sandbox_decommission_hosts=PATTERN" in refusal(play(system, "decommission"))
