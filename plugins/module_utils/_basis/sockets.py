@@ -28,15 +28,17 @@ _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _NLM_F_REQUEST, _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x1, 0x300, 0x10
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
-_UDIAG_SHOW_NAME, _UDIAG_SHOW_VFS = 0x1, 0x2
-_UNIX_DIAG_NAME, _UNIX_DIAG_VFS = 0, 1
+_UDIAG_SHOW_NAME, _UDIAG_SHOW_VFS, _UDIAG_SHOW_RQLEN = 0x1, 0x2, 0x10
+_UNIX_DIAG_NAME, _UNIX_DIAG_VFS, _UNIX_DIAG_RQLEN = 0, 1, 4
 _TCP_LISTEN = 10
+_SHOWN = _UDIAG_SHOW_NAME | _UDIAG_SHOW_VFS | _UDIAG_SHOW_RQLEN
 
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBHIIIII")
 _MESSAGE = struct.Struct("=BBBBIII")
 _ATTRIBUTE = struct.Struct("=HH")
 _VFS = struct.Struct("=II")
+_QUEUES = struct.Struct("=II")
 
 _ANSWER_SECONDS = 5.0
 _TRIES = 5
@@ -50,13 +52,20 @@ class Bound(NamedTuple):
     """One socket that has a name. inode: of its file, None where the name is an abstract one.
 
     name: as it was given to bind, so it may be relative; an abstract one without its leading NUL. listening: accepts.
-    number: the one of "socket:[4711]" in /proc/PID/fd.
+    number: the one of "socket:[4711]" in /proc/PID/fd. waiting: of a listener, the connections that it has not accepted
+    yet; the kernel does not show these as sockets.
     """
 
     inode: SocketInode | None
     name: str
     listening: bool
     number: int = 0
+    waiting: int = 0
+
+    @property
+    def connections(self) -> int:
+        """How many clients it stands for."""
+        return self.waiting if self.listening else 1
 
 
 class Listeners:
@@ -226,9 +235,7 @@ def _dump() -> list[Bound]:
     for _try in range(_TRIES):
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as netlink:
             netlink.settimeout(_ANSWER_SECONDS)
-            request = _REQUEST.pack(
-                socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _UDIAG_SHOW_NAME | _UDIAG_SHOW_VFS, 0xFFFFFFFF, 0xFFFFFFFF
-            )
+            request = _REQUEST.pack(socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _SHOWN, 0xFFFFFFFF, 0xFFFFFFFF)
             size = _HEADER.size + len(request)
             kind = _NLM_F_REQUEST | _NLM_F_DUMP
             netlink.send(_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, kind, 1, 0) + request)
@@ -278,4 +285,7 @@ def _bound(data: bytes, at: int, end: int) -> Bound | None:
     number, device = _VFS.unpack(attributes[_UNIX_DIAG_VFS])
     # The kernel's own form of a device number: 12 bits major, 20 bits minor. st_dev has the one of makedev(3).
     inode = (os.makedev(device >> 20, device & 0xFFFFF), number)
-    return Bound(inode, os.fsdecode(text.split(b"\0", 1)[0]), state == _TCP_LISTEN, socket_number)
+    listening = state == _TCP_LISTEN
+    # Of any other socket it is the bytes that wait.
+    waiting = _QUEUES.unpack(attributes.get(_UNIX_DIAG_RQLEN, bytes(_QUEUES.size)))[0] if listening else 0
+    return Bound(inode, os.fsdecode(text.split(b"\0", 1)[0]), listening, socket_number, waiting)

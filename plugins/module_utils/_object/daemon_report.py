@@ -51,7 +51,7 @@ class Running(NamedTuple):
 
     @property
     def clients(self) -> int:
-        return sum(1 for one in self.sockets if not one.listening)
+        return sum(one.connections for one in self.sockets)
 
     @property
     def socket_path(self) -> str:

@@ -54,7 +54,7 @@ def standing_of(record: Record, view: HostView) -> Standing:
 
 def clients_of(socket_file: Iterable[tuple[int, int]], view: HostView) -> int | None:
     """How many connections to a daemon's socket there are; None where not every network namespace could be asked."""
-    found = sum(1 for one in view.sockets.at(list(socket_file)) if not one.listening)
+    found = sum(one.connections for one in view.sockets.at(list(socket_file)))
     return None if not found and view.sockets.unreadable else found
 
 

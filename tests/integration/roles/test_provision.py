@@ -27,10 +27,10 @@ VARIABLES = {
     **{f"sandbox_{name}_min_age": 0 for name in ("audit", "prune")},
 }
 GVISOR = ("--runtime=io.containerd.runc.v2", "--runc-binary=/usr/local/bin/runsc-with-options")
-# Left by dpkg, and by the work of containerd.
+# Left by dpkg, and by the work of containerd; what is below /run goes with the next boot.
 KEPT = (
     "/var/lib/dpkg", "/var/lib/apt", "/var/lib/containerd", "/run/containerd", "/opt/containerd", "/etc/cni",
-    "/srv", "/etc/containerd",
+    "/srv", "/etc/containerd", "/run/runsc",
 )  # fmt: skip
 
 

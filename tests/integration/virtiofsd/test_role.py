@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.sandboxed.containers.tests.lab import booted, processes, real_programs
+from ansible_collections.sandboxed.containers.tests.lab import booted, processes, real_programs, roles
 from ansible_collections.sandboxed.containers.tests.lab.booted import Booted, run_playbook
 from ansible_collections.sandboxed.containers.tests.lab.guest import Guest, kernel
 from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable, checkout
+from ansible_collections.sandboxed.containers.tests.lab.roles import changes, files
 from ansible_collections.sandboxed.containers.tests.lab.workspace import Outcome
 
 pytestmark = pytest.mark.real
@@ -27,10 +28,6 @@ ROLE = "sandboxed.containers.sandbox_virtiofsd"
 SHARE = {"name": "web-data", "shared_dir": "/srv/web data"}
 SOCKET = "/run/virtiofsd/web-data.sock"
 UNITS = ("virtiofsd@web-data.socket", "virtiofsd@web-data.service")
-# What time itself and the tests' own login change.
-CHANGING = (
-    r"^/(dev|proc|sys|tmp|root|run/(systemd|udev|log|host|ssh|lock|mount|dbus|motd)|var/(log|tmp|cache|lib/systemd))\b"
-)
 
 
 @pytest.fixture
@@ -61,16 +58,7 @@ def given_binary() -> dict[str, str]:
 
 
 def play(system: Booted, variables: dict[str, Any], *flags: str) -> Outcome:
-    """Run the role."""
-    import_role = {"ansible.builtin.import_role": {"name": ROLE}}
-    return system.play([{"hosts": "booted", "gather_facts": False, "tasks": [import_role], "vars": variables}], *flags)
-
-
-def changes(outcome: Outcome, host: str = "booted") -> int:
-    """How many tasks have changed something. Fails if the play has failed."""
-    assert outcome.code == 0, outcome.output
-    (count,) = re.findall(rf"^{host} .* changed=(\d+)", outcome.output, re.MULTILINE)
-    return int(count)
+    return roles.play(system, "sandbox_virtiofsd", variables, *flags)
 
 
 def refusal(outcome: Outcome) -> str:
@@ -90,12 +78,6 @@ def serve(system: Booted, text: str, socket: str = SOCKET) -> None:
     assert guest.run() == "hello from the host"
     assert (system.path(SHARE["shared_dir"]) / "written").read_text(encoding="utf-8") == f"{text}\n"
     processes.wait_until(lambda: states(system) == ["active", "inactive"], "the daemon to end")
-
-
-def files(system: Booted) -> set[str]:
-    """All files that do not change by themselves."""
-    listed = system.must("find", "/", "-xdev", "!", "-name", "*.pyc", "-print") + system.must("find", "/run", "-print")
-    return {path for path in listed.splitlines() if not re.search(CHANGING, path)}
 
 
 @pytest.mark.long

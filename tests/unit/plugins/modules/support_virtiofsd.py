@@ -27,6 +27,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object impor
 from ansible_collections.sandboxed.containers.tests.lab.processes import argv, kill
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import Result, run
 
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+FORCE = {"force": os.geteuid() != 0}  # who may not look into all namespaces cannot tell whether there is a client
 SAYS = {
     "rust": "virtiofsd 1.13.2",
     "c": "virtiofsd version 7.2.22 (Debian 1:7.2)\nusing FUSE kernel interface version 7.36",

@@ -9,7 +9,6 @@ import signal
 import socket
 import stat
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +17,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.socket
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import daemon_start
 from ansible_collections.sandboxed.containers.tests.lab.processes import lives, state, wait_until
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_virtiofsd import (
+    FORCE,
+    NEEDS_ROOT,
     Site,
-    a_site,
     end,
-    stand_ins,
 )
-
-NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-FORCE = {"force": os.geteuid() != 0}  # who may not look into all namespaces cannot tell whether there is a client
-
-
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return stand_ins(tmp_path_factory.mktemp("programs"))
-
-
-@pytest.fixture
-def site(tmp_path: Path, programs: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    with a_site(tmp_path, programs, monkeypatch) as place:
-        yield place
 
 
 def modes(path: Path) -> int:
@@ -145,6 +130,17 @@ def test_several_are_stopped_in_one_task(site: Site) -> None:
     assert not site.run([], state="stopped").changed and not site.run([]).changed
     assert site.run("unit-b, unit-c", state="stopped", **FORCE).value["daemons"][1]["action"] == "deleted"
     assert site.processes() == []
+
+
+@NEEDS_ROOT
+def test_a_client_counts_before_it_is_served(site: Site) -> None:
+    """On a busy host a daemon takes its time to accept the connection of a virtual machine that boots."""
+    os.kill(site.started(), signal.SIGSTOP)
+    with site.connected():
+        refused = site.run(state="stopped")
+        assert refused.failed and "a client is connected: virtiofsd (pid" in refused.msg
+        assert site.info().value["daemons"][0]["clients"] == 1
+    assert not site.run(state="stopped", force=True, stop_timeout=0.1).failed
 
 
 @NEEDS_ROOT

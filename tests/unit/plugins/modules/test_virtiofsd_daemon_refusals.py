@@ -6,33 +6,16 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import socket_inodes
 from ansible_collections.sandboxed.containers.tests.lab.processes import lives
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_virtiofsd import (
+    NEEDS_ROOT,
     Site,
-    a_site,
     end,
-    stand_ins,
 )
-
-NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-FORCE = {"force": os.geteuid() != 0}  # who may not look into all namespaces cannot tell whether there is a client
-
-
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return stand_ins(tmp_path_factory.mktemp("programs"))
-
-
-@pytest.fixture
-def site(tmp_path: Path, programs: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    with a_site(tmp_path, programs, monkeypatch) as place:
-        yield place
 
 
 @NEEDS_ROOT

@@ -121,6 +121,27 @@ def test_an_accepted_connection_outlives_its_listener(tmp_path: Path) -> None:
                 assert look.listening(str(path)) is absent(look)
 
 
+def test_a_connection_counts_from_connect_on_and_until_it_is_closed(tmp_path: Path) -> None:
+    """A server that is slow to accept has a client all the same, which the kernel does not show as a socket yet."""
+    path = tmp_path / "a.sock"
+
+    def connections() -> int:
+        return sum(one.connections for one in sockets.listeners().at(sockets.socket_inodes(str(path))))
+
+    with bound(path) as server:
+        server.listen()
+        assert connections() == 0
+        with socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
+            first.connect(str(path))
+            second.connect(str(path))
+            assert connections() == 2
+            accepted, _name = server.accept()
+            with accepted:
+                assert connections() == 2
+            assert connections() == 1
+    assert connections() == 0
+
+
 def test_B2_a_relative_bind(tmp_path: Path) -> None:
     with listener(str(tmp_path), "r.sock"):
         look = sockets.listeners()

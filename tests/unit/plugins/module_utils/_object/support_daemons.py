@@ -18,6 +18,8 @@ from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._l
     PID,
 )
 
+HIDDEN = ("the network namespaces of 2 processes cannot be read",)
+
 
 def process(argv: tuple[str, ...] = COMMAND_LINE, pid: int = PID, **more: Any) -> Process:
     program = argv[0].rsplit("/", 1)[-1] if argv else "kthread"

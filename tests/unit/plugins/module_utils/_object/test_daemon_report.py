@@ -23,6 +23,7 @@ from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._l
     RECORD,
 )
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_daemons import (
+    HIDDEN,
     client,
     process,
     view_of,
@@ -31,7 +32,6 @@ from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._o
 SHARED = "/run/kata-containers/shared/sandboxes"
 KATA = ("/usr/libexec/virtiofsd", "--syslog", "--cache=auto", f"--shared-dir={SHARED}/unit-sb/shared", "--fd=3")
 SHIM = ("/usr/bin/containerd-shim-kata-v2", "-namespace", "k8s.io", "-id", "unit-sb")
-HIDDEN = ("the network namespaces of 2 processes cannot be read",)
 
 
 def look(run_dir: Path, *processes: Process, name: Any = None, **more: Any) -> list[dict[str, Any]]:

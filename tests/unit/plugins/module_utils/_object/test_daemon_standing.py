@@ -25,13 +25,13 @@ from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._l
     RECORD,
 )
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_daemons import (
+    HIDDEN,
     client,
     process,
     view_of,
 )
 
 LEAF = ("/sandboxed.containers/unit-leaf",)
-HIDDEN = ("the network namespaces of 2 processes cannot be read",)
 
 
 def pids(standing: Standing) -> list[int]:
