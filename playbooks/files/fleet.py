@@ -113,10 +113,12 @@ def prune(directory: str, dry: bool, hosts: Hosts) -> list[str]:
     without = [host for host in skipped if not os.path.isfile(file_of(directory, host))]
     failed = [host for host, result in hosts.items() if has_failed(result)]
     changed = [host for host, result in hosts.items() if result.get("changed")]
-    rest = len(hosts) - len({*without, *failed, *changed})
+    waiting = [host for host, result in hosts.items() if host not in {*failed, *changed} and kept_of(result)]
+    rest = len(hosts) - len({*without, *failed, *changed, *waiting})
     heads = [
         f"leftovers {'would be' if dry else 'were'} removed on {len(changed)}",
         f"nothing was to be done on {rest}",
+        *([f"leftovers were only skipped on {len(waiting)}"] if waiting else []),
         *([f"{len(without)} skipped because they have no plan"] if without else []),
         *([f"{len(failed)} failed"] if failed else []),
     ]
@@ -129,11 +131,16 @@ def prune(directory: str, dry: bool, hosts: Hosts) -> list[str]:
     return lines
 
 
+def kept_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The objects that a prune has skipped, those that went away by themselves left out."""
+    return [one for one in result.get("objects", ()) if one["action"] == "skipped" and one.get("msg") != GONE]
+
+
 def ended(result: dict[str, Any]) -> str:
     """How it ended on a host; empty where there was nothing to do."""
     if has_failed(result):
         return f"failed: {reason(result)}"
-    kept = [one for one in result.get("objects", ()) if one["action"] == "skipped" and one.get("msg") != GONE]
+    kept = kept_of(result)
     if not kept and not result.get("changed"):
         return ""
     done = str(result["msg"]).partition(" skipped")[0].rstrip("0123456789 ")

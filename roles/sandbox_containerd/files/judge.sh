@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh
-# containerd's own view of its configuration, without our drop-in and with the one of the standard input, a line of "="
-# between them. $1: the text of config.toml, $2: the directory of the drop-ins, $3: the name of ours.
+# containerd's own view of its configuration, without our drop-in and with it, a line of "=" between them.
+# $1: containerd, $2: the directory of the drop-ins, $3: the name of ours. The standard input: the text of config.toml, of
+# so many lines as $4 says, then our drop-in. They may hold passwords, so they are in no command line.
 set -eu
+umask 077
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir "$dir/conf.d"
 for path in "$2"/*.toml; do
   if [ -e "$path" ] && [ "${path##*/}" != "$3" ]; then cp "$path" "$dir/conf.d"; fi
 done
-printf '%s\n' "$1" | sed "s|$2/|$dir/conf.d/|" > "$dir/config.toml"
-containerd --config "$dir/config.toml" config dump
+awk -v lines="$4" -v first="$dir/main" -v second="$dir/ours" '{ print > (NR <= lines ? first : second) }'
+sed "s|$2/|$dir/conf.d/|" "$dir/main" > "$dir/config.toml"
+"$1" --config "$dir/config.toml" config dump
 echo =
-cat > "$dir/conf.d/$3"
-containerd --config "$dir/config.toml" config dump
+mv "$dir/ours" "$dir/conf.d/$3"
+"$1" --config "$dir/config.toml" config dump

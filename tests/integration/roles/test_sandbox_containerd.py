@@ -88,6 +88,13 @@ def test_package_handlers_and_back(system: Booted) -> None:
         'BinaryName = "/usr/bin/crun"', 'pod_annotations = ["io.katacontainers.*"]', 'bin_dir = "/usr/lib/cni"',
     ):  # fmt: skip
         assert line in seen, line
+    # Of another tool, and read before ours: containerd 1 would forget its handler.
+    theirs = (
+        'version = 2\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.theirs]\n  runtime_type = "x.y.v1"\n'
+    )
+    system.path("/etc/containerd/conf.d/aa.toml").write_text(theirs, encoding="utf-8")
+    assert "would not have the handler theirs" in refusal(roles.play(system, ROLE, HANDLERS))
+    system.must("rm", "/etc/containerd/conf.d/aa.toml")
     assert changes(roles.play(system, ROLE, {})) > 0
     assert runs(system) != started and "runtimes.crun]" not in dump(system)
     assert "imports" not in system.must("cat", CONFIG)

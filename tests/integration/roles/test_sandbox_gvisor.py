@@ -157,6 +157,20 @@ def test_containerd_1_reads_it_and_runcs_shim_gets_a_script(system: Booted) -> N
     assert script.endswith('exec /usr/local/bin/runsc --ignore-cgroups=true --network=none --platform=ptrace "$@"')
     pid = sandbox(system, "/usr/local/bin/runsc-with-options")
     assert "--platform=ptrace" in system.must("cat", f"/proc/{pid}/cmdline")
+    system.must("kill", "-9", str(pid))
+    bundle = "/run/k3s/containerd/io.containerd.runtime.v2.task/k8s.io/web-1"
+    system.must("mkdir", "-p", bundle)
+    system.path(f"{bundle}/options.json").write_text('{"BinaryName":"/usr/local/bin/runsc-with-options"}')
+    assert f"runsc-with-options by {bundle}/options.json" in refusal(roles.play(system, ROLE, GONE))
+
+
+@pytest.mark.long
+def test_options_of_somebody_else_are_not_written_over(system: Booted) -> None:
+    system.must("mkdir", "/etc/containerd")
+    system.path("/etc/containerd/runsc.toml").write_text("theirs", encoding="utf-8")
+    assert "/etc/containerd/runsc.toml: not made by this role" in refusal(roles.play(system, ROLE, given("new")))
+    system.must("mv", "/etc/containerd/runsc.toml", "/srv")
+    assert changes(roles.play(system, ROLE, GONE)) == 0
 
 
 @pytest.mark.long

@@ -19,6 +19,7 @@ from ansible_collections.sandboxed.containers.tests.lab.roles import changes, fi
 
 pytestmark = pytest.mark.real
 ROLE = "sandbox_host"
+LIMITS = "/etc/sysctl.d/60-sandbox_host.conf"
 TMPFILES = "/etc/tmpfiles.d/sandbox_host.conf"
 BACKLOG = "net.core.somaxconn"
 
@@ -74,7 +75,8 @@ def test_limits_are_raised_never_lowered_and_all_goes_again(system: Booted) -> N
     enough = {"sandbox_host_limits": [{"name": BACKLOG, "minimum": 10}], "sandbox_host_kernel_modules": []}
     assert changes(roles.play(system, ROLE, enough)) > 0
     assert limit(system) == high, "a limit is not lowered"
-    assert [path for path in files(system) - before if path.startswith("/etc")] == [TMPFILES]
+    assert sorted(path for path in files(system) - before if path.startswith("/etc")) == [LIMITS, TMPFILES]
+    assert f"{BACKLOG} = {high}" in system.must("cat", LIMITS).splitlines(), "the next boot has it too"
     gone = {"sandbox_host_state": "absent"}
     assert changes(roles.play(system, ROLE, wanted)) > 0
     assert changes(roles.play(system, ROLE, gone, "--check")) > 0

@@ -20,7 +20,7 @@ from ansible_collections.sandboxed.containers.tests.lab import booted, processes
 from ansible_collections.sandboxed.containers.tests.lab.booted import Booted, run_playbook
 from ansible_collections.sandboxed.containers.tests.lab.guest import Guest, kernel
 from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable, checkout
-from ansible_collections.sandboxed.containers.tests.lab.roles import changes, files
+from ansible_collections.sandboxed.containers.tests.lab.roles import changes, files, refusal
 from ansible_collections.sandboxed.containers.tests.lab.workspace import Outcome
 
 pytestmark = pytest.mark.real
@@ -59,12 +59,6 @@ def given_binary() -> dict[str, str]:
 
 def play(system: Booted, variables: dict[str, Any], *flags: str) -> Outcome:
     return roles.play(system, "sandbox_virtiofsd", variables, *flags)
-
-
-def refusal(outcome: Outcome) -> str:
-    """Why the play has failed, on one line."""
-    assert outcome.code == 2, outcome.output
-    return " ".join(outcome.output.split())
 
 
 def states(system: Booted) -> list[str]:

@@ -2,6 +2,13 @@
 # shellcheck shell=sh
 # Who refers to each path of the standard input, or to what is below it: "PATH by WHO", a line for the first one found.
 # The paths are in no command line of ours while the command lines are searched, so that we do not find ourselves.
+
+# What cannot be looked for is not absent.
+if [ -z "$(find "/proc/$$" -maxdepth 1 -name exe -lname '/*' 2>/dev/null)" ]; then
+  echo "find on this host cannot tell which executables run: install findutils" >&2
+  exit 1
+fi
+tasks=io.containerd.runtime.v2.task
 while IFS= read -r path; do
   [ -n "$path" ] || continue # it would be part of everything
   exe=$(find /proc -mindepth 2 -maxdepth 2 -name exe \( -lname "$path" -o -lname "$path/*" -o -lname "$path (deleted)" \) \
@@ -11,10 +18,11 @@ while IFS= read -r path; do
     printf '%s by process %s\n' "$path" "${exe%/exe}"
     continue
   fi
-  # A name that only begins like ours is kept as well.
+  # A bundle names its shim, and the runtime that its shim calls. A name that only begins like ours is kept as well.
   found=$(printf '%s\n' "$path" | grep -lasF -f - /proc/[0-9]*/cmdline \
-    /run/containerd/io.containerd.runtime.v2.task/*/*/shim-binary-path \
-    /run/*/containerd/io.containerd.runtime.v2.task/*/*/shim-binary-path | head -n 1)
+    /run/containerd/$tasks/*/*/shim-binary-path /run/*/containerd/$tasks/*/*/shim-binary-path \
+    /run/containerd/$tasks/*/*/options.json /run/*/containerd/$tasks/*/*/options.json \
+    /run/containerd/$tasks/*/*/runtime /run/*/containerd/$tasks/*/*/runtime | head -n 1)
   [ -z "$found" ] || printf '%s by %s\n' "$path" "$found"
 done
 exit 0
