@@ -89,9 +89,8 @@ def test_package_handlers_and_back(system: Booted) -> None:
     ):  # fmt: skip
         assert line in seen, line
     # Of another tool, and read before ours: containerd 1 would forget its handler.
-    theirs = (
-        'version = 2\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.theirs]\n  runtime_type = "x.y.v1"\n'
-    )
+    theirs = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.theirs]\n'
+    theirs += '  runtime_type = "io.containerd.runc.v2"\n'
     system.path("/etc/containerd/conf.d/aa.toml").write_text(theirs, encoding="utf-8")
     assert "would not have the handler theirs" in refusal(roles.play(system, ROLE, HANDLERS))
     system.must("rm", "/etc/containerd/conf.d/aa.toml")
