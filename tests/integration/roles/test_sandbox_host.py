@@ -85,6 +85,7 @@ def test_limits_are_raised_never_lowered_and_all_goes_again(system: Booted) -> N
     assert changes(roles.play(system, ROLE, gone)) == 0
 
 
+@pytest.mark.long
 def test_one_message_has_all_that_the_host_lacks(system: Booted) -> None:
     """Python too, since nothing but a shell is needed for it; and nothing is changed."""
     variables = {
@@ -147,6 +148,7 @@ def test_old_python_is_named_with_its_version(system: Booted) -> None:
     assert "- Python: found 3.8; the modules need 3.9 or newer" in refusal(roles.play(system, ROLE, variables))
 
 
+@pytest.mark.long
 def test_wrong_names_are_refused(system: Booted) -> None:
     for variables, text in (
         ({"sandbox_host_kernel_modules": ["a; b"]}, "sandbox_host_kernel_modules has names of modules"),

@@ -170,6 +170,7 @@ def test_another_place_of_the_metrics_leaves_no_old_ones(pulling: Booted) -> Non
     assert system.must("ls", "-A", "/var/lib/other") == ""
 
 
+@pytest.mark.long
 def test_a_host_without_ansible_is_told_so(system: Booted) -> None:
     before = files(system)
     message = refusal(roles.play(system, ROLE, {**variables("https://git.example.com/hosts.git")}))
