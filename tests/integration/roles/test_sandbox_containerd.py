@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import tarfile
@@ -142,8 +143,15 @@ def test_what_a_configuration_says_is_not_hidden(system: Booted) -> None:
     cri = 'plugins."io.containerd.grpc.v1.cri"'
     theirs = f'version = 2\n\n[{cri}]\n  sandbox_image = "mine"\n[{cri}.containerd.runtimes.theirs]\n'
     theirs += '  runtime_type = "io.containerd.runc.v2"\n'
+    theirs += f'[{cri}.registry.configs."registry.example.com".auth]\n  password = "hunter2"\n'
     system.path(CONFIG).write_text(theirs)
-    assert changes(roles.play(system, ROLE, known)) > 0
+    system.path(CONFIG).chmod(0o640)
+    outcome = roles.play(system, ROLE, known, "--diff", "-vvv")
+    assert changes(outcome) > 0
+    # Promise 8: neither what ran, nor what was read, nor the difference, nor the journal tells it.
+    hidden = ("hunter2", base64.b64encode(theirs.encode()).decode()[-40:])
+    assert not [word for word in hidden if word in outcome.output + system.must("journalctl", "--no-pager")]
+    assert system.must("stat", "-c", "%a", CONFIG) == "640"
     seen = dump(system)
     for line in ('sandbox = "mine"', "runtimes.theirs]", "runtimes.crun]"):
         assert line in seen, line
