@@ -93,7 +93,7 @@ def test_package_handlers_and_back(system: Booted) -> None:
     theirs = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.theirs]\n'
     theirs += '  runtime_type = "io.containerd.runc.v2"\n'
     system.path("/etc/containerd/conf.d/aa.toml").write_text(theirs, encoding="utf-8")
-    assert "would not have the handler theirs" in refusal(roles.play(system, ROLE, HANDLERS))
+    assert "would not have bin_dir; the handler theirs. Move" in refusal(roles.play(system, ROLE, HANDLERS))
     system.must("rm", "/etc/containerd/conf.d/aa.toml")
     assert changes(roles.play(system, ROLE, {})) > 0
     assert runs(system) != started and "runtimes.crun]" not in dump(system)
