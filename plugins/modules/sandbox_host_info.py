@@ -210,11 +210,11 @@ def main() -> None:
     try:
         selection = selection_of(task.params)
         limit = check_number(task.params, "limit")
+        found = scan(selection, task.new_view())
+        plan = {"plan": _plan(found, selection.host_root)} if task.params["with_plan"] else {}
     except StateError as error:
         task.fail_json(str(error))
-    found = scan(selection, task.new_view())
     objects = shown(found.objects, task.params["verdicts"])
-    plan = {"plan": _plan(found, selection.host_root)} if task.params["with_plan"] else {}
     task.exit_json(
         changed=False,
         msg=in_words(found),

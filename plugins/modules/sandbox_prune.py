@@ -96,7 +96,7 @@ msg:
   description: What was done, in words.
   returned: always
   type: str
-  sample: 5 leftovers removed (2 bundles, 3 sandboxes). 1 skipped, see msg of each in objects.
+  sample: '5 leftovers removed (2 bundles, 3 sandboxes). 1 skipped: see msg of each in objects.'
 objects:
   description: What was done to each leftover.
   returned: always
@@ -156,6 +156,11 @@ objects:
       description: Why it was skipped or failed, and the way out.
       type: str
       returned: when there is something to say
+problems:
+  description: What could not be looked at, in sentences. The scan was not complete then.
+  returned: always
+  type: list
+  elements: str
 plan:
   description: What is to be done, as M(sandboxed.containers.sandbox_host_info) tells it.
   returned: in check mode

@@ -122,6 +122,15 @@ class Directory:
         finally:
             os.close(descriptor)
 
+    def listed(self) -> list[str]:
+        """The same, sorted; none where it was removed meanwhile. Raises Unreadable."""
+        try:
+            return sorted(self.names())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise Unreadable(self.path, f"it cannot be listed: {os_reason(error)}") from error
+
     def join(self, name: str) -> str:
         """The path of an entry, for messages and results."""
         return f"{self.path}/{name}" if self.path != "/" else f"/{name}"

@@ -114,15 +114,22 @@ def bundles_by_name(roots: Roots, problems: list[str]) -> dict[str, list[str]]:
         try:
             with roots.open(path) as tasks:
                 for namespace in _directories_in(tasks) if tasks.exists else ():
-                    with tasks.child(namespace).opened() as bundles:
-                        for name in bundles.names():
-                            found.setdefault(name, []).append(bundles.join(name))
+                    _add_bundles(tasks.child(namespace), found)
         except FileNotFoundError:
             continue
         except (StateError, OSError) as error:
             why = error.why if isinstance(error, StateError) else os_reason(error)
             problems.append(f"whether an engine knows it cannot be told: {path} cannot be read ({why})")
     return found
+
+
+def _add_bundles(namespace: Directory, found: dict[str, list[str]]) -> None:
+    try:
+        with namespace.opened() as bundles:
+            for name in bundles.names():
+                found.setdefault(name, []).append(bundles.join(name))
+    except FileNotFoundError:  # it went away meanwhile; the other namespaces are still there
+        return
 
 
 def _directories_in(directory: Directory) -> list[str]:

@@ -15,8 +15,15 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombst
 
 # containerd's own `state` and `root`.
 STATE_ROOT, WORK_ROOT = "/run/containerd", "/var/lib/containerd"
-# Where else a containerd keeps its state: k3s and rke2, and Docker, bring one of their own (safety.md A10).
-STATE_ROOTS = (STATE_ROOT, "/run/k3s/containerd", "/run/docker/containerd")
+# The same of each engine that brings a containerd of its own: k3s and rke2, Docker, microk8s (safety.md A10).
+ENGINE_ROOTS = {
+    STATE_ROOT: WORK_ROOT,
+    "/run/k3s/containerd": "/var/lib/rancher/k3s/agent/containerd",
+    "/run/docker/containerd": "/var/lib/docker/containerd",
+    "/run/docker/containerd/daemon": "/var/lib/docker/containerd/daemon",
+    "/var/snap/microk8s/common/run/containerd": "/var/snap/microk8s/common/var/lib/containerd",
+}
+STATE_ROOTS = tuple(ENGINE_ROOTS)
 ROOT_MODE = 0o711
 # Of the directory of a namespace, of a work directory, and of a bundle's rootfs.
 INNER_MODE = 0o711

@@ -11,7 +11,7 @@ start or delete it at any time.
 from __future__ import annotations
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import read_file
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, os_reason
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
 
@@ -22,19 +22,19 @@ _STORAGE_FILE = "containers.json"
 
 def docker_ids(directory: Directory) -> set[str]:
     """The ids that Docker lists; its directory may not exist. Raises Unreadable."""
-    try:
-        return set(directory.names()) if directory.exists else set()
-    except OSError as error:
-        raise Unreadable(directory.path, f"it cannot be listed: {os_reason(error)}") from error
+    return set(directory.listed()) if directory.exists else set()
 
 
 def storage_ids(directory: Directory) -> set[str]:
     """The ids that CRI-O and Podman list; their directory may not exist. Raises Unreadable."""
     data = read_file(directory, _STORAGE_FILE) if directory.exists else None
     if not data:
-        return set()
+        return set()  # it is written anew and renamed, so an empty one lists nothing
     path = directory.join(_STORAGE_FILE)
     content = go_json.decode(data, path)
     if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
         raise Unreadable(path, "it is no list of containers")
-    return {one["id"] for one in content if isinstance(one.get("id"), str)}
+    ids = {one.get("id") for one in content}
+    if not all(isinstance(one, str) for one in ids):
+        raise Unreadable(path, "a container in it has no id")
+    return ids

@@ -108,7 +108,7 @@ class RunDir:
 
     def names(self) -> list[str]:
         """The names of all daemons that have a record, sorted. Raises StateError."""
-        found = self.directory.names() if self.directory.exists else []
+        found = self.directory.listed() if self.directory.exists else []
         return sorted(name[: -len(SUFFIX)] for name in found if name.endswith(SUFFIX) and not name.startswith("."))
 
     def read(self, name: str) -> Record | None:

@@ -190,7 +190,7 @@ def find_sockets(host_root: str, engines: Iterable[EngineRoots], view: HostView)
     if not place.sockets.exists:
         return
     known = referrers(place, view)
-    for name in sorted(place.sockets.names()):
+    for name in place.sockets.listed():
         path = place.sockets.join(name)
         if is_shim_socket(path, [place.sockets.path]) and not known.by_socket.get(path):
             yield SocketCandidate(place, name)

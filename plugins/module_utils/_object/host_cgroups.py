@@ -134,7 +134,7 @@ def _below(path: str) -> list[str]:
     with open_given(path) as directory:
         if not directory.exists:
             return []
-        return [name for name in sorted(directory.names()) if _is_directory(directory, name)]
+        return [name for name in directory.listed() if _is_directory(directory, name)]
 
 
 def _is_directory(directory: Directory, name: str) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_origin import sandbox_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_record import SUFFIX, Record
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon import RunDir
@@ -67,11 +66,9 @@ class DaemonCandidate(Candidate):
         return Evidence(dead=standing.reasons, blind=view.blind)
 
     def pids(self, view: HostView) -> set[int]:
-        """Of its processes that live."""
-        try:
-            return {one.pid for one in standing_of(self._record, view).processes} if self._record else set()
-        except StateError:
-            return set()
+        """Of its processes that live. Raises StateError where that is not known: none of them is a stray then."""
+        record = self._record or self.run_dir.read(self.name)
+        return {one.pid for one in standing_of(record, view).processes} if record else set()
 
     def item(self, terms: Terms) -> Item:
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon import Daemon

@@ -81,20 +81,18 @@ def _short(value: Any) -> str:
     return text if len(text) <= 12 else f"{text[:8]}…"
 
 
-def chosen(
-    found: Sequence[Judged], steps: dict[Any, dict[str, int]] | None
-) -> tuple[list[Judged], list[tuple[Any, str]]]:
+def chosen(found: Scan, steps: dict[Any, dict[str, int]] | None) -> tuple[list[Judged], list[tuple[Any, str]]]:
     """The objects to be removed, in order; and of a plan the steps that are skipped, with the reason."""
-    leftovers = [one for one in found if one.verdict == LEFTOVER]
+    leftovers = [one for one in found.objects if one.verdict == LEFTOVER]
     if steps is None:
         return in_order(leftovers), []
-    by_key = {one.candidate.key: one for one in found}
+    by_key = {one.candidate.key: one for one in found.objects}
     wanted: list[Judged] = []
     skipped: list[tuple[Any, str]] = []
     for key, identity in steps.items():
         one = by_key.get(key)
         if one is None:
-            skipped.append((key, "it is gone"))
+            skipped.append((key, _why_not_there(key, found)))
         elif one.candidate.identity != identity:
             skipped.append((key, "it was changed or replaced since the plan was made"))
         elif one.verdict != LEFTOVER:
@@ -102,3 +100,11 @@ def chosen(
         else:
             wanted.append(one)
     return in_order(wanted), skipped
+
+
+def _why_not_there(key: tuple[str, str, str, str, str], found: Scan) -> str:
+    if any(one.candidate.key == key for one in found.all):
+        return "it is not among the selected ones"
+    if found.problems:
+        return f"it was not found, and not all could be looked at: {found.problems[0]}"
+    return "it is gone"

@@ -11,7 +11,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    InUse,
+    Unreadable,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
     Process,
     describe,
@@ -137,6 +140,8 @@ class ProcessCandidate(Candidate):
 
     def _read(self, view: HostView, held: bool) -> bool:
         now = read(self.process.pid)
+        if now is not None and now.state == "?":
+            raise Unreadable(describe(self.process), "what it is now cannot be read", "Run as root.")
         return now is not None and now.start_ticks == self.process.start_ticks and not now.dead
 
     def evidence(self, view: HostView) -> Evidence:
@@ -194,11 +199,22 @@ class ProcessCandidate(Candidate):
     def _of_a_factory(self) -> Iterator[str]:
         """Why it may be a VM factory's: such a machine has a name of its own, and a sandbox's directory is a link."""
         named = dict.fromkeys(match[1] for word in self.process.argv for match in _VMM_PATH.finditer(word))
-        yield from (f"{path}, which it names, is on disk" for path in named if os.path.lexists(path))
-        yield from (f"{path} is there, and it may be a machine of that" for path in _FACTORY if os.path.lexists(path))
+        yield from (f"{path}, which it names, is on disk" for path in named if _may_exist(path))
+        yield from (f"{path} is there, and it may be a machine of that" for path in _FACTORY if _may_exist(path))
 
     def item(self, terms: Terms) -> Item:
         return StrayProcess(self, terms.stop_processes)
+
+
+def _may_exist(path: str) -> bool:
+    """Whether there is something at a path, or it cannot be told."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 class StrayProcess(LeftoverItem):

@@ -19,7 +19,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.regis
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_engine import engine_at
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import engine_roots, roots_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import (
+    configuration_problems,
+    engine_roots,
+    roots_given,
+)
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
@@ -57,8 +61,10 @@ def _look(host_root: str, view: HostView) -> Registries:
         except StateError as error:
             problems.append(f"what {engine} lists cannot be read: {error}")
     layout = next(one for one in LAYOUTS.values() if one.has_engine)
+    problems += configuration_problems(host_root)
     for roots in engine_roots(host_root, view):
         if roots.work is None:
+            problems.append(f"what the containerd of {roots.state} lists is not known: its root directory is not found")
             continue
         containerd = engine_at(BundlePlace(layout, "", roots_given(host_root, roots)).metadata, view)
         for listed in containerd.listed.values():

@@ -51,9 +51,12 @@ def in_words(found: Scan) -> str:
             text += f" {verdict.capitalize()}: {named}{more}."
     if any(one.verdict == LEFTOVER for one in objects):
         text += " Remove leftovers with sandbox_prune scope=all_leftovers; try it with --check first."
-    for problem in found.problems[:_NAMED]:
-        text += f" Not all could be looked at: {problem}"
-    return text
+    return text + problems_in_words(found.problems)
+
+
+def problems_in_words(problems: Sequence[str]) -> str:
+    """That a scan is not complete, to be put behind other words; empty where it is."""
+    return "".join(f" Not all could be looked at: {problem}" for problem in problems[:_NAMED])
 
 
 def _told(one: Judged) -> str:

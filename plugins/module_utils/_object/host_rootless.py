@@ -65,6 +65,9 @@ class RootlessCandidate(Candidate):
 
     def _read(self, view: HostView, held: bool) -> bool:
         self._directory = look(self.place, str(self.uid))
+        # Its number may have been given to somebody else since (safety.md D6).
+        if _users(self._host_root).get(str(self.uid)) != self.name:
+            return False
         return self._directory is not None and stat.S_ISDIR(self._directory.mode)
 
     def evidence(self, view: HostView) -> Evidence:
@@ -115,12 +118,22 @@ def find(host_root: str) -> Iterator[RootlessCandidate]:
     place = open_below(host_root, _PLACE)
     if not place.exists:
         return
+    there = set(place.listed())
+    for uid, name in _users(host_root).items():
+        if name and uid in there and int(uid) > 0:
+            yield RootlessCandidate(host_root, place, name, int(uid))
+
+
+def _users(host_root: str) -> dict[str, str]:
+    """For each number, the user that Kata has made; empty where the first one of that number is another. Raises
+    StateError."""
     with open_below(host_root, "/etc") as etc:
         data = (read_file(etc, "passwd") or b"") if etc.exists else b""
-    there = set(place.names())
+    found: dict[str, str] = {}
     for line in data.decode("utf-8", "replace").splitlines():
         fields = line.split(":")
-        if len(fields) < 7 or not _USER.fullmatch(fields[_NAME]) or fields[_GECOS].strip('"') != _COMMENT:
+        if len(fields) < 7 or not fields[_UID].isdigit():
             continue
-        if fields[_UID].isdigit() and fields[_UID] in there and int(fields[_UID]) > 0:
-            yield RootlessCandidate(host_root, place, fields[_NAME], int(fields[_UID]))
+        is_katas = _USER.fullmatch(fields[_NAME]) and fields[_GECOS].strip('"') == _COMMENT
+        found.setdefault(str(int(fields[_UID])), fields[_NAME] if is_katas else "")
+    return found

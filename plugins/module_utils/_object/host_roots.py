@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import read_file
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_below
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look, read_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    StateError,
+    Unreadable,
+    os_reason,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import (
+    ENGINE_ROOTS,
+    STATE_ROOT,
+    WORK_ROOT,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS as BUNDLE_LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import STATE_ROOT, WORK_ROOT
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundleRoots
 
@@ -24,16 +33,9 @@ if TYPE_CHECKING:
 
 # Below which engines have a root directory of runsc's for each namespace (gvisor.md, Paths).
 _RUNSC_PARENTS = ("/run/containerd/runsc", "/run/docker/runtime-runsc")
-# containerd's state and root: of k3s and rke2, and of Docker's own one.
-_KNOWN = {
-    STATE_ROOT: WORK_ROOT,
-    "/run/k3s/containerd": "/var/lib/rancher/k3s/agent/containerd",
-    "/run/docker/containerd": "/var/lib/docker/containerd",
-    "/run/docker/containerd/daemon": "/var/lib/docker/containerd/daemon",
-    "/var/snap/microk8s/common/run/containerd": "/var/snap/microk8s/common/var/lib/containerd",
-}
 _CONFIG = "/etc/containerd/config.toml"
 _CONFIG_BYTES = 1 << 20
+_LINKS = 8  # of a configuration that follow one another
 _SETTING = re.compile(r"""^\s*(root|state)\s*=\s*["']([^"']+)["']\s*(?:#.*)?$""")
 _INSIDE = tuple(layout.inside for layout in BUNDLE_LAYOUTS.values() if layout.has_engine)
 
@@ -51,7 +53,7 @@ def runsc_roots(host_root: str, view: HostView) -> list[str]:
     for parent in _RUNSC_PARENTS:
         with open_below(host_root, parent) as directory:
             if directory.exists:
-                found.update(dict.fromkeys(directory.join(name) for name in sorted(directory.names())))
+                found.update(dict.fromkeys(directory.join(name) for name in directory.listed()))
     for process in _of_this_host(host_root, view):
         root = option_of(process.argv, "root") if process.program.startswith("runsc") else ""
         if root.startswith("/") and os.path.isdir(root):
@@ -61,7 +63,7 @@ def runsc_roots(host_root: str, view: HostView) -> list[str]:
 
 def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
     """The directories of each containerd that runs or may have run here, below host_root."""
-    found = {_at(host_root, one): _at(host_root, two) for one, two in _KNOWN.items()}
+    found = {_at(host_root, one): _at(host_root, two) for one, two in ENGINE_ROOTS.items()}
     if _top_level(host_root, _CONFIG):
         set_up = _configured(host_root, ())
         found[set_up.state] = set_up.work or ""  # it holds while containerd does not run too (safety.md A4)
@@ -74,6 +76,7 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
                 state = process.cwd.partition(f"/{inside}/")
                 if state[1]:
                     found.setdefault(state[0], "")
+    # Of the usual one both directories are there as soon as it is installed and has run, whatever else is.
     usual = (_at(host_root, STATE_ROOT), _at(host_root, WORK_ROOT))
     engines = [(state, work, os.path.isdir(work)) for state, work in found.items()]
     return [
@@ -82,6 +85,15 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
         for state, work, is_there in engines
         if is_there or os.path.isdir(state)
     ]
+
+
+def configuration_problems(host_root: str) -> list[str]:
+    """Why it is not known where containerd has its directories, in sentences."""
+    try:
+        _read_settings(host_root, _CONFIG)
+    except StateError as error:
+        return [f"what containerd lists is not known, since its configuration cannot be read: {error}"]
+    return []
 
 
 def roots_given(host_root: str, roots: EngineRoots, others: tuple[str, ...] = ()) -> BundleRoots:
@@ -95,7 +107,7 @@ def roots_given(host_root: str, roots: EngineRoots, others: tuple[str, ...] = ()
 def _at(host_root: str, path: str) -> str:
     """Where a path of that host is reached from here."""
     if host_root == "/":
-        return path
+        return os.path.realpath(path)  # each directory under one name, or what is in it would count twice
     try:
         with open_below(host_root, path) as directory:
             return directory.path
@@ -123,23 +135,46 @@ def _configured(host_root: str, argv: tuple[str, ...]) -> EngineRoots:
     given = {"root": option_of(argv, "root"), "state": option_of(argv, "state")}
     settings = _top_level(host_root, option_of(argv, "config") or option_of(argv, "c") or _CONFIG)
     state = given["state"] or settings.get("state", STATE_ROOT)
-    work = given["root"] or settings.get("root", _KNOWN.get(state, WORK_ROOT))
+    work = given["root"] or settings.get("root", ENGINE_ROOTS.get(state, WORK_ROOT))
     return EngineRoots(_at(host_root, state.rstrip("/")), _at(host_root, work.rstrip("/")))
 
 
 def _top_level(host_root: str, path: str) -> dict[str, str]:
-    """The settings of these names that stand before the first table of a TOML file; none where it cannot be read."""
-    found: dict[str, str] = {}
-    real = os.path.realpath(path) if host_root == "/" else path
+    """The settings of a configuration, none where it cannot be read: see configuration_problems."""
     try:
-        with open_below(host_root, os.path.dirname(real)) as directory:
-            data = read_file(directory, os.path.basename(real)) if directory.exists else b""
+        return _read_settings(host_root, path)
     except StateError:
         return {}
-    for line in (data or b"")[:_CONFIG_BYTES].decode("utf-8", "replace").splitlines():
+
+
+def _read_settings(host_root: str, path: str) -> dict[str, str]:
+    """The settings of these names that stand before the first table of a TOML file. Raises StateError."""
+    found: dict[str, str] = {}
+    for line in _followed(host_root, path)[:_CONFIG_BYTES].decode("utf-8", "replace").splitlines():
         if line.lstrip().startswith("["):
             break
         match = _SETTING.match(line)
         if match:
             found[match[1]] = match[2]
     return found
+
+
+def _target_of(directory: Directory, name: str) -> str:
+    try:
+        return os.readlink(name, dir_fd=directory.fd)
+    except OSError as error:
+        raise Unreadable(directory.join(name), os_reason(error)) from error
+
+
+def _followed(host_root: str, path: str) -> bytes:
+    """What is in a file, or in the one that it is a link to; empty where there is none. Raises StateError."""
+    for _link in range(_LINKS):
+        with open_below(host_root, os.path.dirname(path)) as directory:
+            name = os.path.basename(path)
+            facts = look(directory, name) if directory.exists else None
+            if facts is None:
+                return b""
+            if not stat.S_ISLNK(facts.mode):
+                return read_file(directory, name) or b""
+            path = os.path.join(os.path.dirname(path), _target_of(directory, name))
+    raise Unreadable(path, "it is reached through too many links")

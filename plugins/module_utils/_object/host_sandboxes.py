@@ -114,7 +114,7 @@ class SandboxCandidate(Candidate):
         """Whether Kata 1.x has made the directory, by the files that only it has there. Without persist.json."""
         try:
             with self.tree.root_of("state").child(self.name).opened() as directory:
-                names = set(directory.names())
+                names = set(directory.listed())
         except (FileNotFoundError, StateError):
             return False
         return _PERSIST not in names and bool(names & _STORE_FILES)
@@ -259,7 +259,7 @@ def _beside(tree: Tree, view: HostView) -> set[str]:
 
 def _link_targets(directory: Directory, names: Iterable[str]) -> Iterator[str]:
     """The machines that sandboxes' own VM directories lead to."""
-    with directory.reopened() as opened:
+    with contextlib.suppress(FileNotFoundError), directory.reopened() as opened:
         for name in names:
             with contextlib.suppress(OSError):  # it is no link, or gone
                 yield os.path.basename(os.readlink(name, dir_fd=opened.fd))

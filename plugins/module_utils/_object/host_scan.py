@@ -85,7 +85,10 @@ def scan(selection: Selection, view: HostView) -> Scan:
         from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_processes
 
         found += look_at_all(_processes(view, [one.candidate for one in found], problems), view)
-        engines = tuple(host_processes.engines(view))
+        try:
+            engines = tuple(host_processes.engines(view))
+        except StateError as error:
+            problems.append(f"which engines run cannot be told: {error}")
     judged = _judged_all(found, view, selection, problems) if found else []
     return Scan([one for one in judged if selection.has(one.candidate)], judged, tuple(problems), engines)
 
@@ -94,8 +97,13 @@ def _processes(view: HostView, found: Sequence[Candidate], problems: list[str]) 
     """The processes of this host that nothing of that accounts for."""
     from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_processes
 
+    own: set[int] = set()
+    for one in found:
+        try:
+            own |= one.pids(view)
+        except StateError as error:  # each process may be one of them
+            problems.append(f"which processes are those of {one.kind} {one.name} cannot be told: {error}")
     try:
-        own = {pid for one in found for pid in one.pids(view)}
         _known(view, Known(frozenset(name for one in found for name in one.names), tuple(problems)))
         return list(host_processes.find(view, own, _known))
     except StateError as error:

@@ -24,6 +24,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     entry_of,
     in_words,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_report import problems_in_words
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import Scan, Selection, scan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import breaker
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import (
@@ -32,7 +33,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.repor
     failure_text,
     summary_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import SKIPPED
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import FAILED, SKIPPED
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import Task
 
 _NAMED = ("kind", "layout", "namespace", "id")
@@ -45,13 +46,13 @@ def prune(task: Task) -> NoReturn:
         limit = check_number(task.params, "max_removals")
         steps = _steps(task.params)
         found = scan(selection, task.new_view())
-        wanted, skipped = chosen(found.objects, steps)
+        wanted, skipped = chosen(found, steps)
         _refuse(found, wanted, limit)
+        ended = _run(task, found, wanted, selection)
+        plan = _plan_of(ended, found, selection.host_root) if task.check_mode else None
     except StateError as error:
         task.fail_json(str(error))
-    plan = plan_for(wanted, found, selection.host_root) if task.check_mode else None
-    ended = _run(task, found, wanted, selection)
-    _report(task, ended, skipped, plan)
+    _report(task, found, ended, skipped, plan)
 
 
 def _steps(params: dict[str, Any]) -> dict[Any, dict[str, int]] | None:
@@ -76,7 +77,15 @@ def _run(task: Task, found: Scan, wanted: list[Judged], selection: Selection) ->
     return Pruner(found, wanted, selection, terms).run(task.new_view, task.check_mode, task.params["durable"])
 
 
-def _report(task: Task, ended: list[Ended], skipped: list[tuple[Any, str]], plan: dict[str, Any] | None) -> NoReturn:
+def _plan_of(ended: list[Ended], found: Scan, host_root: str) -> dict[str, Any]:
+    """What would be done, without what the same run skips."""
+    kept = (FAILED, SKIPPED)
+    return plan_for([one.judged for one in ended if one.outcome.action not in kept], found, host_root)
+
+
+def _report(
+    task: Task, found: Scan, ended: list[Ended], skipped: list[tuple[Any, str]], plan: dict[str, Any] | None
+) -> NoReturn:
     showing = Showing.of(task.check_mode, task._diff, len(ended))
     summaries = [summary_of(one.outcome, showing) for one in ended]
     entries = [entry_of(one, summary.entry.get("msg", "")) for one, summary in zip(ended, summaries)]
@@ -84,10 +93,11 @@ def _report(task: Task, ended: list[Ended], skipped: list[tuple[Any, str]], plan
     result = {
         "changed": any(summary.changed for summary in summaries),
         "objects": entries,
+        "problems": list(found.problems),
         **({"plan": plan} if plan is not None else {}),
         **({"diff": diff_of_all(summaries, "objects", showing.separate)} if showing.diff else {}),
     }
-    text = in_words(ended, len(skipped), task.check_mode)
+    text = in_words(ended, len(skipped), task.check_mode) + problems_in_words(found.problems)
     failures = failure_text(summaries, "objects")
     if failures:
         task.fail_json(f"{failures} {text}", **result)

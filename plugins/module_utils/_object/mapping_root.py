@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below, open_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import parse_tombstone
@@ -61,10 +60,7 @@ class MappingRoot:
 
     def ids(self) -> list[str]:
         """All containers that have a mapping, sorted. Raises Unreadable."""
-        try:
-            return sorted(self.directory.names()) if self.directory.exists else []
-        except OSError as error:
-            raise Unreadable(self.directory.path, f"it cannot be listed: {os_reason(error)}") from error
+        return self.directory.listed() if self.directory.exists else []
 
     def tombstones(self, view: HostView) -> dict[str, list[str]]:
         """What killed runs left, by container; listed once in a view."""

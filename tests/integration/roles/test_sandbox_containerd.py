@@ -33,7 +33,15 @@ KATA = {
 }
 HANDLERS = {"sandbox_containerd_handlers": [CRUN, KATA]}
 # Left by dpkg and by containerd's own work.
-KEPT = ("/var/lib/dpkg", "/var/lib/apt", "/var/lib/containerd", "/run/containerd", "/opt/containerd", "/etc/cni")
+KEPT = (
+    "/var/lib/dpkg",
+    "/var/lib/apt",
+    "/var/lib/containerd",
+    "/run/containerd",
+    "/opt/containerd",
+    "/etc/cni",
+    "/run/nri",
+)
 
 
 def dump(system: Booted) -> str:
@@ -188,7 +196,6 @@ def test_wrong_input_is_refused_before_anything_is_changed(system: Booted) -> No
     assert {path for path in files(system) - before if not path.startswith("/srv")} <= {VERSIONS}
     refused = roles.play(system, ROLE, {**known, **twice})
     assert refused.code == 2 and "crun: registered by another role or twice" in " ".join(refused.output.split())
-    system.path("/usr/local/bin/ctr").unlink()
     system.path("/usr/local/bin/ctr").write_text("theirs", encoding="utf-8")
     assert "/usr/local/bin/ctr: not made by this role" in refusal(roles.play(system, ROLE, known))
 

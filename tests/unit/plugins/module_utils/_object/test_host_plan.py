@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     chosen,
     plan_of,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import Scan
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_host import (
     Thing,
     facts_of,
@@ -95,9 +97,25 @@ def test_F2_a_plan_is_refused_whole(change: Any, why: str) -> None:
 def test_without_a_plan_all_leftovers_are_chosen_in_order() -> None:
     objects = [judged(kind, name) for name in ("b", "a") for kind in reversed(KINDS)]
     others = [judged("sandbox", "c", verdict) for verdict in ("live", "unknown", "foreign")]
-    wanted, skipped = chosen([*others, *objects], None)
+    wanted, skipped = chosen(scanned(*others, *objects), None)
     assert skipped == []
     assert [(one.candidate.kind, one.candidate.name) for one in wanted] == [(k, n) for k in KINDS for n in ("a", "b")]
+
+
+def scanned(*selected: Judged, rest: Sequence[Judged] = (), problems: tuple[str, ...] = ()) -> Scan:
+    return Scan(list(selected), [*selected, *rest], problems, ())
+
+
+def test_A1_a_step_that_is_not_found_is_gone_only_where_all_was_looked_at() -> None:
+    one = judged("sandbox", "web-1")
+    steps = check_plan(a_plan(one), "/")
+    for found, why in (
+        (scanned(), "it is gone"),
+        (scanned(rest=[one]), "it is not among the selected ones"),
+        (scanned(problems=("/run/vc cannot be listed",)), "and not all could be looked at: /run/vc cannot be listed"),
+    ):
+        wanted, ((_key, reason),) = chosen(found, steps)
+        assert not wanted and why in reason
 
 
 CHANGED = {
@@ -115,7 +133,7 @@ CHANGED = {
 @pytest.mark.parametrize(("now", "why"), CHANGED.values(), ids=CHANGED)
 def test_C4_a_step_is_taken_only_where_nothing_changed(now: Judged, why: str) -> None:
     steps = check_plan(a_plan(judged("sandbox", "web-1")), "/")
-    wanted, skipped = chosen([now, judged("sandbox", "not planned")], steps)
+    wanted, skipped = chosen(scanned(now, judged("sandbox", "not planned")), steps)
     assert [one.candidate.name for one in wanted] == ([] if why else ["web-1"])
     assert [key[3] for key, _reason in skipped] == (["web-1"] if why else [])
     assert all(why in reason for _key, reason in skipped)

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import (
     EngineRoots,
+    configuration_problems,
     engine_roots,
     runsc_roots,
 )
@@ -27,7 +28,7 @@ TASKS = "io.containerd.runtime.v2.task"
 @pytest.fixture(autouse=True)
 def nothing_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What this machine has itself stays out of it."""
-    monkeypatch.setattr(host_roots, "_KNOWN", {})
+    monkeypatch.setattr(host_roots, "ENGINE_ROOTS", {})
     monkeypatch.setattr(host_roots, "_RUNSC_PARENTS", (str(tmp_path / "runsc"),))
     monkeypatch.setattr(host_roots, "_CONFIG", str(tmp_path / "default.toml"))
 
@@ -91,6 +92,33 @@ def test_B6_a_configuration_that_is_no_file_stops_nobody(tmp_path: Path) -> None
     assert engine_roots("/", view_of(*processes, process("/usr/bin/containerd -c /dev/stdin", 9))) is not None
 
 
+def test_A5_a_configuration_that_cannot_be_read_is_not_absent(tmp_path: Path) -> None:
+    assert configuration_problems("/") == []
+    (tmp_path / "default.toml").symlink_to("loop.toml")
+    (tmp_path / "loop.toml").symlink_to("default.toml")
+    (problem,) = configuration_problems("/")
+    assert problem.startswith("what containerd lists is not known, since its configuration cannot be read: ")
+
+
+def test_A4_a_configuration_is_followed_inside_host_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_roots, "_CONFIG", "/etc/containerd/config.toml")
+    host = tmp_path / "host"
+    made(host / "data/work", host / "run/containerd", host / "etc/containerd", host / "usr/share")
+    (host / "usr/share/c.toml").write_text('root = "/data/work"\n')
+    (host / "etc/containerd/config.toml").symlink_to("/usr/share/c.toml")
+    seen = engine_roots(str(host), view_of(host_root=str(host)))
+    assert seen == [EngineRoots(str(host / "run/containerd"), str(host / "data/work"))]
+    assert configuration_problems(str(host)) == []
+
+
+def test_A10_a_directory_that_is_named_through_a_link_is_one(tmp_path: Path) -> None:
+    made(tmp_path / "run/state", tmp_path / "work")
+    (tmp_path / "link").symlink_to("run")
+    (tmp_path / "default.toml").write_text(f'root = "{tmp_path}/work"\nstate = "{tmp_path}/link/state"\n')
+    daemon = process(f"/usr/bin/containerd --root {tmp_path}/work --state {tmp_path}/run/state")
+    assert engine_roots("/", view_of(daemon)) == [EngineRoots(f"{tmp_path}/run/state", f"{tmp_path}/work")]
+
+
 def test_A10_a_containerd_of_a_container_is_not_this_hosts(tmp_path: Path) -> None:
     made(tmp_path / "work", tmp_path / "state")
     one = process(f"/usr/bin/containerd --root {tmp_path}/work --state {tmp_path}/state")
@@ -112,7 +140,9 @@ def test_A10_a_shim_shows_where_its_bundles_are_and_not_what_lists_them(tmp_path
 
 def test_A10_the_known_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each where one of the two is there, below host_root; a root directory that is not there may have been moved."""
-    monkeypatch.setattr(host_roots, "_KNOWN", {"/run/k3s": "/var/k3s", "/run/docker": "/var/docker", "/run/x": "/x"})
+    monkeypatch.setattr(
+        host_roots, "ENGINE_ROOTS", {"/run/k3s": "/var/k3s", "/run/docker": "/var/docker", "/run/x": "/x"}
+    )
     made(tmp_path / "run/k3s", tmp_path / "var/docker")
     assert engine_roots(str(tmp_path), view_of(host_root=str(tmp_path))) == [
         EngineRoots(f"{tmp_path}/run/k3s", None),
@@ -121,7 +151,7 @@ def test_A10_the_known_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_A10_a_link_stays_inside_host_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_roots, "_KNOWN", {"/var/run/k3s": "/var/k3s"})
+    monkeypatch.setattr(host_roots, "ENGINE_ROOTS", {"/var/run/k3s": "/var/k3s"})
     made(tmp_path / "host/var/k3s", tmp_path / "host/run/k3s")
     (tmp_path / "host/var/run").symlink_to("/run")
     host = str(tmp_path / "host")
