@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout import beside
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import registries
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_rootless import find
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_host import view_of
+
+STORAGE = "var/lib/containers/storage/overlay-containers"
+KATA = "kata-7:x:4711:4711:Kata Containers temporary hypervisor user:/:/sbin/nologin"
+
+
+def problems(host: Path) -> tuple[str, ...]:
+    return registries(str(host), view_of(host_root=str(host))).doubts(("web-1",))
+
+
+def test_A5_an_engine_whose_root_is_not_known_keeps_everything(tmp_path: Path) -> None:
+    assert problems(tmp_path) == ()
+    (tmp_path / "run/k3s/containerd").mkdir(parents=True)
+    (problem,) = problems(tmp_path)
+    assert problem == (
+        f"what the containerd of {tmp_path}/run/k3s/containerd lists is not known: its root directory is not found"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", 0), ("[]", 0), ('[{"id": "web-1"}]', 1), ('[{"id": "other"}]', 0), ("[{}]", 1), ('[{"id": 7}]', 1), ("{", 1)],
+)
+def test_A5_containers_without_an_id_are_not_absent(tmp_path: Path, text: str, said: int) -> None:
+    (tmp_path / STORAGE).mkdir(parents=True)
+    (tmp_path / STORAGE / "containers.json").write_text(text)
+    assert len(problems(tmp_path)) == said
+
+
+def test_A5_a_namespace_that_goes_away_hides_no_other_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = tmp_path / "run/containerd/io.containerd.runtime.v2.task"
+    (tasks / "k8s.io/web-1").mkdir(parents=True)
+    monkeypatch.setattr(beside, "_directories_in", lambda directory: ["gone", *directory.names()])
+    said: list[str] = []
+    assert list(beside.bundles_by_name(Roots(str(tmp_path), {}), said)) == ["web-1"] and said == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ([KATA], ["kata-7"]),
+        (["web:x:4711:4711::/:/bin/sh", KATA], []),
+        ([KATA, "web:x:4711:4711::/:/bin/sh"], ["kata-7"]),
+        ([KATA.replace("temporary ", "")], []),
+    ],
+    ids=["Kata's", "first somebody else's", "then somebody else's", "another comment"],
+)
+def test_D6_a_number_is_its_first_users(tmp_path: Path, lines: list[str], found: list[str]) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "run/user/4711").mkdir(parents=True)
+    (tmp_path / "etc/passwd").write_text("\n".join(["root:x:0:0::/root:/bin/sh", *lines]) + "\n")
+    assert [one.name for one in find(str(tmp_path))] == found
+
+
+def test_D6_a_number_that_is_given_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "run/user/4711").mkdir(parents=True)
+    (tmp_path / "etc/passwd").write_text(f"{KATA}\n")
+    (one,) = find(str(tmp_path))
+    view = view_of(host_root=str(tmp_path))
+    assert one.read(view)
+    (tmp_path / "etc/passwd").write_text("web:x:4711:4711::/:/bin/sh\n")
+    assert not one.read(view)
