@@ -29,6 +29,8 @@ from ansible_collections.sandboxed.containers.tests.lab.packages import Unavaila
 
 LONGEST = 7200.0  # seconds: while one is there, all other tests of the checkout wait
 STOPPING = 60.0  # seconds that its own end may take
+# It has a process table of its own, and nobody outside of it owns what lies in it: for modules and for playbooks.
+SEEING = [f"sandbox_{job}sees_all_processes" for job in ("", "audit_", "prune_", "decommission_")]
 MODULE = "ansible_collections.sandboxed.containers.tests.lab.kept"
 
 
@@ -90,8 +92,7 @@ def keep(folder: Path) -> None:
     try:
         with Booted() as system:
             mark.write(str(system.folder))
-            # It has a process table of its own, and nobody outside of it owns what lies in it.
-            host = {**system.connection(), "sandbox_sees_all_processes": True}
+            host = {**system.connection(), **dict.fromkeys(SEEING, True)}
             print(json.dumps({"all": {"hosts": {"booted": host}}}), flush=True)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `start` reads until this
             deadline = time.monotonic() + LONGEST

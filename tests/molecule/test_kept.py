@@ -10,31 +10,13 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.sandboxed.containers.tests.lab import booted, cgroups, kept, processes
+from ansible_collections.sandboxed.containers.tests.lab import cgroups, kept, processes
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where it is noted; ended afterwards."""
-    why = booted.available()
-    if why:
-        pytest.skip(why)
-    yield tmp_path
-    run("stop", tmp_path)
-
-
-def run(verb: str, folder: Path) -> str:
-    """Run the program as the playbooks do; what it prints."""
-    words = [sys.executable, "-m", kept.MODULE, verb, str(folder)]
-    return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=300).stdout
 
 
 def leader(inventory: str) -> int:
@@ -44,18 +26,18 @@ def leader(inventory: str) -> int:
     return int(pid)
 
 
-def test_it_ends_with_stop_and_with_the_process_that_keeps_it(folder: Path) -> None:
-    assert run("stop", folder) == "there was none\n"
+def test_it_ends_with_stop_and_with_the_process_that_keeps_it(keeper: Callable[[str], str], tmp_path: Path) -> None:
+    assert keeper("stop") == "there was none\n"
     for killed in (False, True):
-        pid = leader(run("start", folder))
-        known = kept.Mark(folder).read()
+        pid = leader(keeper("start"))
+        known = kept.Mark(tmp_path).read()
         assert processes.lives(pid) and processes.lives(known["pid"])
         if killed:
             os.kill(known["pid"], signal.SIGKILL)
             processes.wait_until(lambda pid=pid: not processes.lives(pid), "the system to end")  # type: ignore[misc]
-        assert run("stop", folder) == "stopped\n"
+        assert keeper("stop") == "stopped\n"
         assert not processes.lives(pid) and not processes.lives(known["pid"])
         place = Path(known["workspace"])
         assert not place.exists() and cgroups.pids(place.name) == []
         assert not any(one.exists() for one in cgroups.folders(place.name))
-        assert run("stop", folder) == "there was none\n"
+        assert keeper("stop") == "there was none\n"

@@ -8,58 +8,36 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from ansible_collections.sandboxed.containers.tests.lab import booted, real_programs
 from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable
+from ansible_collections.sandboxed.containers.tests.molecule.conftest import ROOT, molecule
 
-ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "extensions" / "molecule").glob("*/molecule.yml"))
 LOCAL = "default"  # needs neither root nor a host
-LONGEST = 480.0  # seconds
 NEEDED = {"create", "prepare", "check", "converge", "idempotence", "verify", "destroy"}
 
 
 @pytest.fixture
-def environment() -> dict[str, str]:
-    """Without colours, and with a virtiofsd."""
+def virtiofsd() -> str:
+    """The daemon that the local scenario starts."""
     try:
-        virtiofsd = real_programs.standalone_virtiofsd()
+        return str(real_programs.standalone_virtiofsd())
     except Unavailable as exc:
         pytest.skip(str(exc))
-    return {**os.environ, "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "SANDBOX_VIRTIOFSD": str(virtiofsd)}
 
 
 @pytest.fixture
-def scenario(request: pytest.FixtureRequest, environment: dict[str, str]) -> Iterator[str]:
+def scenario(request: pytest.FixtureRequest, virtiofsd: str) -> Iterator[str]:
     """The name of a scenario, of which nothing is left afterwards, whatever became of molecule."""
     name: str = request.param
     why = "" if name == LOCAL else booted.available()
     if why:
         pytest.skip(why)
     yield name
-    molecule(environment, "destroy", name)
-
-
-def molecule(environment: dict[str, str], command: str, scenario: str) -> tuple[int, str]:
-    """Run a command of molecule's for a scenario; its exit code and output."""
-    words = [str(Path(sys.executable).with_name("molecule")), command, "--scenario-name", scenario]
-    process = subprocess.Popen(
-        words, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        output, _nothing = process.communicate(timeout=LONGEST)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)  # not reaped yet, so the number is still that of its group
-            process.wait()
-    return process.returncode, output
+    molecule("destroy", "--scenario-name", name)
 
 
 def test_there_are_scenarios() -> None:
@@ -71,8 +49,8 @@ def test_there_are_scenarios() -> None:
     [pytest.param(name, marks=[] if name == LOCAL and os.geteuid() else [pytest.mark.real]) for name in SCENARIOS],
     indirect=True,
 )
-def test_scenario(scenario: str, environment: dict[str, str]) -> None:
-    code, output = molecule(environment, "test", scenario)
+def test_scenario(scenario: str, virtiofsd: str) -> None:
+    code, output = molecule("test", "--scenario-name", scenario, SANDBOX_VIRTIOFSD=virtiofsd)
     assert code == 0, output
     _before, begun, rest = output.partition(f"[{scenario} > create] Executing")
     assert begun and "no hosts matched" not in rest, output  # nothing would have been verified
