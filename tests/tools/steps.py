@@ -92,10 +92,10 @@ MOLECULE = [pytest("molecule", "tests/molecule")]
 LONG = [
     pytest("long real runtimes", "tests/integration", "-m", "long"),
     pytest("long faults", "tests/faults", "-m", "long"),
+    *MOLECULE,
     ansible_test("all pylint", results.of_sanity, *PYLINT),
     pytest("long units", "tests/unit", "-m", "long"),
     pytest("all fleet", "tests/fleet", "-m", ""),
-    *MOLECULE,
     pytest("bench", "tests/bench", "-m", ""),
 ]
 
