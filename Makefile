@@ -20,7 +20,7 @@ bench: setup ## time it against its peers, some minutes (ARGS="--quick": only to
 test: setup packages ## all checks and the short tests, about four minutes on two cores (V=1 shows all output)
 	@$(STEPS) test
 
-test-all: setup packages ## the long suites after make test: all crash points, all races, the fleet
+test-all: setup packages ## the long suites after make test: all crash points, all races, the fleet, molecule
 	@$(STEPS) test-all
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint, changelog, documentation
@@ -44,6 +44,9 @@ integration: setup packages ## tests with real runtimes (as root)
 fleet: setup packages ## playbooks over ssh, on five small hosts (as root)
 	@$(STEPS) fleet
 
+molecule: setup packages ## the molecule scenarios (as root; without, the default one alone)
+	@$(STEPS) molecule
+
 pytest: setup ## pytest with arguments of yours: make pytest ARGS="tests/unit -k lock"
 	@$(IN_TREE) python -m pytest $(ARGS)
 
@@ -59,4 +62,4 @@ setup:
 packages:
 	@tests/tools/system-packages
 
-.PHONY: help demo bench test test-all lint docs docs-check sanity units integration fleet pytest format clean setup packages
+.PHONY: help demo bench test test-all lint docs docs-check sanity units integration fleet molecule pytest format clean setup packages

@@ -66,5 +66,5 @@ def pytest_make_collect_report(
 ) -> Generator[None, pluggy.Result[pytest.CollectReport], None]:
     """The same for a whole file of tests that skips itself: nothing in these folders may hide."""
     report = (yield).get_result()
-    if IN_CI and report.skipped and {"integration", "faults", "fleet"} & set(collector.path.parts):
+    if IN_CI and report.skipped and {"integration", "faults", "fleet", "molecule"} & set(collector.path.parts):
         report.outcome, report.longrepr = "failed", f"skipped although CI=true: {report.longrepr}"

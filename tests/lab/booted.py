@@ -195,13 +195,13 @@ class Booted:
 
     # -- playbooks ---------------------------------------------------------------------------------------------------
 
-    def play(self, playbook: list[dict[str, Any]], *flags: str, keep: bool = False) -> Outcome:
-        """Run a playbook, whose host is `booted`. keep: what Ansible copies there stays, below /tmp/.ansible."""
+    def connection(self) -> dict[str, str]:
+        """How Ansible reaches it: the variables of a host in an inventory."""
         enter = " ".join([*self._enter(), "/usr/sbin/sshd", "-i"])
         # One login for all tasks: each of its own would take longer than the tasks do.
         shared = ["ControlMaster=auto", "ControlPersist=60", f"ControlPath={self._master}"]
         options = [*shared, "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
-        settings = {
+        return {
             "ansible_connection": "ssh",
             "ansible_user": "root",
             "ansible_remote_tmp": "/tmp/.ansible",
@@ -210,7 +210,10 @@ class Booted:
             "ansible_ssh_args": " ".join(f"-o {one}" for one in options),
             "ansible_ssh_common_args": f'-o ProxyCommand="{enter}"',
         }
-        return run_playbook(self.folder, playbook, {"booted": settings}, *flags, keep=keep)
+
+    def play(self, playbook: list[dict[str, Any]], *flags: str, keep: bool = False) -> Outcome:
+        """Run a playbook, whose host is `booted`. keep: what Ansible copies there stays, below /tmp/.ansible."""
+        return run_playbook(self.folder, playbook, {"booted": self.connection()}, *flags, keep=keep)
 
     def _allow_ssh(self) -> None:
         key = self.folder / "key"

@@ -58,7 +58,8 @@ class Host:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self._cgroups = cgroups.make(workspace.folder.name)
-        unshare = ["unshare", *_NAMESPACES, "--fork", "--kill-child", "--propagation", "private"]
+        with_us = ["setpriv", "--pdeathsig", "KILL"]  # if this process is killed, it is as well, and its child with it
+        unshare = [*with_us, "unshare", *_NAMESPACES, "--fork", "--kill-child", "--propagation", "private"]
         self._outer = self._enter([*unshare, "sh", "-c", _INIT])
         processes.wait_until(lambda: "\n" in self._outer.printed() or self._outer.popen.poll() is not None, "its init")
         printed = self._outer.printed().strip()

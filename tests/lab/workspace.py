@@ -122,10 +122,15 @@ def _take_turn() -> int:
 def _sweep() -> None:
     """Remove what is left of workspaces whose process was killed. It is our turn, so no other one is open."""
     for folder in (lab_dir() / "run").glob("tmp*"):
-        root = folder / "root"
-        processes.kill(*processes.naming(str(root)), *processes.naming(f"--root={root}"), *cgroups.pids(folder.name))
-        cgroups.remove(folder.name)
-        shutil.rmtree(folder)
+        clear(folder)
+
+
+def clear(folder: Path) -> None:
+    """Remove what is left of the workspace with this folder, whose process was killed."""
+    root = folder / "root"
+    processes.kill(*processes.naming(str(root)), *processes.naming(f"--root={root}"), *cgroups.pids(folder.name))
+    cgroups.remove(folder.name)
+    shutil.rmtree(folder)
 
 
 def _short_folder() -> Path:

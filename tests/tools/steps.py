@@ -87,10 +87,12 @@ UNITS = [ansible_test("units", results.of_units, "units")]
 INTEGRATION = [pytest("real runtimes", "tests/integration", "-m", "not long")]
 FAULTS = [pytest("faults", "tests/faults", "-m", "not long")]
 FLEET = [pytest("fleet", "tests/fleet", "-m", "not long")]
+MOLECULE = [pytest("molecule", "tests/molecule")]
 # What `make test` does not run; the fleet, pylint and the bench are whole here.
 LONG = [
     pytest("long real runtimes", "tests/integration", "-m", "long"),
     pytest("long faults", "tests/faults", "-m", "long"),
+    *MOLECULE,
     ansible_test("all pylint", results.of_sanity, *PYLINT),
     pytest("long units", "tests/unit", "-m", "long"),
     pytest("all fleet", "tests/fleet", "-m", ""),
@@ -107,6 +109,7 @@ TARGETS: dict[str, list[Step]] = {
     "integration": INTEGRATION,
     "faults": FAULTS,
     "fleet": FLEET,
+    "molecule": MOLECULE,
     "test": [*INTEGRATION, *UNITS, *LINT, *SANITY, *FAULTS, *COLLECTION],  # the fleet is in test-all
     "test-all": LONG,
 }
