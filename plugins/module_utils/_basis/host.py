@@ -134,6 +134,11 @@ def _may_trace(proc: str) -> bool:
     return False
 
 
+def pid_namespace() -> str:
+    """The one that this task is in, as "pid:[4026531836]". Raises OSError."""
+    return os.readlink("/proc/self/ns/pid")
+
+
 def boot_id() -> str:
     """The kernel's random id of this boot, a UUID in lower case. Raises Unreadable."""
     return _first_line("/proc/sys/kernel/random/boot_id", follow=True) or ""

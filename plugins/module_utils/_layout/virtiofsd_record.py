@@ -32,7 +32,8 @@ _BY_HAND = "Look at it, see with virtiofsd_daemon_info what runs, and remove it 
 
 
 class Record(NamedTuple):
-    """pid, start_ticks: of the main process, 0 while it is being started; start_ticks in clock ticks since boot.
+    """pid_namespace: in which its processes are, or above them, as "pid:[4026531836]". pid, start_ticks: of the main
+    process, 0 while it is being started; start_ticks in clock ticks since boot.
 
     command_line: its arguments. socket: the listening socket's number in the kernel; socket_file: the pairs of device
     and inode under which the kernel may show its file. unit: of systemd, cgroups: those that were made for it, if any.
@@ -42,7 +43,7 @@ class Record(NamedTuple):
     name: str
     machine_id: str
     boot_id: str
-    host_root: str
+    pid_namespace: str
     pid: int
     start_ticks: int
     command_line: tuple[str, ...]

@@ -151,6 +151,9 @@ class Daemon(Item):
 
     def plan(self, view: HostView) -> Plan:
         self.standing = standing_of(self.record, view) if self.record is not None else Standing()
+        if self.standing.doubt and not self.wish.force:
+            why = f"none of its processes is found, but {self.standing.doubt}"
+            raise NotProved("", why, "Run where all are seen, or set force=true only if you know that it is dead.")
         if self.wish.state == "stopped":
             return self._plan_stopped(view)
         order = self._ordered()
@@ -219,8 +222,8 @@ class Daemon(Item):
             facts = _facts_of(path)
             # Numbers of files are used again: the one that is known may be a stranger's by now.
             if facts is not None and (not known or (known & _inodes_of(path) and not self._strangers(path, view))):
-                directory = open_given(os.path.dirname(path))
-                found.append(Remove("socket", directory, os.path.basename(path), facts.identity))
+                with open_given(os.path.dirname(path)) as directory:
+                    found.append(Remove("socket", directory, os.path.basename(path), facts.identity))
         if record is not None and order is None:
             name = self.wish.name + SUFFIX
             facts = look(self.run_dir.directory, name)
@@ -252,9 +255,13 @@ class Daemon(Item):
             table = view.processes.by_pid
             holders = ", ".join(describe(table[pid]) for pid in sorted(holders_of(strangers, table))[:3])
             raise InUse("", f"{holders or 'a process that is not visible here'} listens on {path}", "Stop it first.")
-        if view.sockets.unreadable and not self._is_its_own(_inodes_of(path)):
-            why = f"it cannot be told whether somebody listens on {path}: {'; '.join(view.sockets.unreadable[:2])}"
-            raise NotProved("", why, "Run as root. Nothing was changed.")
+        # What the record knows as its own is proved by its processes.
+        inodes = _inodes_of(path)
+        is_recorded = self.record is not None and not inodes.isdisjoint(self.record.socket_file)
+        unseen = [*view.sockets.unreadable[:2], *([view.blind] if view.blind and not is_recorded else [])]
+        if unseen and not self._is_its_own(inodes):
+            why = f"it cannot be told whether somebody listens on {path}: {'; '.join(unseen)}"
+            raise NotProved("", why, "Run as root in the host's own namespaces. Nothing was changed.")
 
     def _is_being_started(self) -> bool:
         """Whether another task of ours has this daemon in hand, or just had it: the plan that counts comes after it."""
@@ -279,11 +286,18 @@ class Daemon(Item):
         if not stops or self.record is None:
             return
         self._say_that_it_is_wanted(self.record)
+        try:
+            self._end(self.record, new_view)
+        except BaseException:
+            remove_file(self.run_dir.directory, self.wish.name + STOPPING_SUFFIX)  # it may live, and end unasked later
+            raise
+
+    def _end(self, record: Record, new_view: Callable[[], HostView]) -> None:
         for process in self.standing.processes:
             timeout = self.wish.stop_timeout + _KILL_SECONDS
             self.acted = stop(process, timeout, kill_after=self.wish.stop_timeout) or self.acted
-        self._wait_for_its_unit(self.record)
-        left = standing_of(self.record, new_view())
+        self._wait_for_its_unit(record)
+        left = standing_of(record, new_view())
         if left.alive:
             raise InUse("", "; ".join(left.reasons), "Run again.")
 
@@ -321,7 +335,9 @@ class Daemon(Item):
         if self.run_dir.directory.exists:
             remove_file(self.run_dir.directory, self.wish.name + STOPPING_SUFFIX)
         if any(isinstance(change, StartDaemon) for change in plan.changes):
-            ground = Ground(self.run_dir.directory, self.run_dir.host_root, self._mounts, durable)
+            if self.record is not None:
+                self._wait_for_its_unit(self.record)  # its command of on_quit may be at work
+            ground = Ground(self.run_dir.directory, self._mounts, durable)
             self.record = start(self._ordered(), ground)
             self.standing = Standing(read(self.record.pid))
             self._did(self.run_dir.directory)

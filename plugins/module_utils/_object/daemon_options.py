@@ -44,8 +44,9 @@ DAEMON_OPTIONS: dict[str, dict[str, Any]] = {
 }
 INFO_OPTIONS: dict[str, dict[str, Any]] = {"name": {"type": "raw"}, "run_dir": {"type": "path"}}
 _TEXTS = ("socket_path", "shared_dir", "executable", "log_file", "network_namespace", "on_quit", "run_dir")
-# What says how a daemon is to be, and nothing of one that is stopped.
-_OF_A_SHARE = ("executable", "cache", "sandbox_mode", "thread_pool_size", "log_file", "network_namespace", "on_quit")
+# What says how a daemon is to be; without a share it is restarted as it was recorded, so none of them would count.
+_HOW = (*(name for name in Share._fields if name != "shared_dir"), "executable", "dialect", "log_file")
+_HOW = (*_HOW, "network_namespace", "on_quit")
 
 
 def items_of(params: dict[str, Any]) -> list[Daemon]:
@@ -73,7 +74,7 @@ def _wish(name: str, params: dict[str, Any]) -> DaemonWish:
     if params["state"] == "stopped":
         return wish
     if params["socket_path"] is None and params["shared_dir"] is None and params["state"] == "restarted":
-        given = [option for option in _OF_A_SHARE if params[option] is not None]
+        given = [option for option in _HOW if params[option] != DAEMON_OPTIONS[option].get("default")]
         if given:
             raise InvalidInput(given[0], "it is given without a share", "Give socket_path and shared_dir as well.")
         return wish
@@ -106,6 +107,6 @@ def _share(params: dict[str, Any]) -> Share:
         announce_submounts=params["announce_submounts"],
         posix_lock=params["posix_lock"],
         xattr=params["xattr"],
-        syslog=params["syslog"] if params["syslog"] is not None else params["log_file"] is None,
+        syslog=params["syslog"] if params["syslog"] is not None else not params["log_file"],
         extra_args=tuple(params["extra_args"]),
     )

@@ -89,7 +89,8 @@ def may_be_asked(executable: str) -> bool:
     try:
         while True:
             status = os.stat(path)
-            if status.st_uid not in (0, os.geteuid()) or (status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX):
+            is_sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX  # as /tmp: nobody moves it there
+            if status.st_uid not in (0, os.geteuid()) or (status.st_mode & 0o022 and not is_sticky):
                 return False
             if path == "/":
                 return True

@@ -117,8 +117,8 @@ def _of_name(
         verdict, evidence = UNKNOWN, [str(error)]
         standing = Standing(clients=None)
     else:
-        verdict = LIVE if standing.alive else LEFTOVER
-        evidence = list(standing.reasons)
+        verdict = LIVE if standing.alive else UNKNOWN if standing.doubt else LEFTOVER
+        evidence = [*standing.reasons, *filter(None, [standing.doubt])]
     pids = [one.pid for one in standing.processes]
     known.update(pids)
     return {

@@ -24,13 +24,15 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.view 
 class Standing(NamedTuple):
     """main: the recorded process, None where it is gone. others: further processes of the daemon that live.
 
-    clients: connections to it, None where they cannot be counted. reasons: sentences without their full stops.
+    clients: connections to it, None where they cannot be counted. reasons: sentences without their full stops. doubt:
+    why it may live all the same where none of its processes is found (A2), or empty.
     """
 
     main: Process | None = None
     others: tuple[Process, ...] = ()
     clients: int | None = 0
     reasons: tuple[str, ...] = ()
+    doubt: str = ""
 
     @property
     def alive(self) -> bool:
@@ -49,7 +51,8 @@ def standing_of(record: Record, view: HostView) -> Standing:
     main = _main(record, view)
     others = _others(record, main, view)
     clients = clients_of(record.socket_file, view)
-    return Standing(main, others, clients, tuple(_reasons(record, main, others, clients, view)))
+    doubt = "" if main or others else view.blind_to(record.pid_namespace)
+    return Standing(main, others, clients, tuple(_reasons(record, main, others, clients, view)), doubt)
 
 
 def clients_of(socket_file: Iterable[tuple[int, int]], view: HostView) -> int | None:
@@ -77,6 +80,10 @@ def _others(record: Record, main: Process | None, view: HostView) -> tuple[Proce
     sockets = {record.socket, *(one.number for one in view.sockets.at(record.socket_file))}
     holding = holders_of(sockets, [process.pid for process in alike])
     found = {process.pid for process in alike if process.pid in holding or _in_own_cgroup(process, record)}
+    hidden = [process for process in alike if process.pid not in found and not process.complete]
+    if hidden:
+        why = f"{describe(hidden[0])} has its command line, and what it is cannot be read"
+        raise NotProved("", why, "Run as root.")
     if main is not None:
         found |= {pid for pid in table if _descends(pid, main.pid, table)}
     return tuple(table[pid] for pid in sorted(found) if not table[pid].dead)

@@ -57,7 +57,6 @@ class Ground(NamedTuple):
     """Where a daemon is started. run_dir: the open directory of the records. mounts: of this mount namespace."""
 
     run_dir: Directory
-    host_root: str
     mounts: list[Mount]
     durable: bool
 
@@ -131,7 +130,7 @@ def _new_record(order: Order, ground: Ground, number: int, file: list[tuple[int,
         name=order.name,
         machine_id=host.machine_id() or "",
         boot_id=host.boot_id(),
-        host_root=ground.host_root,
+        pid_namespace=host.pid_namespace(),
         pid=0,
         start_ticks=0,
         command_line=order.command_line,
@@ -233,7 +232,7 @@ def _as_unit(
     _write(record, ground)
     undo.callback(remove_file, ground.run_dir, record.name + SUFFIX)
     running = transient_units.start(unit, order.command_line, listener, output.descriptor)
-    undo.callback(_end_unit, running)
+    undo.callback(_end_unit, running, ground, order)
     record = _with_pid(record, running, output)
     _write(record, ground)
     _wait_until_serving(record, running.ended, output)
@@ -255,9 +254,16 @@ def _with_pid(record: Record, running: transient_units.Running, output: _Output)
     raise StateError("", f"its unit {record.unit} did not start within {_SERVING_SECONDS:g} s")
 
 
-def _end_unit(running: transient_units.Running) -> None:
-    transient_units.stop(running.unit.name)
-    running.let_go()
+def _end_unit(running: transient_units.Running, ground: Ground, order: Order) -> None:
+    """End it without the command of on_quit, which is for an end that nobody asked for."""
+    mark = order.name + STOPPING_SUFFIX
+    try:
+        if order.on_quit:
+            write_file(ground.run_dir, mark, b"", MODE, durable=False)
+        transient_units.stop(running.unit.name)
+    finally:
+        running.let_go()
+        remove_file(ground.run_dir, mark)
 
 
 # -- until it serves
@@ -297,6 +303,9 @@ def _family(pid: int) -> list[int]:
 
 
 def _end(record: Record) -> None:
-    process = processes.read(record.pid)
-    if process is not None and process.start_ticks == record.start_ticks:
+    """End the daemon and its children, some of which may not follow it."""
+    main = processes.read(record.pid)
+    if main is None or main.start_ticks != record.start_ticks:
+        return
+    for process in [main, *filter(None, map(processes.read, _family(record.pid)[1:]))]:
         stop(process, _SERVING_SECONDS, kill_after=1.0)

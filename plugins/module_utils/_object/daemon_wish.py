@@ -21,6 +21,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virti
     command_line,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_programs import (
+    ask,
     dialect_wanted,
     find_executable,
 )
@@ -107,8 +108,10 @@ def again(options: dict[str, Any], wish: DaemonWish) -> DaemonWish:
     """The wish for the same daemon once more, from what was recorded of it."""
     values: dict[str, Any] = {key: options[key] for key in Share._fields}
     share = Share(**{**values, "extra_args": tuple(options["extra_args"])})
-    same = ("socket_path", "executable", "dialect", "log_file", "network_namespace", "on_quit")
-    return wish._replace(share=share, **{key: options[key] for key in same})
+    same = ("socket_path", "executable", "log_file", "network_namespace", "on_quit")
+    # An upgrade may have put the other one there. Only of a program that does not tell, the user did.
+    dialect = "auto" if ask(options["executable"]) else options["dialect"]
+    return wish._replace(share=share, dialect=dialect, **{key: options[key] for key in same})
 
 
 def difference(old: dict[str, Any], new: dict[str, Any]) -> str:

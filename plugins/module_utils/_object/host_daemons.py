@@ -63,7 +63,7 @@ class DaemonCandidate(Candidate):
         standing = standing_of(self._record, view)
         if standing.alive:
             return Evidence(owners=standing.reasons)
-        return Evidence(dead=standing.reasons, blind=view.blind)
+        return Evidence(dead=standing.reasons, blind=standing.doubt)
 
     def pids(self, view: HostView) -> set[int]:
         """Of its processes that live. Raises StateError where that is not known: none of them is a stray then."""

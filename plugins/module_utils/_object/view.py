@@ -104,6 +104,14 @@ class HostView:
             return f"host_root {self._host_root} may be another host's tree (sees_all_processes=true asserts otherwise)"
         return self.once("blind", self._hidden_processes)
 
+    def blind_to(self, pid_namespace: str) -> str:
+        """The same for processes that were started in one pid namespace: whoever is in it sees them all."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
+
+        if self._asserted is None and self.once("pid namespace", host.pid_namespace) == pid_namespace:
+            return ""
+        return self.blind
+
     def _hidden_processes(self) -> str:
         from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import sight
         from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe

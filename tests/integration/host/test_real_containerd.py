@@ -71,11 +71,15 @@ def kill_container(lab: Lab, name: str, number: int, runtime: str = "v2") -> Non
     processes.kill(*(pid for pid in lab.host.nested_pids() if str(number) in processes.argv(pid)))
 
 
+_HELLO = ("/bin/sh", "-c", "echo hello; sleep 0.1")
+
+
 def answers(lab: Lab, *names: str) -> None:
     """Each still runs, and does what it is told."""
-    for number, name in enumerate(names):
-        said = lab.must("tasks", "exec", "--exec-id", f"lab-{name}-{number}", name, "/bin/echo", f"hello {name}")
-        assert said == f"hello {name}"
+    for name in names:
+        # On a busy host ctr now and then ends before it has copied what a command said that has ended at once.
+        said = [lab.must("tasks", "exec", "--exec-id", f"lab-{name}-{number}", name, *_HELLO) for number in range(5)]
+        assert set(said) - {""} == {"hello"}
 
 
 def runs_again(lab: Lab, *names: str) -> None:

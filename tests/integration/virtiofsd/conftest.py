@@ -48,6 +48,7 @@ class Share:
             "shared_dir": str(self.directory),
             "executable": str(EXECUTABLES[dialect]()),
             "log_file": str(self.log),
+            "sees_all_processes": True,  # this host of their own has a pid namespace
         }
 
     def started(self, **options: Any) -> Result:
@@ -57,7 +58,8 @@ class Share:
         return self.started(state="restarted", **options)
 
     def stopped(self, **options: Any) -> Result:
-        return Forked("virtiofsd_daemon", {"name": self.name, "state": "stopped", **options}).result()
+        given = {"name": self.name, "state": "stopped", "sees_all_processes": True}
+        return Forked("virtiofsd_daemon", {**given, **options}).result()
 
     def must_stop(self, **options: Any) -> None:
         """Stop it, so that nothing of it is left."""

@@ -63,7 +63,8 @@ def test_what_is_on_disk_is_roots_alone(site: Site) -> None:
     assert modes(site.records) == 0o700 and modes(site.records / "unit-web.json") == 0o600
     assert modes(site.folder / "unit-web.log") == 0o600 and modes(site.folder / "unit-web.sock") == 0o755
     record = site.record()
-    assert (record["pid"], record["host_root"], record["unit"]) == (pid, "/", "")
+    assert (record["pid"], record["unit"]) == (pid, "")
+    assert record["pid_namespace"] == os.readlink("/proc/self/ns/pid")
     assert record["start_ticks"] == int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     assert {tuple(one) for one in record["socket_file"]} == socket_inodes(str(site.folder / "unit-web.sock"))
     assert site.tree() == ["records", "records/unit-web.json", "unit-web.log", "unit-web.sock"]
@@ -117,6 +118,9 @@ def test_restarted_always_restarts_and_needs_no_options(site: Site) -> None:
     end(second)
     again = site.run(state="restarted")
     assert again.value["daemons"][0]["action"] == "created" and site.line(site.processes()[0]) == line
+    for options in ({"extra_args": ["--readonly"]}, {"xattr": True}, {"dialect": "c"}, {"syslog": False}):
+        refused = site.run(state="restarted", **options)
+        assert f"{next(iter(options))}: it is given without a share" in refused.msg
     refused = site.run("unit-none", state="restarted")
     assert "there is no record of it, so that it cannot be restarted as it was. Give socket_path" in refused.msg
 
@@ -130,6 +134,22 @@ def test_several_are_stopped_in_one_task(site: Site) -> None:
     assert not site.run([], state="stopped").changed and not site.run([]).changed
     assert site.run("unit-b, unit-c", state="stopped", **FORCE).value["daemons"][1]["action"] == "deleted"
     assert site.processes() == []
+
+
+def test_A2_one_that_may_live_unseen_is_kept(site: Site) -> None:
+    """From another pid namespace that shares the directory of the records, no process of it would be found."""
+    pid = site.started()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not lives(pid), "the daemon to end")
+    site.change_record(pid_namespace="pid:[1]")
+    blind = {"sees_all_processes": False}
+    for wanted in ("stopped", "restarted"):
+        refused = site.run(state=wanted, **blind)
+        assert refused.failed and "none of its processes is found, but sees_all_processes=false" in refused.msg
+    (entry,) = site.info(name="unit-web", **blind).value["daemons"]
+    assert entry["verdict"] == "unknown" and "sees_all_processes=false" in entry["evidence"][-1]
+    assert site.run(state="stopped", force=True, **blind).changed
+    assert not [name for name in site.tree() if name.endswith((".sock", ".json"))]
 
 
 @NEEDS_ROOT

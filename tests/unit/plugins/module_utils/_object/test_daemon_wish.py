@@ -272,6 +272,9 @@ def test_what_somebody_else_may_have_written_is_not_run(tmp_path: Path) -> None:
         place.chmod(before)
     folder.chmod(0o1777)
     assert daemon_programs.may_be_asked(path)
+    os.chmod(path, 0o1777)  # what makes /tmp safe says nothing of a file
+    assert not daemon_programs.may_be_asked(path)
+    os.chmod(path, 0o755)
     assert not daemon_programs.may_be_asked(str(tmp_path / "none"))
     if os.geteuid() == 0:
         os.chown(path, 12345, 0)
