@@ -178,8 +178,11 @@ class Daemon(Item):
 
     def _plan_running(self, record: Record, order: Order, view: HostView) -> Plan:
         other = difference(record.options, order.options)
+        start = StartDaemon(order.socket_path, order.command_line)
         if self.wish.state == "started":
             if self.standing.main is None:
+                if self._is_being_started(view):
+                    return Plan("created", (start,))
                 raise InUse(
                     "", "; ".join(self.standing.reasons), "Set state=restarted to end all of it and start anew."
                 )
@@ -190,7 +193,6 @@ class Daemon(Item):
                 way = "Set on_change=restart to restart it; its virtual machine loses its file system then."
                 raise AlreadyExists("", why, f"{way} Nothing was changed.")
         self._refuse_taken(order, view)
-        start = StartDaemon(order.socket_path, order.command_line)
         return Plan("updated", (*self._stops(), *self._rests(order, view), start))
 
     def _plan_stopped(self, view: HostView) -> Plan:
@@ -251,7 +253,7 @@ class Daemon(Item):
         if not stat.S_ISSOCK(facts.mode):
             raise InvalidInput("socket_path", f"{path} is there, and is no socket", "Give another path, or remove it.")
         strangers = self._strangers(path, view)
-        if strangers and not self._is_being_started():
+        if strangers and not self._is_being_started(view):
             table = view.processes.by_pid
             holders = ", ".join(describe(table[pid]) for pid in sorted(holders_of(strangers, table))[:3])
             raise InUse("", f"{holders or 'a process that is not visible here'} listens on {path}", "Stop it first.")
@@ -263,11 +265,14 @@ class Daemon(Item):
             why = f"it cannot be told whether somebody listens on {path}: {'; '.join(unseen)}"
             raise NotProved("", why, "Run as root in the host's own namespaces. Nothing was changed.")
 
-    def _is_being_started(self) -> bool:
+    def _is_being_started(self, view: HostView) -> bool:
         """Whether another task of ours has this daemon in hand, or just had it: the plan that counts comes after it."""
         if self.locks:
             return False
-        return own_lock_is_held(self._locked) or self.run_dir.read(self.wish.name) != self.record
+        if own_lock_is_held(self._locked) or self.run_dir.read(self.wish.name) != self.record:
+            return True
+        # It had not become the daemon yet when the processes were looked at.
+        return self.record is not None and standing_of(self.record, view.again()).main is not None
 
     # locks and changes
 
