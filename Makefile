@@ -20,7 +20,7 @@ bench: setup ## time it against its peers, some minutes (ARGS="--quick": only to
 test: setup packages ## all checks and the short tests, about four minutes on two cores (V=1 shows all output)
 	@$(STEPS) test
 
-test-all: setup packages ## the long suites after make test: all crash points, all races, the fleet, molecule
+test-all: setup packages ## the long suites after make test: all crash points, all races, the fleet
 	@$(STEPS) test-all
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint, changelog, documentation

@@ -199,6 +199,8 @@ def reboot() -> None:
 
 
 def take_pid(pid: int) -> None:
-    """The next process that is started in this host gets this pid. Raises OSError."""
+    """The next process that is started in this host gets this pid, as soon as it is free. Raises OSError."""
+    # Who was killed has its number until its parent has reaped it, on a busy host for a while.
+    processes.wait_until(lambda: not os.path.exists(f"/proc/{pid}"), f"pid {pid} to be free")
     with open("/proc/sys/kernel/ns_last_pid", "w", encoding="ascii") as handle:
         handle.write(str(pid - 1))
