@@ -78,6 +78,8 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
                     found.setdefault(state[0], "")
     # Of the usual one both directories are there as soon as it is installed and has run, whatever else is.
     usual = (_at(host_root, STATE_ROOT), _at(host_root, WORK_ROOT))
+    if configuration_problems(host_root):
+        found[usual[0]] = ""  # it may have been moved, and nobody can tell where to
     engines = [(state, work, os.path.isdir(work)) for state, work in found.items()]
     return [
         # Where the root directory is not, a user may have moved it, or it is not mounted yet; but for the usual one.

@@ -100,6 +100,20 @@ def test_A5_a_configuration_that_cannot_be_read_is_not_absent(tmp_path: Path) ->
     assert problem.startswith("what containerd lists is not known, since its configuration cannot be read: ")
 
 
+def test_A5_where_it_cannot_be_read_the_usual_root_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_roots, "_CONFIG", "/etc/containerd/config.toml")
+    monkeypatch.setattr(host_roots, "ENGINE_ROOTS", {"/run/containerd": "/var/lib/containerd"})
+    made(tmp_path / "run/containerd", tmp_path / "var/lib/containerd", tmp_path / "etc/containerd")
+    host = str(tmp_path)
+    assert engine_roots(host, view_of(host_root=host)) == [
+        EngineRoots(f"{host}/run/containerd", f"{host}/var/lib/containerd")
+    ]
+    (tmp_path / "etc/containerd/config.toml").symlink_to("config.toml")
+    assert engine_roots(host, view_of(host_root=host)) == [EngineRoots(f"{host}/run/containerd", None)]
+
+
 def test_A4_a_configuration_is_followed_inside_host_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_roots, "_CONFIG", "/etc/containerd/config.toml")
     host = tmp_path / "host"
