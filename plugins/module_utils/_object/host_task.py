@@ -97,11 +97,19 @@ def _report(
         **({"plan": plan} if plan is not None else {}),
         **({"diff": diff_of_all(summaries, "objects", showing.separate)} if showing.diff else {}),
     }
-    text = in_words(ended, len(skipped), task.check_mode) + problems_in_words(found.problems)
+    text = in_words(ended, len(skipped), task.check_mode) + _about(task.params["plan"])
+    text += problems_in_words(found.problems)
     failures = failure_text(summaries, "objects")
     if failures:
         task.fail_json(f"{failures} {text}", **result)
     task.exit_json(msg=text, **result)
+
+
+def _about(plan: dict[str, Any] | None) -> str:
+    """That a plan need not name all leftovers, to be put behind other words."""
+    if plan is None or plan.get("complete") is not False:
+        return ""
+    return " The plan was made when not all could be looked at: other leftovers may be there."
 
 
 def _skipped(key: Any, why: str) -> dict[str, Any]:

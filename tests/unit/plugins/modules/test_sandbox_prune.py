@@ -40,6 +40,55 @@ def test_all_that_is_dead_goes(host: HostTree) -> None:
     assert not again.changed and again.msg == "0 leftovers removed."
 
 
+def test_A1_what_could_not_be_looked_at_is_told(host: HostTree) -> None:
+    host.write("run/kata", "no directory")
+    for check_mode in (True, False):
+        kept = host.prune(check_mode)
+        assert not kept.failed and not kept.changed
+        (problem,) = kept.value["problems"]
+        assert "/run/kata" in problem
+        assert kept.msg.startswith("0 leftovers") and kept.msg.endswith(f" Not all could be looked at: {problem}")
+
+
+def test_A1_a_plan_that_is_not_complete_is_told(host: HostTree) -> None:
+    host.kata_persist("hostunit-1")
+    plan = host.info(with_plan=True).value["plan"]
+    assert "The plan was made" not in host.prune(check_mode=True, plan=plan).msg
+    done = host.prune(plan={**plan, "complete": False})
+    assert done.changed and done.msg.startswith("1 leftover removed (1 sandbox).")
+    assert "The plan was made when not all could be looked at: other leftovers may be there." in done.msg
+
+
+def test_F2_a_machine_id_that_leads_out_of_the_tree_is_refused_in_words(host: HostTree) -> None:
+    """Asked for where a plan is made, which is after the scan."""
+    host.kata_persist("hostunit-1")
+    host.folder("etc")
+    (host.root / "etc/machine-id").symlink_to("/run/machine-id")
+    asked = run("sandbox_host_info", {**host.options, "with_plan": True})
+    for refused in (asked, host.prune(check_mode=True)):
+        assert refused.failed and "etc/machine-id" in refused.msg and "outside of" in refused.msg
+    assert host.prune().changed, "without a plan nobody asks for it"
+
+
+def test_a_plan_of_check_mode_has_no_step_that_the_same_run_skips(host: HostTree) -> None:
+    host.gvisor("hostunit-1")
+    host.gvisor("hostunit-2")
+    found = host_scan.scan
+    path = host.root / "run/runsc/hostunit-1_sandbox:hostunit-1.lock"
+    with pytest.MonkeyPatch.context() as patch, open(path, encoding="utf-8") as lock:
+
+        def scan(*given: Any) -> host_scan.Scan:
+            result = found(*given)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return result
+
+        patch.setattr(host_task, "scan", scan)
+        checked = host.prune(check_mode=True)
+    actions = {one["id"]: one["action"] for one in checked.value["objects"]}
+    assert actions == {"hostunit-1": "skipped", "hostunit-2": "deleted"}, checked.value["objects"]
+    assert [step["id"] for step in checked.value["plan"]["steps"]] == ["hostunit-2"]
+
+
 def test_A2_without_the_assertion_nothing_goes(host: HostTree) -> None:
     host.everything()
     before = host.names()
