@@ -90,7 +90,7 @@ def signs_in(directory: Directory) -> Signs:
     """Sockets and pid files in a directory; none where there is no such directory. Raises Unreadable."""
     try:
         with directory.opened() as opened:
-            names = sorted(opened.names())
+            names = opened.listed()
             pids = [_recorded(opened, name) for name in names if name == "pid" or name.endswith(".pid")]
             sockets = tuple(opened.join(name) for name in names if name.endswith(SOCKETS))
             return Signs(sockets, tuple(pid for pid in pids if pid is not None))

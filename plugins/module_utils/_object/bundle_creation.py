@@ -214,7 +214,7 @@ class PresentBundle(Bundle):
 def _is_filled(directory: Directory) -> bool:
     try:
         with directory.opened() as opened:
-            return bool(opened.names())
+            return bool(opened.listed())
     except FileNotFoundError:
         return False
 

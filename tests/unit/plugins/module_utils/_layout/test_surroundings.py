@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -242,4 +243,15 @@ def test_B6_a_pid_file_of_any_size_is_not_read_whole(tmp_path: Path) -> None:
     put(tmp_path / "pid")
     os.truncate(tmp_path / "pid", MOST_BYTES + 1)
     with pytest.raises(Unreadable, match="more than"):
+        signs_in(Directory(-1, str(tmp_path)))
+
+
+def test_A1_a_directory_that_cannot_be_listed_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it can be opened: a disk may fail at any time."""
+
+    def broken(_self: Directory) -> list[str]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Directory, "names", broken)
+    with pytest.raises(Unreadable, match="it cannot be listed"):
         signs_in(Directory(-1, str(tmp_path)))
