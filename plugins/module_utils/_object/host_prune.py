@@ -149,7 +149,7 @@ class Pruner:
             one.forget()
             return evidence
 
-        return view.once(("evidence", id(one)), look)
+        return view.once(("evidence", one), look)
 
     def _read_again(self, view: HostView) -> dict[int, bool | StateError]:
         """All that is tied to what is locked now, before anybody asks for processes in this view (safety.md B4)."""
