@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Owners, Verdict
 
 _STOP_FIRST = "Stop the container first. Nothing was changed."
+_FOLLOW_SECONDS, _FOLLOW_INTERVAL = 2.0, 0.02
 _STOP_FIRST_OR_HERE = "Stop the container first, or set stop_processes=true to stop it here."
 
 
@@ -130,9 +132,15 @@ class OwnedItem(Item):
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LIVE, judge
 
         self.acted = removal.stop_all(stops, self.owners.proved) or self.acted
-        view = new_view()
-        self.read(view)
-        verdict = judge(self.look_for_owners(view).evidence)
+        # What shares the socket of an ended process follows it a moment later: gVisor's stubs and gofers do.
+        deadline = time.monotonic() + _FOLLOW_SECONDS
+        while True:
+            view = new_view()
+            self.read(view)
+            verdict = judge(self.look_for_owners(view).evidence)
+            if verdict.kind != LIVE or time.monotonic() > deadline:
+                break
+            time.sleep(_FOLLOW_INTERVAL)
         if verdict.kind == LIVE:
             raise self._in_use(verdict, "Nothing was removed.")
         self.refuse_doubts(verdict)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import started_before
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import owned, removal
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Outcome, Run, run
@@ -50,6 +51,24 @@ def titled(*argv: str) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen((argv[0], "-c", code, *argv[1:]), executable=sys.executable, stdout=subprocess.PIPE) as child:
         try:
             assert child.stdout and child.stdout.readline()
+            yield child
+        finally:
+            child.kill()
+
+
+@contextmanager
+def sharing(path: Path, owner: int, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that listens there until so many seconds after the owner's end."""
+    code = (
+        "import os, select, sys, time; poll = select.poll(); poll.register(os.pidfd_open(int(sys.argv[1])), 1);"
+        " poll.poll(); time.sleep(float(sys.argv[2]))"
+    )
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        child = subprocess.Popen([sys.executable, "-c", code, str(owner), str(seconds)], stdin=listener.fileno())
+    with child:
+        try:
             yield child
         finally:
             child.kill()
@@ -130,6 +149,32 @@ def test_stop_processes_ends_the_owners_and_nobody_else(root: Path) -> None:
             assert owner.wait(timeout=60) == -signal.SIGTERM
             assert other.poll() is None and editor.poll() is None
     assert os.listdir(root) == []
+
+
+@NEEDS_PIDFD
+@pytest.mark.parametrize("stays", [False, True], ids=["follows", "stays"])
+def test_who_shares_the_socket_of_an_ended_owner_is_given_a_moment(
+    root: Path, monkeypatch: pytest.MonkeyPatch, stays: bool
+) -> None:
+    """gVisor's stubs hold the control socket until the kernel has ended them too. A stranger stays."""
+    monkeypatch.setattr(owned, "_FOLLOW_SECONDS", 0.5 if stays else 10.0)
+    make(root)
+    path = root / f"runsc-{NAME}.sock"
+    with (
+        titled("runsc-sandbox", f"--root={root}", "boot", NAME) as owner,
+        sharing(path, owner.pid, 60.0 if stays else 0.3) as other,
+    ):
+        outcome = removed(root, stop_processes=True)
+        if stays:
+            assert other.poll() is None
+        else:
+            other.wait(timeout=60)
+    if stays:
+        assert f"somebody listens on {path}. Nothing was removed." in error_of(outcome, InUse)
+        assert len(os.listdir(root)) == 3
+    else:
+        assert outcome.action == "deleted", outcome.error
+        assert os.listdir(root) == []
 
 
 @NEEDS_PIDFD
