@@ -17,11 +17,11 @@ demo: setup ## watch the collection work on a real runsc (changes nothing outsid
 bench: setup ## time it against its peers, some minutes (ARGS="--quick": only to see that it works; ARGS="kata": some rows)
 	@BENCH_DOCS="$(CURDIR)/docs" $(IN_TREE) tests/bench/run $(ARGS)
 
-test: setup packages ## all checks and the short tests, about four minutes on two cores (V=1 shows all output)
+test: setup packages ## all checks and the short tests, about five minutes on two cores (V=1 shows all output)
 	@$(STEPS) test
 
 test-all: setup packages ## the long suites after make test: all crash points, all races, the fleet
-	@$(STEPS) test-all
+	@$(STEPS) long-real long-alone
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint, changelog, documentation
 	@$(STEPS) lint

@@ -29,7 +29,7 @@ CALLS = (
     "fsync", "pidfd_send_signal",
 )  # fmt: skip
 # In the short run: one in the middle of those of each name that cannot be taken back.
-FEW = ("umount2", "renameat2", "unlinkat", "rmdir", "pidfd_send_signal")
+FEW = ("umount2", "renameat2", "unlinkat")
 ORPHAN = "lab-orphan-1"
 
 
