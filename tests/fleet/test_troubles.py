@@ -40,9 +40,9 @@ class Troubles:
         self.hosts = hosts.hosts
 
     def begin(self) -> None:
-        inode = self.hosts[LOCKED].path(LOCK).stat().st_ino
+        lock = self.hosts[LOCKED].path(LOCK).stat()
         self.holder = self.hosts[LOCKED].spawn("flock", LOCK, "sleep", "infinity")
-        processes.wait_until(lambda: bool(processes.holds_lock(inode)), "a lock to be held")
+        processes.wait_until(lambda: bool(processes.holds_lock(lock)), "a lock to be held")
         assert self.hosts[FULL].run("dd", "if=/dev/zero", "of=/fill", "bs=64k").code != 0
         self.hosts[BARE].must("mv", PYTHON, AWAY)
         self.hosts[HUNG].must("mv", PYTHON, AWAY)

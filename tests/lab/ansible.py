@@ -42,6 +42,11 @@ class Result(NamedTuple):
         return bool(self.answer.get("changed"))
 
     @property
+    def unchanged(self) -> bool:
+        """Whether it was content with what is there: a failure changes nothing either, and is none of that."""
+        return not self.failed and not self.changed
+
+    @property
     def message(self) -> str:
         return str(self.answer.get("msg", ""))
 

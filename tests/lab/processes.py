@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -85,11 +86,22 @@ def waits_for_lock(inode: int) -> list[int]:
     return [int(row[5]) for row in rows if row[1] == "->" and int(row[6].rpartition(":")[2]) == inode]
 
 
-def holds_lock(inode: int) -> list[int]:
-    """The processes that hold a flock on this inode, as /proc/locks says it."""
+def holds_lock(file: os.stat_result) -> list[int]:
+    """The processes that hold a flock on this file, as /proc/locks says it."""
     with open("/proc/locks", encoding="ascii") as handle:
         rows = [line.split() for line in handle]
-    return [int(row[4]) for row in rows if row[1] != "->" and int(row[5].rpartition(":")[2]) == inode]
+    pids = [int(row[4]) for row in rows if row[1] != "->" and int(row[5].rpartition(":")[2]) == file.st_ino]
+    # Its device is the superblock's, which stat need not tell, so the same number elsewhere is told by who has it open.
+    return [pid for pid in pids if _has_open(pid, file)]
+
+
+def _has_open(pid: int, file: os.stat_result) -> bool:
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        with suppress(FileNotFoundError):
+            found = link.stat()
+            if (found.st_dev, found.st_ino) == (file.st_dev, file.st_ino):
+                return True
+    return False
 
 
 def opened(path: Path) -> list[int]:

@@ -45,8 +45,10 @@ DAEMON_OPTIONS: dict[str, dict[str, Any]] = {
 INFO_OPTIONS: dict[str, dict[str, Any]] = {"name": {"type": "raw"}, "run_dir": {"type": "path"}}
 _TEXTS = ("socket_path", "shared_dir", "executable", "log_file", "network_namespace", "on_quit", "run_dir")
 # What says how a daemon is to be; without a share it is restarted as it was recorded, so none of them would count.
-_HOW = (*(name for name in Share._fields if name != "shared_dir"), "executable", "dialect", "log_file")
-_HOW = (*_HOW, "network_namespace", "on_quit")
+_HOW = (
+    *(name for name in Share._fields if name != "shared_dir"),
+    "executable", "dialect", "log_file", "network_namespace", "on_quit",
+)  # fmt: skip
 
 
 def items_of(params: dict[str, Any]) -> list[Daemon]:

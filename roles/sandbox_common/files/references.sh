@@ -19,6 +19,7 @@ while IFS= read -r path; do
     continue
   fi
   # A bundle names its shim, and the runtime that its shim calls. A name that only begins like ours is kept as well.
+  # shellcheck disable=SC2062 # what stands unquoted are the files, the pattern comes by the standard input
   found=$(printf '%s\n' "$path" | grep -lasF -f - /proc/[0-9]*/cmdline \
     /run/containerd/$tasks/*/*/shim-binary-path /run/*/containerd/$tasks/*/*/shim-binary-path \
     /run/containerd/$tasks/*/*/options.json /run/*/containerd/$tasks/*/*/options.json \

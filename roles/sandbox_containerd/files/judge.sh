@@ -14,6 +14,6 @@ done
 awk -v lines="$4" -v first="$dir/main" -v second="$dir/ours" '{ print > (NR <= lines ? first : second) }'
 sed "s|$2/|$dir/conf.d/|" "$dir/main" > "$dir/config.toml"
 "$1" --config "$dir/config.toml" config dump
-echo =
+echo '='
 mv "$dir/ours" "$dir/conf.d/$3"
 "$1" --config "$dir/config.toml" config dump

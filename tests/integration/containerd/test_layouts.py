@@ -56,11 +56,11 @@ def test_A5_a_living_daemons_list_is_read_without_its_lock(lab: Lab) -> None:
     lab.run("a5")
     lab.run("stopped", args=["/bin/true"])
     lab.run("b5", namespace="k8s.io")
-    assert processes.holds_lock(database.stat().st_ino) == [lab.daemon()]
+    assert processes.holds_lock(database.stat()) == [lab.daemon()]
     found = listed(lab)
     assert found["default"].containers == {"a5", "stopped"}
     assert found["k8s.io"].containers == {"b5"}
-    assert processes.holds_lock(database.stat().st_ino) == [lab.daemon()]
+    assert processes.holds_lock(database.stat()) == [lab.daemon()]
     lab.delete("a5")
     assert listed(lab)["default"].containers == {"stopped"}
     lab.kill_daemon()

@@ -131,7 +131,7 @@ def test_C1_a_locked_sandbox_is_unknown_and_never_waited_for(machine: Host, crow
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         (found,) = machine.objects(kinds=["sandbox"])
         assert found["verdict"] == "unknown" and "is held by" in found["evidence"][0], found
-        assert not machine.prune(kinds=["sandbox"]).changed
+        assert machine.prune(kinds=["sandbox"]).unchanged
     assert machine.prune().changed and gone(dead.box) == []
 
 
@@ -212,7 +212,7 @@ def test_D6_a_rootless_users_directory(machine: Host, crowd: Crowd, keeps: str) 
     if keeps == "process":
         with subprocess.Popen(["sleep", "1000"], user=4711) as popen:
             assert ("rootless", "kata-17") not in machine.leftovers()
-            assert not machine.prune().changed
+            assert machine.prune().unchanged
             popen.kill()
         return
     if keeps == "login":

@@ -138,7 +138,7 @@ def test_A4_A5_what_containers_leave_that_were_killed_at_different_points(lab: L
     assert lab.bundles() == sorted([*alive, "lab-orphan"])
     assert not any("/lab-dead/" in point for point in lab.host.mounts())
     assert [pid for pid in lab.host.nested_pids() if "4004" in processes.argv(pid)], "the orphan runs"
-    assert not prune(lab).changed
+    assert prune(lab).unchanged
     assert mounting.checksum(data) == before
 
     lab.host.must(["mv", ASIDE, METADATA])

@@ -147,11 +147,11 @@ def test_A8_firecracker_has_the_beginning_of_an_id(machine: Host, crowd: Crowd) 
     trees.directory(box.firecracker_dir / "root/run", 0o750)
     machines = [crowd.start(box.program(kind)) for kind in ("firecracker", "shim")]
     assert set(machine.verdicts().values()) == {"live"}
-    assert not machine.prune(stop_processes=True).changed
+    assert machine.prune(stop_processes=True).unchanged
     trees.remove(box.state_dir)
     trees.remove(box.firecracker_dir)
     assert "leftover" not in machine.verdicts().values()
-    assert not machine.prune(stop_processes=True).changed
+    assert machine.prune(stop_processes=True).unchanged
     assert all(one.lives() for one in machines)
 
 
@@ -169,7 +169,7 @@ def test_D5_the_machines_of_a_factory_are_not_ended(machine: Host, crowd: Crowd,
         words = ["-name", f"sandbox-{waiting.name}", "-qmp", f"unix:{waiting}/qmp.sock,server,nowait"]
         owners.append(crowd.start(Program("/usr/bin/qemu-system-x86_64", words)))
     assert "leftover" not in machine.verdicts().values()
-    assert not machine.prune(stop_processes=True).changed
+    assert machine.prune(stop_processes=True).unchanged
     assert all(one.lives() for one in owners)
 
 

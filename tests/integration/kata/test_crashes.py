@@ -56,7 +56,7 @@ def finish(modules: Modules) -> None:
     done = modules.absent(on_mounted="unmount")
     assert not done.failed, done.message
     assert gone(modules.box) == []
-    assert not modules.absent().changed
+    assert modules.absent().unchanged
     assert modules.info().sandboxes == []
 
 

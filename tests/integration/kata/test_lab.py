@@ -96,7 +96,7 @@ def test_a_stand_in_is_what_its_program_would_be(crowd: Crowd) -> None:
     assert os.readlink(f"/proc/{one.pid}/exe").endswith("/usr/bin/qemu-system-x86_64")
     assert os.readlink(f"/proc/{one.pid}/cwd") == str(folder)
     assert (folder / "pid").read_text() == f"{one.pid}\n"
-    assert processes.holds_lock((folder / "lock").stat().st_ino) == [one.pid]
+    assert processes.holds_lock((folder / "lock").stat()) == [one.pid]
     assert one.pid in processes.opened(folder)
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(folder / "qmp.sock"))
@@ -189,7 +189,7 @@ def test_a_real_virtiofsd_is_started_as_kata_does(
     processes.wait_until(socket_path.is_socket, "the socket")
     if layout == "kata_rs":
         lock = Path(f"{socket_path}.pid")
-        processes.wait_until(lambda: processes.holds_lock(lock.stat().st_ino) == [one.pid], "the lock")
+        processes.wait_until(lambda: processes.holds_lock(lock.stat()) == [one.pid], "the lock")
         assert lock.read_text() == f"{one.pid}\n"
     assert one.lives()
 

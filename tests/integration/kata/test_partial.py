@@ -87,7 +87,7 @@ def remove_and_check(*all_harmed: Harmed) -> None:
     assert done.changed and not done.failed, done.message
     assert [one["action"] for one in done.sandboxes] == ["deleted"] * len(names)
     assert [left for box, _damaged in all_harmed for left in gone(box)] == []
-    assert not modules.absent(sandbox_id=names).changed
+    assert modules.absent(sandbox_id=names).unchanged
 
 
 @STORE
@@ -193,7 +193,7 @@ def test_K1_a_store_without_its_lock_is_completed(modules: Modules, box: Sandbox
     made = modules.make(wanted(box))
     assert made.changed and not made.failed, made.message
     assert shapes(box) == expected
-    assert not modules.make(wanted(box)).changed
+    assert modules.make(wanted(box)).unchanged
 
 
 def test_K3_a_torn_document_is_written_anew(host: None, layout: str) -> None:

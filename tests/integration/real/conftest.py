@@ -105,5 +105,5 @@ def crashed(lab: Lab, runsc: Runsc, *ids: str) -> None:
 def hold_lock(lab: Lab, path: Path) -> Running:
     """Another process that holds the lock until the test ends."""
     holder = lab.spawn([sys.executable, "-c", _HOLD, str(path)])
-    processes.wait_until(lambda: holder.pid in processes.holds_lock(path.stat().st_ino), "the lock to be held")
+    processes.wait_until(lambda: holder.pid in processes.holds_lock(path.stat()), "the lock to be held")
     return holder

@@ -54,7 +54,7 @@ def test_from_creation_to_reuse(lab: Lab, runsc: Runsc, collection: Collection) 
     assert removed.answer["diff"] == checked.answer["diff"]
     assert files(runsc) == []
     assert filestores(lab) == []
-    assert not collection.absent("live-1").changed
+    assert collection.absent("live-1").unchanged
     assert files(runsc) == []
 
     assert runsc.launch("live-1", lab.folder / "live-1") != pid
@@ -94,7 +94,7 @@ def test_looking_changes_nothing(lab: Lab, runsc: Runsc, collection: Collection)
 def test_a_live_document_is_never_written(lab: Lab, runsc: Runsc, collection: Collection) -> None:
     runsc.launch("live-1", lab.bundle("live-1"))
     record = runsc.record("live-1")
-    assert not collection.present("live-1", record).changed
+    assert collection.present("live-1", record).unchanged
     refused = collection.present("live-1", {**record, "owner": "me"}, force=True)
     assert refused.failed
     assert "is in use" in refused.message
@@ -106,7 +106,7 @@ def test_runsc_understands_what_we_write(lab: Lab, runsc: Runsc, collection: Col
     record = runsc.record("live-1")
     assert collection.absent("live-1").changed
     assert collection.present("live-1", record, fail_if_exists=True).changed
-    assert not collection.present("live-1", record).changed
+    assert collection.present("live-1", record).unchanged
     assert oct(runsc.file("live-1", "state").stat().st_mode & 0o777) == "0o640"
     assert oct(runsc.file("live-1", "lock").stat().st_mode & 0o777) == "0o600"
     assert runsc.record("live-1") == record
@@ -130,4 +130,4 @@ def test_by_the_ansible_command(lab: Lab, runsc: Runsc, collection: Collection) 
     assert removed.changed
     assert removed.shown == checked.shown
     assert files(runsc) == []
-    assert not collection.absent("live-1").changed
+    assert collection.absent("live-1").unchanged

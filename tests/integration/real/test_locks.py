@@ -47,7 +47,7 @@ def test_a_create_at_work_is_left_alone(lab: Lab, runsc: Runsc, collection: Coll
     """It holds the lock, and there is no state yet."""
     lock = runsc.file("live-1", "lock")
     creating = runsc.slow_create("live-1", lab.bundle("live-1"), seconds=600)
-    processes.wait_until(lambda: lock.exists() and bool(processes.holds_lock(lock.stat().st_ino)), "the lock")
+    processes.wait_until(lambda: lock.exists() and bool(processes.holds_lock(lock.stat())), "the lock")
     refused = collection.absent("live-1", lock_timeout=0.1, force=True, stop_processes=False)
     assert refused.failed
     assert "runsc" in refused.message

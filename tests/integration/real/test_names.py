@@ -17,7 +17,7 @@ newest = pytest.mark.parametrize("version", ["new"], indirect=True)
 def test_g7_a_prefix_never_hits_the_longer_name(lab: Lab, runsc: Runsc, collection: Collection) -> None:
     runsc.launch("foobar", lab.bundle("foobar"))
     assert runsc.delete("foo").output != ""  # runsc takes it for foobar: "not stopped", or deletes it when it is
-    assert not collection.absent("foo", stop_processes=True, force=True).changed
+    assert collection.absent("foo", stop_processes=True, force=True).unchanged
     assert runsc.listed() == ["foobar"]
     assert collection.verdict("foobar") == "live"
 
@@ -69,5 +69,5 @@ def test_g9_junk_around_a_name_is_no_name(lab: Lab, runsc: Runsc, collection: Co
         (runsc.root / name).touch()
     assert [one["sandbox_id"] for one in collection.info().sandboxes] == ["live-1"]
     for name in ("live-2", "live-3", "c"):
-        assert not collection.absent(name).changed
+        assert collection.absent(name).unchanged
     assert files(runsc) == sorted([*real, *junk])

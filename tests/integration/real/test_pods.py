@@ -36,7 +36,7 @@ def test_one_container_then_the_pod(lab: Lab, runsc: Runsc, collection: Collecti
     assert state_files(runsc) == ["ctr2", "pod1"]
     assert not runsc.file("ctr1", "lock", "pod1").exists()
     assert filestores(lab) == [name for name in had_filestores if name != "ctr1"]
-    assert not collection.absent("pod1", container_id="ctr1").changed
+    assert collection.absent("pod1", container_id="ctr1").unchanged
 
     assert collection.absent("pod1").changed
     assert files(runsc) == []

@@ -113,7 +113,7 @@ def test_g2_a_creator_never_trusts_a_dead_lock(lab: Lab, runsc: Runsc, collectio
 
 def test_g3_no_stray_lock_stays(runsc: Runsc, collection: Collection) -> None:
     runsc.root.mkdir(mode=0o711)
-    assert not collection.absent("live-1").changed
+    assert collection.absent("live-1").unchanged
     collection.info("live-1")
     assert files(runsc) == []
     assert collection.present("live-1", {"id": "other"}).failed

@@ -38,7 +38,7 @@ def test_a_guest_reads_and_writes_what_one_task_shares(share: Share) -> None:
     assert share.look()["verdict"] == "leftover"
     assert share.must_start() != pid
     share.must_stop()
-    assert not share.stopped().changed, "stopping what is not there"
+    assert share.stopped().unchanged, "stopping what is not there"
 
 
 @RUST_FIRST
@@ -88,7 +88,7 @@ def test_other_options_are_refused_and_restart_it_when_allowed(share: Share) -> 
     done = share.started(cache="never", on_change="restart")
     assert done.changed and done.answer["daemons"][0]["action"] == "updated", done.answer
     assert not processes.lives(pid) and share.look()["pid"] != pid
-    assert not share.started(cache="never").changed
+    assert share.started(cache="never").unchanged
     again = Forked("virtiofsd_daemon", {"name": share.name, "state": "restarted"}).result()
     assert again.changed and not again.failed, again.message
     (shown,) = {word for word in processes.argv(share.look()["pid"]) if "cache" in word}
@@ -187,7 +187,7 @@ def test_its_end_is_not_waited_for_longer_than_allowed(share: Share) -> None:
     pid = share.must_start()
     os.kill(pid, 19)  # SIGSTOP
     assert share.look()["verdict"] == "live"
-    assert not share.started().changed
+    assert share.started().unchanged
     done = share.stopped(stop_timeout=0.2)
     assert done.changed and not done.failed, done.message
     assert share.rests() == []
@@ -204,7 +204,7 @@ def test_it_runs_in_the_network_namespace_that_is_named(share: Share) -> None:
     subprocess.run(["ip", "netns", "add", "lab-vm"], check=True)
     pid = share.must_start(network_namespace="lab-vm", sandbox_mode="chroot")
     assert os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat("/run/netns/lab-vm").st_ino
-    assert not share.started(network_namespace="lab-vm", sandbox_mode="chroot").changed
+    assert share.started(network_namespace="lab-vm", sandbox_mode="chroot").unchanged
     with Guest(share.socket_path, command="ls /mnt") as guest:
         assert guest.start() == "hello"
         assert share.look()["clients"] == 1

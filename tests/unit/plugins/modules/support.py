@@ -41,6 +41,11 @@ class Result(NamedTuple):
         return bool(self.value.get("changed"))
 
     @property
+    def unchanged(self) -> bool:
+        """Whether it was content with what is there: a failure changes nothing either, and is none of that."""
+        return not self.failed and not self.changed
+
+    @property
     def actions(self) -> list[str]:
         return [entry["action"] for entry in self.value["sandboxes"]]
 

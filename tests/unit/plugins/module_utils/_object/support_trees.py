@@ -17,7 +17,20 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_sandbox import TreeSandbox
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
-from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._layout.support_kata import NAME
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._layout.support_kata import (
+    CONFIG,
+    NAME,
+    STATE,
+    listing,
+)
+
+MARK = "0123456789abcdef"
+RUN = {layout: f"{folder}/{NAME}" for layout, folder in STATE.items()}
+CONF = f"{CONFIG}/{NAME}"
+
+
+def files(host: Path) -> list[str]:
+    return sorted(name for name, (_mode, data) in listing(host).items() if data is not None)
 
 
 def tree_of(layout: str, host: Path) -> Tree:
