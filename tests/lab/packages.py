@@ -86,7 +86,8 @@ def tool(name: str, *packages: str) -> list[str]:
     for candidate in ("usr/bin", "bin", "usr/sbin", "sbin"):
         path = folders[0] / candidate / name
         if path.exists():
-            libraries = ":".join(str(lib) for folder in folders for lib in folder.glob("usr/lib/*-linux-gnu*"))
+            below = [lib for folder in folders for lib in (*folder.glob("usr/lib/*-gnu*"), *folder.glob("lib/*-gnu*"))]
+            libraries = ":".join(map(str, below))
             return ["env", f"LD_LIBRARY_PATH={libraries}", str(path)] if libraries else [str(path)]
     raise Unavailable(f"package {packages[0]} has no program {name}")
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,11 @@ from ansible_collections.sandboxed.containers.tests.lab import runsc
 from ansible_collections.sandboxed.containers.tests.lab.ansible import Result
 from ansible_collections.sandboxed.containers.tests.lab.containerd import Lab, available
 from ansible_collections.sandboxed.containers.tests.lab.forked import forked
-from ansible_collections.sandboxed.containers.tests.lab.packages import package
+from ansible_collections.sandboxed.containers.tests.lab.packages import package, tool
 
 pytestmark = pytest.mark.real
+# The program, and the packages that have it and its libraries.
+RUNTIMES = {"runc": ("runc", "runc"), "crun": ("crun", "crun", "libyajl2", "libseccomp2", "libcap2", "libsystemd0")}
 HELLO = ("/bin/echo", "hello from the bundle")
 
 
@@ -29,7 +32,8 @@ def image(folder: Path) -> Path:
     shutil.copy2(package("busybox-static") / "bin/busybox", programs / "busybox")
     for applet in ("sh", "sleep", "echo"):
         (programs / applet).symlink_to("busybox")
-    (folder / "image" / "proc").mkdir()
+    for target in ("proc", "dev"):  # crun makes no /dev
+        (folder / "image" / target).mkdir()
     return folder / "image"
 
 
@@ -55,18 +59,20 @@ def bundle(host: Lab, **options: Any) -> Result:
     return host.module("container_bundle", layout="oci", path=path, container_id="lab-oci-1", **options)
 
 
-def test_runc_runs_it_and_while_it_lives_it_is_kept(host: Lab) -> None:
+@pytest.mark.parametrize("name", list(RUNTIMES))
+def test_a_runtime_runs_it_and_while_it_lives_it_is_kept(host: Lab, name: str) -> None:
+    runtime = shlex.join(tool(*RUNTIMES[name]))
     root = image(host.workspace.folder)
     where = host.workspace.folder / "bundles" / "lab-oci-1"
     assert bundle(host, spec=spec(root, *HELLO)).changed
-    assert "hello from the bundle" in host.shell(f"runc run --bundle {where} lab-oci-1")
+    assert "hello from the bundle" in host.shell(f"{runtime} run --bundle {where} lab-oci-1")
     assert bundle(host, spec=spec(root, "/bin/sleep", "1000")).answer["bundles"][0]["action"] == "updated"
-    host.shell(f"runc run --detach --bundle {where} lab-oci-1 </dev/null >/dev/null 2>&1")
+    host.shell(f"{runtime} run --detach --bundle {where} lab-oci-1 </dev/null >/dev/null 2>&1")
     refused = bundle(host, state="absent", force=True)
     assert refused.failed
     assert "is in use: sleep" in refused.message
     assert bundle(host, spec=spec(root, *HELLO)).failed, "nothing of a live container is changed"
-    host.shell("runc delete --force lab-oci-1")
+    host.shell(f"{runtime} delete --force lab-oci-1")
     gone = bundle(host, state="absent")
     assert (gone.failed, gone.changed) == (False, True), gone.message
     assert (root / "bin/busybox").exists()
