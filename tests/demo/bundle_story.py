@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demo's second part: a container's name that containerd itself cannot free any more, and that is freed."""
+"""The demo's third part: a container's name that containerd itself cannot free any more, and that is freed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ PROVED = "a bundle on which containerd is stuck is removed, and containerd can u
 def tell(screen: Screen) -> str:
     """The whole story, on a real containerd of its own on an inner host, or else on the same state made by hand; what
     it has proved. Raises Unexpected and RuntimeError."""
+    screen.part("A name that containerd itself cannot free any more:")
     why = available(VERSION)
     if why:
         return bundle_by_hand.tell(screen, NAME, why)

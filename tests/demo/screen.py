@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 GREEN, RED, YELLOW, BOLD = "32", "31", "33", "1"
@@ -49,6 +49,12 @@ class Screen:
         print(f"{self.number:>2}  {sentence:<{OUTCOME_COLUMN - 4}}", end="")
         self._outcome(YELLOW, f"skipped: {why}")
 
+    def part(self, sentence: str) -> None:
+        """What the following steps are about."""
+        if self.number:
+            print()
+        print("\n".join(self._paint(BOLD, line) for line in textwrap.wrap(sentence, self.width)), flush=True)
+
     def say(self, sentence: str) -> None:
         """A sentence that is no step."""
         print(textwrap.fill(sentence, self.width), flush=True)
@@ -56,6 +62,11 @@ class Screen:
     def command(self, line: str) -> None:
         """A line to type."""
         print("    " + self._paint(BOLD, line), flush=True)
+
+    def lines(self, lines: Sequence[str]) -> None:
+        """A list that belongs to the step above."""
+        for line in lines:
+            print(f"      {line}", flush=True)
 
     def _outcome(self, colour: str, text: str) -> None:
         lines = textwrap.wrap(text, self.width - OUTCOME_COLUMN, break_long_words=False, break_on_hyphens=False)

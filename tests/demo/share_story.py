@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demo's third part: a directory is shared with a virtual machine, which reads and writes it.
+"""The demo's fourth part: a directory is shared with a virtual machine, which reads and writes it.
 
 On a host of its own (lab/own_host.py), so that no daemon, socket or record outlives it.
 """
@@ -41,6 +41,7 @@ def available() -> str:
 
 def tell(screen: Screen) -> None:
     """The whole story, on a real virtiofsd and QEMU. Raises Unexpected."""
+    screen.part("A directory for a virtual machine:")
     try:
         answer = json.loads(own_host.run(lambda: _told(screen)))
     except own_host.Ended as exc:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demo's first part: a sandbox is killed, and its state is removed so that runsc can use the name again."""
+"""The demo, and its second part: a sandbox is killed, and its state is removed so that runsc can use the name again."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from ansible_collections.sandboxed.containers.tests.demo import bundle_story, share_story
+from ansible_collections.sandboxed.containers.tests.demo import bundle_story, host_story, share_story
 from ansible_collections.sandboxed.containers.tests.demo.expectations import Unexpected, expect
 from ansible_collections.sandboxed.containers.tests.demo.screen import Screen
 from ansible_collections.sandboxed.containers.tests.lab import processes
@@ -117,25 +118,39 @@ def without_runsc(story: Story, why: str) -> None:
     story.is_idempotent("absent", sees_all_processes=True)
 
 
+def _tell_of_runsc(screen: Screen) -> str:
+    """The part with one sandbox; what it has proved."""
+    why = available("new")
+    with Lab() as lab:
+        if why:
+            without_runsc(Story(screen, lab.folder / "root"), why)
+            return PROVED_WITHOUT
+        runsc = lab.runsc("new")
+        screen.part(f"One sandbox, module by module, with Debian's {runsc.version()}, unpacked below .lab:")
+        with_runsc(Story(screen, runsc.root), lab, runsc)
+    return PROVED
+
+
+def _tell_where_it_can(screen: Screen, story: ModuleType, sentence: str) -> list[str]:
+    """A part that needs more of the machine; what it has proved, nothing where it cannot run."""
+    why = story.available()
+    if why:
+        screen.cannot(sentence, why)
+        return []
+    story.tell(screen)
+    return [story.PROVED]
+
+
 def tell() -> int:
     """Run the demo; the exit status."""
     screen, started = Screen(), time.monotonic()
-    why = available("new")
     try:
-        with Lab() as lab:
-            if why:
-                without_runsc(Story(screen, lab.folder / "root"), why)
-            else:
-                runsc = lab.runsc("new")
-                screen.say(f"With Debian's {runsc.version()}, unpacked below .lab; nothing else changes.")
-                with_runsc(Story(screen, runsc.root), lab, runsc)
-        proved = [PROVED_WITHOUT if why else PROVED, bundle_story.tell(screen)]
-        no_guest = share_story.available()
-        if no_guest:
-            screen.cannot("A directory is shared with a virtual machine: qemu", no_guest)
-        else:
-            share_story.tell(screen)
-            proved.append(share_story.PROVED)
+        proved = [
+            *_tell_where_it_can(screen, host_story, "A host is provisioned, crashes, and is pruned: playbooks"),
+            _tell_of_runsc(screen),
+            bundle_story.tell(screen),
+            *_tell_where_it_can(screen, share_story, "A directory is shared with a virtual machine: qemu"),
+        ]
     except (Unexpected, RuntimeError, OSError, subprocess.TimeoutExpired) as exc:
         screen.failed(str(exc))
         return 1
