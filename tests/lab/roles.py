@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from ansible_collections.sandboxed.containers.tests.lab.booted import Booted
+from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable, package
 from ansible_collections.sandboxed.containers.tests.lab.workspace import Outcome
 
 # What time itself and the tests' own login change.
@@ -43,3 +45,12 @@ def files(system: Booted) -> set[str]:
     listed = system.must("find", "/", "-xdev", "!", "-name", "*.pyc", "-print") + "\n"
     listed += system.must("find", "/run", "-print")
     return {path for path in listed.splitlines() if not re.search(CHANGING, path)}
+
+
+def install_containerd(system: Booted, suite: str) -> None:
+    """As a program without a unit, so that nothing but itself and its configuration matters."""
+    try:
+        program = package("containerd", suite).resolve() / "usr/bin/containerd"
+    except Unavailable as exc:
+        pytest.skip(str(exc))
+    system.must("ln", "-s", str(program), "/usr/local/bin/containerd")

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from ansible_collections.sandboxed.containers.tests.lab import processes, roles, runsc
 from ansible_collections.sandboxed.containers.tests.lab.booted import Booted
-from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable, package
-from ansible_collections.sandboxed.containers.tests.lab.roles import changes, files, refusal
+from ansible_collections.sandboxed.containers.tests.lab.packages import package
+from ansible_collections.sandboxed.containers.tests.lab.roles import changes, files, install_containerd, refusal
 
 pytestmark = pytest.mark.real
 ROLE = "sandbox_gvisor"
@@ -42,15 +42,6 @@ def stand_in_shim(system: Booted) -> dict[str, Any]:
     system.path("/srv/shim").write_text(text, encoding="utf-8")
     checksum = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
     return {"sandbox_gvisor_shim": "file:///srv/shim", "sandbox_gvisor_shim_checksum": checksum}
-
-
-def install_containerd(system: Booted, suite: str) -> None:
-    """As a unit that does not run, so that nothing but its program and its configuration matters."""
-    try:
-        program = package("containerd", suite).resolve() / "usr/bin/containerd"
-    except Unavailable as exc:
-        pytest.skip(str(exc))
-    system.must("ln", "-s", str(program), "/usr/local/bin/containerd")
 
 
 def sandbox(system: Booted, program: str = "/usr/local/bin/runsc") -> int:
