@@ -53,7 +53,7 @@ fi
 exit 1
 """
 ALL = {"sandbox_kata_runtimes": ["go", "rust"], "sandbox_kata_hypervisors": ["qemu", "cloud-hypervisor", "firecracker"]}
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "sandbox_kata_options": {
         "default_vcpus": 2,
         "default_memory": 1024,
@@ -105,11 +105,11 @@ def contents(number: str) -> dict[str, bytes]:
     return made
 
 
-def archive(system: Booted, number: str = "4.1.0", *without: str) -> dict[str, Any]:
-    """The variables of a release, packed as it is published, but for some of its files."""
+def archive(system: Booted, number: str = "4.1.0", *without: str, **more: bytes) -> dict[str, Any]:
+    """The variables of a release, packed as it is published, but for some of its files and with more."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        for path, data in contents(number).items():
+        for path, data in {**contents(number), **more}.items():
             if path not in without:
                 add(tar, f"./opt/kata/{path}", data)
         link = tarfile.TarInfo(f"./opt/kata/{DEFAULTS}/configuration.toml")
@@ -153,7 +153,7 @@ def read(system: Booted, config_path: str) -> dict[str, Any]:
     """A configuration as both runtimes read it."""
     resolved = system.must("readlink", "-f", config_path)
     folder = str(Path(resolved).parent / "config.d")
-    config = tomllib.loads(system.must("cat", resolved))
+    config: dict[str, Any] = tomllib.loads(system.must("cat", resolved))
     for name in sorted(system.must("ls", "-A", folder).split()):
         assert system.must("stat", "-c", "%F %a", f"{folder}/{name}") == "regular file 644"
         merge(config, tomllib.loads(system.must("cat", f"{folder}/{name}")))
@@ -171,8 +171,8 @@ def merge(base: dict[str, Any], more: dict[str, Any]) -> None:
 def expected(handler: str) -> dict[str, Any]:
     """The vendor's configuration with OPTIONS."""
     table = CONFIGURATIONS[handler][1]
-    config = tomllib.loads(vendor_text(handler))
-    given: dict[str, Any] = dict(OPTIONS["sandbox_kata_options"])
+    config: dict[str, Any] = tomllib.loads(vendor_text(handler))
+    given = OPTIONS["sandbox_kata_options"]
     debug = {"enable_debug": True}
     shared = {} if table == "firecracker" else {name: given[name] for name in ("shared_fs", "virtio_fs_cache")}
     names = ("default_vcpus", "default_memory", "kernel_params", "enable_annotations")
@@ -285,6 +285,22 @@ def test_shim_that_a_bundle_names_stays(system: Booted) -> None:
     system.must("rm", "-r", "/run/containerd")
     assert changes(roles.play(system, ROLE, known)) == 1
     assert "containerd-shim-kata-v2" not in system.must("ls", BIN).split()
+
+
+def test_older_release_calls_its_hypervisor_otherwise(system: Booted) -> None:
+    """The vendor's file and the table of Cloud Hypervisor, for the Rust runtime before Kata 3.30."""
+    text = vendor_text("kata-clh-runtime-rs").replace("[hypervisor.clh]", "[hypervisor.cloud-hypervisor]")
+    name = f"{DEFAULTS}/runtime-rs/configuration-cloud-hypervisor.toml"
+    newer = f"{DEFAULTS}/{CONFIGURATIONS['kata-clh-runtime-rs'][0]}"
+    chosen = {"sandbox_kata_hypervisors": ["cloud-hypervisor"]}
+    extra = {"sandbox_kata_extra_options": {"hypervisor.clh": {"memory_slots": 20}}}
+    known = {**archive(system, "3.20.0", newer, **{name: text.encode()}), **chosen, **extra}
+    assert changes(roles.play(system, ROLE, known)) > 0
+    (handler,) = registered(system).values()
+    wanted = tomllib.loads(text)
+    wanted["hypervisor"]["cloud-hypervisor"]["memory_slots"] = 20
+    assert read(system, handler["options"]["ConfigPath"]) == wanted
+    assert changes(roles.play(system, ROLE, known)) == 0
 
 
 @pytest.mark.parametrize("suite", ["trixie", "sid"])
