@@ -122,7 +122,7 @@ class Booted:
 
     def __init__(self) -> None:
         root, lab = tree(), lab_dir().resolve()
-        self.workspace = Workspace()
+        self.workspace = Workspace(alone=False)
         self.folder = self.workspace.folder
         self._master = self.folder / "ssh"
         self._host: Host | None = None

@@ -84,13 +84,12 @@ class Workspace:
     """A temporary folder; on leaving it, what was started is ended and the folder removed.
 
     One at a time in a checkout: the collection looks at all processes of the host, so tests that use the same names
-    side by side would see each other's containers.
+    side by side would see each other's containers. alone=False: what runs in it sees no processes but its own, so
+    others like it may be open at the same time.
     """
 
-    def __init__(self) -> None:
-        self._turn = _take_turn()
-        if self._turn >= 0:
-            _sweep()
+    def __init__(self, alone: bool = True) -> None:
+        self._turn = _take_turn(alone)
         self.folder = _short_folder()
         self._running: list[Running] = []
 
@@ -116,19 +115,28 @@ class Workspace:
         self._running.clear()
 
 
-def _take_turn() -> int:
-    """Wait until no other workspace of this checkout is open; the lock ends with us. -1: nowhere to put one."""
+def _take_turn(alone: bool) -> int:
+    """Wait until no other workspace of this checkout is open that does not go with this one; the lock ends with us.
+
+    Where none is open at all, what is left of earlier ones goes. -1: nowhere to put a lock.
+    """
     try:
         lab_dir().mkdir(parents=True, exist_ok=True)
         handle = os.open(lab_dir() / "turn.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError:
         return -1
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if alone else fcntl.LOCK_NB))
+        _sweep()
+    except BlockingIOError:
+        pass
+    if not alone:
+        fcntl.flock(handle, fcntl.LOCK_SH)
     return handle
 
 
 def _sweep() -> None:
-    """Remove what is left of workspaces whose process was killed. It is our turn, so no other one is open."""
+    """Remove what is left of workspaces whose process was killed. No other one is open."""
     for folder in (lab_dir() / "run").glob("tmp*"):
         clear(folder)
 

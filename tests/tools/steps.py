@@ -90,12 +90,15 @@ FLEET = [pytest("fleet", "tests/fleet", "-m", "not long")]
 MOLECULE = [pytest("molecule", "tests/molecule")]
 # What `make test` does not run; the fleet, pylint and the bench are whole here. The molecule scenarios have `make
 # molecule`: while one has its host, the other tests of real runtimes wait.
+# On systems of their own, which do not see each other: two at a time.
+ON_BOOTED = ["tests/integration/roles", "tests/integration/virtiofsd/test_role.py"]
 LONG_REAL = [
-    pytest("long real runtimes", "tests/integration", "-m", "long"),
+    pytest("long real runtimes", "tests/integration", "-m", "long", *(f"--ignore={path}" for path in ON_BOOTED)),
     ansible_test("all pylint", results.of_sanity, *PYLINT),
     pytest("long units", "tests/unit", "-m", "long"),
 ]
 LONG_ALONE = [
+    pytest("roles", *ON_BOOTED, "-m", "long", "-n", "2"),
     pytest("long faults", "tests/faults", "-m", "long"),
     pytest("all fleet", "tests/fleet", "-m", ""),
     pytest("bench", "tests/bench", "-m", ""),
