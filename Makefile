@@ -11,7 +11,7 @@ STEPS = .venv/bin/python tests/tools/steps.py
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: setup ## watch the collection work on a real runsc (changes nothing outside this folder)
+demo: setup ## watch the collection work on a host of its own (changes nothing outside this folder)
 	@$(IN_TREE) tests/demo/run
 
 bench: setup ## time it against its peers, some minutes (ARGS="--quick": only to see that it works; ARGS="kata": some rows)

@@ -45,7 +45,8 @@ options:
   plan:
     description:
       - A plan of M(sandboxed.containers.sandbox_host_info). Only what it names is removed, and only where it still is
-        the same. One of another host or boot is refused whole, and so is an empty one.
+        the same. One of another host or boot is refused whole, and so is an empty dictionary.
+        A plan without steps removes nothing.
     type: dict
   scope:
     description:
@@ -71,6 +72,8 @@ options:
 extends_documentation_fragment:
   - sandboxed.containers.options
   - sandboxed.containers.attributes
+notes:
+  - Run as root. Without it, processes of other users cannot be seen, and what has no proved owner is unknown and kept.
 requirements:
   - Linux, and Python 3.9 or newer, on the managed host
 seealso:

@@ -59,6 +59,7 @@ def main(arguments: list[str]) -> int:
     if not rows:
         print(f"no such row: {', '.join(given.rows)}; there are {', '.join(row.key for row in ROWS)}", file=sys.stderr)
         return 2
+    rows = _possible(rows)
     progress = Progress()
     if os.getloadavg()[0] > machine.BUSY:
         print("Other programs are busy here, or were a minute ago: the figures will be off.", file=sys.stderr)
@@ -75,6 +76,15 @@ def main(arguments: list[str]) -> int:
         for path in publish.write(report, given.publish):
             print(f"wrote {path}")
     return 0
+
+
+def _possible(rows: list[Row]) -> list[Row]:
+    """Without those that cannot be run here, which are named."""
+    lacks = {row.key: row.lacks() for row in rows}
+    for key, why in lacks.items():
+        if why:
+            print(f"skipped: {key}: {why}", file=sys.stderr)
+    return [row for row in rows if not lacks[row.key]]
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -103,7 +113,7 @@ def _run(rows: list[Row], workshop: Workshop, whole: bool) -> Report:
 
 
 def _refuse_little_room(rows: list[Row], folder: Path) -> None:
-    entries = max(sum(row.kind.numbers(row.sandboxes).values()) for row in rows)
+    entries = max((sum(row.kind.numbers(row.sandboxes).values()) for row in rows), default=0)
     room = os.statvfs(folder)
     if room.f_bavail * room.f_frsize < entries * BYTES_AN_ENTRY or (room.f_files > 0 and room.f_favail < entries):
         raise BenchFailure(

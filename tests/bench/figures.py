@@ -9,15 +9,17 @@ from __future__ import annotations
 import statistics
 from typing import Any, NamedTuple
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Sample(NamedTuple):
-    """One run of one process. seconds: from its start to its end. cpu: seconds of all cores. peak: bytes in memory."""
+    """One run of one process. seconds: from its start to its end. cpu: seconds of all cores. peak: bytes in memory.
+    printed: bytes of its standard output, which for a module is its result."""
 
     seconds: float
     cpu: float
     peak: int
+    printed: int = 0
 
 
 class Side(NamedTuple):
@@ -37,11 +39,17 @@ class Side(NamedTuple):
         """The most memory that any run had, in bytes."""
         return max(sample.peak for sample in self.samples)
 
+    @property
+    def printed(self) -> int:
+        """The longest output of any run, in bytes."""
+        return max(sample.printed for sample in self.samples)
+
 
 class Figure(NamedTuple):
     """A measured row. faster: the ratio says how many times faster ours is; otherwise, how many times longer it takes.
 
     goal: the ratio to reach, None where a row is only reported. peak_goal: bytes that ours may have in memory.
+    peak_ratio: how many times the peer's memory it may have. printed_goal: bytes that it may print.
     """
 
     key: str
@@ -52,6 +60,8 @@ class Figure(NamedTuple):
     faster: bool = False
     goal: float | None = None
     peak_goal: int | None = None
+    peak_ratio: float | None = None
+    printed_goal: int | None = None
 
     @property
     def ratio(self) -> float:
@@ -70,7 +80,9 @@ class Figure(NamedTuple):
         """Whether all goals of the row are met; None where it has none."""
         time_met = None if self.share is None else self.share <= 1
         peak_met = None if self.peak_goal is None else self.ours.peak <= self.peak_goal
-        known = [one for one in (time_met, peak_met) if one is not None]
+        ratio_met = None if self.peak_ratio is None else self.ours.peak <= self.peak_ratio * self.peer.peak
+        printed_met = None if self.printed_goal is None else self.ours.printed <= self.printed_goal
+        known = [one for one in (time_met, peak_met, ratio_met, printed_met) if one is not None]
         return all(known) if known else None
 
 
@@ -117,6 +129,8 @@ def _row(figure: Figure) -> dict[str, Any]:
         "ratio_means": "times faster than the peer" if figure.faster else "times as long as the peer",
         "goal": figure.goal,
         "peak_goal": figure.peak_goal,
+        "peak_ratio": figure.peak_ratio,
+        "printed_goal": figure.printed_goal,
         "met": figure.met,
     }
 
@@ -126,6 +140,7 @@ def _side(side: Side) -> dict[str, Any]:
         "name": side.name,
         "seconds": round(side.seconds, 4),
         "peak": side.peak,
+        "printed": side.printed,
         "scale": side.scale,
         "runs": [sample._asdict() for sample in side.samples],
     }
@@ -146,4 +161,5 @@ def _figure(row: dict[str, Any]) -> Figure:
         for side in (row["ours"], row["peer"])
     )
     faster = row["ratio_means"].startswith("times faster")
-    return Figure(row["key"], row["what"], row["how_much"], ours, peer, faster, row["goal"], row["peak_goal"])
+    how = (faster, row["goal"], row["peak_goal"], row["peak_ratio"], row["printed_goal"])
+    return Figure(row["key"], row["what"], row["how_much"], ours, peer, *how)

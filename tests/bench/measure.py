@@ -53,6 +53,8 @@ def measure(row: Row, workshop: Workshop) -> Figure:
         row.faster,
         row.goal,
         row.peak_goal,
+        row.peak_ratio,
+        row.printed_goal,
     )
 
 
@@ -101,4 +103,5 @@ def timed(words: list[str], folder: Path) -> tuple[Sample, str]:
         reason = (text + errors.read_text(encoding="utf-8", errors="replace")).strip()
         raise BenchFailure(f"{' '.join(words)} ended with {process.returncode}: {reason[:4000]}")
     # ru_maxrss is in KiB. A forked process begins with its parent's memory: ours is small.
-    return Sample(round(seconds, 4), round(usage.ru_utime + usage.ru_stime, 4), usage.ru_maxrss * 1024), text
+    took = (round(seconds, 4), round(usage.ru_utime + usage.ru_stime, 4))
+    return Sample(*took, usage.ru_maxrss * 1024, output.stat().st_size), text

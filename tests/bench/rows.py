@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.tests.bench import contenders, host_contenders
+from ansible_collections.sandboxed.containers.tests.bench import contenders, fleet_contenders, host_contenders
 from ansible_collections.sandboxed.containers.tests.bench.contenders import Contender
 from ansible_collections.sandboxed.containers.tests.bench.kinds import (
     BUNDLE,
@@ -22,8 +23,9 @@ from ansible_collections.sandboxed.containers.tests.bench.kinds import (
     WHOLE_KATA,
 )
 from ansible_collections.sandboxed.containers.tests.bench.trees import Kind
+from ansible_collections.sandboxed.containers.tests.lab import fleet
 
-MB = 1_000_000
+KIB, MB = 1024, 1_000_000
 
 
 class Row(NamedTuple):
@@ -31,7 +33,8 @@ class Row(NamedTuple):
 
     what: the work, {count} is the number of objects. how_much: more about it, {tree} is its files and directories.
     runs: of each side, in turn. faster: tell how many times faster ours is. goal: the ratio to reach, None: reported
-    only. peak_goal: bytes of memory. peer_count: what the peer is timed with, where that is a part of the work.
+    only. peak_goal: bytes of memory; peak_ratio: as times the peer's. printed_goal: bytes of output. peer_count: what
+    the peer is timed with, where that is a part of the work. fewest: in a quick run. lacks: why it cannot be run here.
     """
 
     key: str
@@ -45,12 +48,16 @@ class Row(NamedTuple):
     how_much: str = "{tree}"
     faster: bool = False
     peak_goal: int | None = None
+    peak_ratio: float | None = None
+    printed_goal: int | None = None
     peer_count: int | None = None
+    fewest: int = 20
+    lacks: Callable[[], str] = lambda: ""
 
     def quick(self) -> Row:
         """Small counts and one run: to see that it works, its figures mean nothing."""
         return self._replace(
-            sandboxes=min(self.sandboxes, 20),
+            sandboxes=min(self.sandboxes, self.fewest),
             runs=1,
             peer_count=None if self.peer_count is None else min(self.peer_count, 2),
         )
@@ -190,6 +197,7 @@ ROWS = (
         runs=5,
         goal=1.5,
         peak_goal=200 * MB,
+        printed_goal=64 * KIB,
     ),
     Row(
         "host-scan-size",
@@ -222,5 +230,19 @@ ROWS = (
         runs=15,
         goal=1.5,
         how_much="as shipped",
+    ),
+    Row(
+        "fleet-audit-50",
+        "audit a fleet of {count} hosts",
+        EMPTY_HOST,
+        50,
+        fleet_contenders.AUDITED,
+        fleet_contenders.FLEET_PINGED,
+        runs=3,
+        goal=1.3,
+        how_much="over SSH, 5 forks",
+        peak_ratio=1.3,
+        fewest=2,
+        lacks=fleet.available,
     ),
 )

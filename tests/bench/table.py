@@ -51,6 +51,10 @@ def goals(figure: Figure) -> str:
         texts.append(f"goal {goal(figure.goal)}")
     if figure.peak_goal is not None:
         texts.append(f"{figure.ours.peak / _MB:.0f} of {figure.peak_goal / _MB:.0f} MB")
+    if figure.peak_ratio is not None:
+        texts.append(f"memory {ratio(figure.ours.peak / figure.peer.peak)} of {goal(figure.peak_ratio)}")
+    if figure.printed_goal is not None:
+        texts.append(f"result {figure.ours.printed / 1024:.0f} of {figure.printed_goal / 1024:.0f} KiB")
     if not texts:
         return ""
     return f"({', '.join(texts)}{'' if figure.met else ': missed'})"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The demo's second part where no containerd can run: the state on which it would be stuck, made by hand.
+"""The demo's third part where no containerd can run: the state on which it would be stuck, made by hand.
 
 A delete of containerd's is a rename of the bundle to `.<id>`, and then a removal of that. A rest of an older one under
 that name, which is not empty, is in the way of each later one.

@@ -45,7 +45,7 @@ read -r pid rest < /proc/self/stat
 ip link set lo up
 hostname "$name"
 cd "$folder/mnt"
-mount -t tmpfs -o size=64m,mode=755 tmpfs .
+mount -t tmpfs -o size=256m,mode=755 tmpfs .
 cd "$folder/mnt"
 mkdir upper work root
 mount -t overlay -o "lowerdir=$tree,upperdir=upper,workdir=work" overlay root
@@ -252,8 +252,8 @@ class Fleet:
 
     # -- the controller ------------------------------------------------------------------------------------------------
 
-    def begin(self, playbook: str, *flags: str, hosts: Sequence[str] = (), **variables: Any) -> Running:
-        """Begin to run a playbook, as a user does; on all hosts if none are named."""
+    def command(self, playbook: str, *flags: str, hosts: Sequence[str] = (), **variables: Any) -> list[str]:
+        """What runs a playbook, as a user does; on all hosts if none are named."""
         names = list(hosts) or list(self.hosts)
         variables = {"sandbox_plans": str(self.plans), **variables}
         settings = {
@@ -265,7 +265,11 @@ class Fleet:
         }
         words = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(self.inventory(names)), *flags]
         words += ["-e", json.dumps(variables), playbook]
-        return self.workspace.spawn(["env", *(f"{key}={value}" for key, value in settings.items()), *words])
+        return ["env", *(f"{key}={value}" for key, value in settings.items()), *words]
+
+    def begin(self, playbook: str, *flags: str, hosts: Sequence[str] = (), **variables: Any) -> Running:
+        """Begin to run a playbook."""
+        return self.workspace.spawn(self.command(playbook, *flags, hosts=hosts, **variables))
 
     def play(self, playbook: str, *flags: str, hosts: Sequence[str] = (), **variables: Any) -> Outcome:
         """Run a playbook to its end."""

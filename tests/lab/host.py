@@ -171,7 +171,8 @@ def available() -> str:
     except OSError as exc:
         return f"unshare: {exc.strerror}; it is in Debian's package util-linux"
     if not (cgroups.ROOT / "memory" / "cgroup.procs").exists():
-        return "an inner host needs the cgroup v1 hierarchies: v2 lets no cgroup have both processes and children"
+        # v2 lets no cgroup have both processes and children.
+        return "an inner host needs the cgroup v1 hierarchies: boot with systemd.unified_cgroup_hierarchy=0"
     return done.stderr.strip()
 
 

@@ -54,7 +54,7 @@ class Running:
             # Not by Popen.wait, which with a timeout looks only every 50 ms: tests run commands by the thousand.
             end = os.pidfd_open(self.pid)
             try:
-                ended, _, _ = select.select([end], [], [], timeout)
+                ended = select.select([end], [], [], timeout)[0]
             finally:
                 os.close(end)
             if not ended:

@@ -98,6 +98,9 @@ def test_table_has_the_form_of_a_row_that_users_know() -> None:
         "remove 10 <things> (7 & more)   1.80 s   1.80 × rm -rf                   1.00 s",
     ]
     assert table.goals(SLOWER._replace(goal=1.5, peak_goal=150 * MB)) == "(goal 1.5, 50 of 150 MB: missed)"
+    assert table.goals(SLOWER._replace(goal=None, peak_ratio=1.3)) == "(memory 1.00 of 1.3)"
+    long = Side("audit", (Sample(1.0, 1.0, MB, 65 * 1024),))
+    assert table.goals(SLOWER._replace(ours=long, goal=None, printed_goal=64 * 1024)) == "(result 65 of 64 KiB: missed)"
 
 
 def test_report_survives_json() -> None:

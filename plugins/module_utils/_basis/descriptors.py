@@ -272,21 +272,22 @@ def lock_waiters(inode: Inode, proc: str = "/proc") -> tuple[int, ...]:
     Waiters outside our pid namespace are not shown. Raises Unreadable.
     """
     device, number = inode
+    try:
+        with open(f"{proc}/locks", encoding="utf-8", errors="replace") as locks:
+            # "1: -> FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF"
+            blocked = [fields for line in locks if " -> " in line and len(fields := line.split()) >= 7]
+    except OSError as error:
+        raise Unreadable(f"{proc}/locks", os_reason(error)) from error
+    if not blocked:
+        return ()
     # Written is the superblock's device. Where st_dev is another one (btrfs, overlay) the inode number alone decides.
     plain = any(mount.device == device for mount in superblocks().values())
     own = f"{os.major(device):02x}:{os.minor(device):02x}:{number}"
-    waiters = []
-    try:
-        with open(f"{proc}/locks", encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                # "1: -> FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF"
-                fields = line.split()
-                if len(fields) < 7 or fields[1] != "->":
-                    continue
-                if fields[6] == own or (not plain and fields[6].rpartition(":")[2] == str(number)):
-                    waiters.append(int(fields[5]))
-    except OSError as error:
-        raise Unreadable(f"{proc}/locks", os_reason(error)) from error
+    waiters = [
+        int(fields[5])
+        for fields in blocked
+        if fields[6] == own or (not plain and fields[6].rpartition(":")[2] == str(number))
+    ]
     return tuple(dict.fromkeys(waiters))
 
 

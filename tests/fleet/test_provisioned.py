@@ -1,0 +1,110 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A fleet gets gVisor by the playbook, runs it, crashes, and is audited and pruned, while it is provisioned too."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.sandboxed.containers.tests.fleet.sights import AUDIT, PRUNE, changed
+from ansible_collections.sandboxed.containers.tests.lab import fleet, processes
+from ansible_collections.sandboxed.containers.tests.lab.fleet import Fleet, Member
+from ansible_collections.sandboxed.containers.tests.lab.packages import package
+
+pytestmark = [pytest.mark.real, pytest.mark.long]
+PROVISION = "sandboxed.containers.provision"
+RUNSC = "/usr/local/bin/runsc"
+# A network namespace without a way out, and no cgroups of its own.
+HOW = ("--platform=ptrace", "--network=none", "--ignore-cgroups")
+
+
+def given() -> dict[str, Any]:
+    """The variables of the inventory: a runsc that the controller has."""
+    runsc = package("runsc") / "usr/bin/runsc"
+    checksum = hashlib.sha256(runsc.read_bytes()).hexdigest()
+    return {
+        "sandbox_provision_roles": ["gvisor"],
+        "sandbox_gvisor_runsc": str(runsc),
+        "sandbox_gvisor_runsc_checksum": f"sha256:{checksum}",
+    }
+
+
+def run(member: Member, name: str) -> None:
+    """A container on a host, which sleeps."""
+    programs = member.path(f"/srv/{name}/rootfs/bin")
+    if not programs.exists():
+        programs.mkdir(parents=True)
+        shutil.copy2(package("busybox-static") / "bin/busybox", programs / "sleep")
+        member.must(RUNSC, "spec", "--bundle", f"/srv/{name}", "--", "/bin/sleep", "1000")
+    words = [RUNSC, *HOW, "run", "--detach", "--bundle", f"/srv/{name}", name]
+    member.must("sh", "-c", f"{shlex.join(words)} </dev/null >/dev/null 2>&1")
+
+
+def kernels(member: Member, name: str) -> list[int]:
+    """The gVisor kernel of a container, by our own numbers."""
+    return [
+        pid for pid in member.pids() if (words := processes.argv(pid)) and words[0] == "runsc-sandbox" and name in words
+    ]
+
+
+def crash(member: Member, name: str) -> None:
+    processes.kill(*kernels(member, name))
+    processes.wait_until(lambda: not kernels(member, name), f"{name} to end on {member.name}")
+
+
+def test_provision_crash_audit_prune(start: Callable[[int], Fleet]) -> None:
+    hosts = start(4)
+    members = list(hosts.hosts.values())
+    crashed = members[::2]
+    assert changed(hosts.play(PROVISION, **given())) == set(hosts.hosts)
+    assert changed(hosts.play(PROVISION, **given())) == set()
+    for member in members:
+        run(member, "web-1")
+        run(member, "web-2")
+    alive = {member.name: kernels(member, "web-2") for member in members}
+    for member in crashed:
+        crash(member, "web-1")
+
+    audited = hosts.play(AUDIT)
+    assert fleet.words(audited.output)[0] == "4 hosts: 2 clean, 2 with leftovers, 0 with something unknown."
+    assert changed(hosts.play(PRUNE)) == {member.name for member in crashed}
+    again = hosts.play(AUDIT)
+    assert fleet.words(again.output)[0] == "4 hosts: 4 clean, 0 with leftovers, 0 with something unknown."
+    assert {member.name: kernels(member, "web-2") for member in members} == alive
+    assert all(kernels(member, "web-1") for member in members if member not in crashed)
+    for member in crashed:
+        run(member, "web-1")
+        assert kernels(member, "web-1")
+
+
+def test_a_prune_during_provisioning_does_no_harm(start: Callable[[int], Fleet]) -> None:
+    """A version is switched while containers run on the old one, and leftovers go at the same time."""
+    hosts = start(2)
+    members = list(hosts.hosts.values())
+    assert changed(hosts.play(PROVISION, **given())) == set(hosts.hosts)
+    for member in members:
+        run(member, "web-1")
+        run(member, "web-2")
+        crash(member, "web-1")
+    alive = {member.name: kernels(member, "web-2") for member in members}
+    newer = package("runsc", "-backports") / "usr/bin/runsc"
+    checksum = hashlib.sha256(newer.read_bytes()).hexdigest()
+    update = {**given(), "sandbox_gvisor_runsc": str(newer), "sandbox_gvisor_runsc_checksum": f"sha256:{checksum}"}
+    provisioning = hosts.begin(PROVISION, **update)
+    pruned = hosts.play(PRUNE, sandbox_prune_scope="all_leftovers")
+    provisioned = hosts.end(provisioning)
+    assert changed(pruned) == set(hosts.hosts) and changed(provisioned) == set(hosts.hosts)
+    audited = hosts.play(AUDIT)
+    assert fleet.words(audited.output)[0] == "2 hosts: 2 clean, 0 with leftovers, 0 with something unknown."
+    assert {member.name: kernels(member, "web-2") for member in members} == alive
+    for member in members:
+        run(member, "web-1")
+        assert kernels(member, "web-1")
+    assert changed(hosts.play(PROVISION, **update)) == set()
