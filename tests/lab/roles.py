@@ -47,6 +47,14 @@ def files(system: Booted) -> set[str]:
     return {path for path in listed.splitlines() if not re.search(CHANGING, path)}
 
 
+def inodes(system: Booted) -> set[str]:
+    """The same with the type, mode, target and inode of each, and the mode of directories."""
+    directory = ["(", "-type", "d", "-printf", "%p %y %m\\n", ")"]
+    how = ["-xdev", "!", "-name", "*.pyc", "(", *directory, "-o", "-printf", "%p %y %m %l %i\\n", ")"]
+    listed = system.must("find", "/", *how)
+    return {line for line in listed.splitlines() if not re.search(CHANGING, line)}
+
+
 def install_containerd(system: Booted, suite: str) -> None:
     """As a program without a unit, so that nothing but itself and its configuration matters."""
     try:

@@ -20,6 +20,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- from meta/argument_specs.yml, by `make docs` -->", "<!-- end -->"
 _MARKUP = re.compile(r"\b[CVO]\(([^()]*)\)")
+_ROLE = re.compile(r"\bP\(sandboxed\.containers\.(\w+)#role\)")
 
 
 def roles() -> list[Path]:
@@ -77,7 +78,7 @@ def _choices(option: dict[str, Any]) -> str:
 
 
 def _plain(text: str) -> str:
-    return _MARKUP.sub(r"`\1`", text).replace("|", "\\|")
+    return _MARKUP.sub(r"`\1`", _ROLE.sub(r"[\1](../\1/README.md)", text)).replace("|", "\\|")
 
 
 def main() -> None:

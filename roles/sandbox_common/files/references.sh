@@ -9,21 +9,38 @@ if [ -z "$(find "/proc/$$" -maxdepth 1 -name exe -lname '/*' 2>/dev/null)" ]; th
   exit 1
 fi
 tasks=io.containerd.runtime.v2.task
+# A shim works in its bundle, also one of a containerd with roots of its own.
+set --
+# shellcheck disable=SC2013 # no name there has a blank
+for shim in $(grep -lasF containerd-shim /proc/[0-9]*/cmdline); do
+  bundle=${shim%/cmdline}/cwd
+  set -- "$@" "$bundle/shim-binary-path" "$bundle/options.json" "$bundle/runtime"
+done
 while IFS= read -r path; do
   [ -n "$path" ] || continue # it would be part of everything
-  exe=$(find /proc -mindepth 2 -maxdepth 2 -name exe \( -lname "$path" -o -lname "$path/*" -o -lname "$path (deleted)" \) \
-    -print -quit 2>/dev/null)
+  # The same without the links on the way to it, as the kernel names executables and mounts.
+  real=$(readlink -f -- "${path%/*}") && real=$real/${path##*/} || real=$path
+  exe=$(find /proc -mindepth 2 -maxdepth 2 -name exe \( -lname "$path" -o -lname "$path/*" -o -lname "$path (deleted)" \
+    -o -lname "$real" -o -lname "$real/*" -o -lname "$real (deleted)" \) -print -quit 2>/dev/null)
   if [ -n "$exe" ]; then
     exe=${exe#/proc/}
     printf '%s by process %s\n' "$path" "${exe%/exe}"
     continue
   fi
+  # What is mounted there would be removed with it.
+  point=$(while read -r _ _ _ _ point _; do
+    case $point in "$real" | "$real"/*) printf '%s\n' "$point" && break ;; esac
+  done </proc/self/mountinfo)
+  if [ -n "$point" ]; then
+    printf '%s by the mount on %s\n' "$path" "$point"
+    continue
+  fi
   # A bundle names its shim, and the runtime that its shim calls. A name that only begins like ours is kept as well.
   # shellcheck disable=SC2062 # what stands unquoted are the files, the pattern comes by the standard input
-  found=$(printf '%s\n' "$path" | grep -lasF -f - /proc/[0-9]*/cmdline \
+  found=$(printf '%s\n' "$path" "$real" | grep -lasF -f - /proc/[0-9]*/cmdline \
     /run/containerd/$tasks/*/*/shim-binary-path /run/*/containerd/$tasks/*/*/shim-binary-path \
     /run/containerd/$tasks/*/*/options.json /run/*/containerd/$tasks/*/*/options.json \
-    /run/containerd/$tasks/*/*/runtime /run/*/containerd/$tasks/*/*/runtime | head -n 1)
+    /run/containerd/$tasks/*/*/runtime /run/*/containerd/$tasks/*/*/runtime "$@" | head -n 1)
   [ -z "$found" ] || printf '%s by %s\n' "$path" "$found"
 done
 exit 0

@@ -23,7 +23,7 @@ import pytest
 from ansible_collections.sandboxed.containers.tests.lab import roles
 from ansible_collections.sandboxed.containers.tests.lab.booted import Booted
 from ansible_collections.sandboxed.containers.tests.lab.packages import Unavailable, package, tool
-from ansible_collections.sandboxed.containers.tests.lab.roles import changes, files, install_containerd, refusal
+from ansible_collections.sandboxed.containers.tests.lab.roles import changes, files, inodes, install_containerd, refusal
 
 tomllib = pytest.importorskip("tomllib", reason="it is in Python from 3.11 on")
 pytestmark = [pytest.mark.real, pytest.mark.long]
@@ -67,8 +67,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "sandbox_kata_extra_options": {
         "runtime": {"enable_tracing": True, "sandbox_cgroup_only": False},
+        "hypervisor.qemu": {
+            "pflashes": ["/a", "/b"], "guest_extension_images": [{"name": "x", "path": "/y"}], "memory_slots": 30,
+        },
         "hypervisor": {"memory_slots": 20},
-        "hypervisor.qemu": {"pflashes": ["/a", "/b"], "guest_extension_images": [{"name": "x", "path": "/y"}]},
         "hypervisor.clh": {"hypervisor_loglevel": 2},
     },
     "sandbox_kata_handler_options": {
@@ -178,7 +180,7 @@ def expected(handler: str) -> dict[str, Any]:
     names = ("default_vcpus", "default_memory", "kernel_params", "enable_annotations")
     hypervisor = {**{name: given[name] for name in names}, **debug, **shared, "memory_slots": 20}
     if table == "qemu":
-        hypervisor.update(pflashes=["/a", "/b"], guest_extension_images=[{"name": "x", "path": "/y"}])
+        hypervisor.update(pflashes=["/a", "/b"], guest_extension_images=[{"name": "x", "path": "/y"}], memory_slots=30)
     if table == "clh":
         hypervisor.update(hypervisor_loglevel=2)
     agent: dict[str, Any] = dict(debug)
@@ -201,14 +203,14 @@ def run_from(system: Booted, program: str) -> str:
 def test_two_runtimes_three_hypervisors_and_back(system: Booted) -> None:
     release = archive(system)
     known = {**release, **ALL, **OPTIONS}
-    before = files(system)
+    before, bare = files(system), inodes(system)
     assert changes(roles.play(system, ROLE, known, "--check", "--diff")) > 0
-    assert files(system) == before
+    assert inodes(system) == bare
     assert changes(roles.play(system, ROLE, known)) > 0
-    installed = files(system)
+    installed = inodes(system)
     assert changes(roles.play(system, ROLE, known)) == 0
     assert changes(roles.play(system, ROLE, known, "--check", "--diff")) == 0
-    assert files(system) == installed
+    assert inodes(system) == installed
 
     # The vendor's files are as they were, and the links lead to them.
     for path, data in contents("4.1.0").items():
@@ -234,7 +236,7 @@ def test_two_runtimes_three_hypervisors_and_back(system: Booted) -> None:
     }
     outcome = roles.play(system, ROLE, fewer, "--check", "--diff")
     assert changes(outcome) > 0 and "-default_memory = 1024" in outcome.output
-    assert files(system) == installed
+    assert inodes(system) == installed
     assert changes(roles.play(system, ROLE, fewer)) > 0
     assert changes(roles.play(system, ROLE, fewer)) == 0
     (left,) = registered(system).values()
@@ -243,6 +245,12 @@ def test_two_runtimes_three_hypervisors_and_back(system: Booted) -> None:
     assert system.must("ls", f"{LINK}/sandbox_kata") == "kata-qemu-runtime-rs"
     assert system.run("ls", f"{BIN}/containerd-shim-kata-v2").code != 0
 
+    # An editor that makes a file anew takes the second name from it.
+    vendors = f"{LINK}/{DEFAULTS}/{CONFIGURATIONS['kata-qemu-runtime-rs'][0]}"
+    system.must("sh", "-euc", f"cp -p {vendors} {vendors}.new && mv {vendors}.new {vendors}")
+    assert changes(roles.play(system, ROLE, fewer)) == 1
+    assert changes(roles.play(system, ROLE, fewer)) == 0
+
     assert changes(roles.play(system, ROLE, GONE, "--check")) > 0
     assert changes(roles.play(system, ROLE, GONE)) > 0
     assert files(system) ^ before == set()
@@ -250,7 +258,8 @@ def test_two_runtimes_three_hypervisors_and_back(system: Booted) -> None:
 
 
 def test_old_version_stays_while_a_process_runs_from_it(system: Booted) -> None:
-    """And the new one has its own configuration from the beginning: one rename switches both."""
+    """And the new one has its own configuration from the beginning: one rename switches both. /opt may be elsewhere."""
+    system.must("sh", "-euc", "mv /opt /srv/opt; ln -s srv/opt /opt; mkdir /srv/images; touch /srv/images/precious")
     old, new = archive(system), archive(system, "4.1.1")
     before = files(system)
     changes(roles.play(system, ROLE, {**old, "sandbox_kata_options": {"default_memory": 512}}))
@@ -266,15 +275,21 @@ def test_old_version_stays_while_a_process_runs_from_it(system: Booted) -> None:
     assert dict(zip(versions(system), memory, strict=True))[first] == 512 and 1024 in memory
     assert f"Kata is in use: {VERSIONS} by process" in refusal(roles.play(system, ROLE, GONE))
     system.must("systemctl", "stop", unit)
+    mounted = f"{VERSIONS}/{first}/opt/kata/libexec"
+    system.must("mount", "--bind", "/srv/images", mounted)
+    assert changes(roles.play(system, ROLE, {**new, "sandbox_kata_options": {"default_memory": 1024}})) == 0
+    assert f"{VERSIONS} by the mount on " in refusal(roles.play(system, ROLE, GONE))
+    system.must("umount", mounted)
+    assert system.must("ls", "/srv/images") == "precious"
     assert changes(roles.play(system, ROLE, {**new, "sandbox_kata_options": {"default_memory": 1024}})) == 1
     assert first not in versions(system) and len(versions(system)) == 1
     changes(roles.play(system, ROLE, GONE))
-    assert files(system) ^ before == set()
+    assert {path for path in files(system) ^ before if not path.startswith("/srv/images")} == set()
 
 
 def test_shim_that_a_bundle_names_stays(system: Booted) -> None:
-    """containerd deletes a live bundle whose shim is gone."""
-    known = archive(system)
+    """containerd deletes a live bundle whose shim is gone: by its name or because the version does not have it."""
+    known, without = archive(system), archive(system, "5.0.0", "bin/containerd-shim-kata-v2")
     changes(roles.play(system, ROLE, {**known, "sandbox_kata_runtimes": ["go"]}))
     bundle = "/run/containerd/io.containerd.runtime.v2.task/k8s.io/web-1"
     system.must("mkdir", "-p", bundle)
@@ -282,9 +297,22 @@ def test_shim_that_a_bundle_names_stays(system: Booted) -> None:
     assert changes(roles.play(system, ROLE, known)) > 0
     assert system.must("ls", BIN).split()[:2] == ["containerd-shim-kata-rs-v2", "containerd-shim-kata-v2"]
     assert f"containerd-shim-kata-v2 by {bundle}/shim-binary-path" in refusal(roles.play(system, ROLE, GONE))
-    system.must("rm", "-r", "/run/containerd")
+    refused = roles.play(system, ROLE, without)
+    assert refused.code == 2
+    assert f"does not have what is in use: {BIN}/containerd-shim-kata-v2 by" in flat(refused.output)
+    assert system.must("cat", f"{LINK}/VERSION") == "4.1.0"
+    # Another containerd, with a root of its own: its shim works in the bundle.
+    system.must("mv", "/run/containerd", "/srv/odd")
+    start = ["bash", "-c", "exec -a containerd-shim-kata-v2 sleep 1000"]
+    odd = f"--working-directory=/srv/odd/{bundle.partition('containerd/')[2]}"
+    system.must("systemd-run", "--quiet", "--collect", "--unit=odd", odd, *start)
+    assert changes(roles.play(system, ROLE, known)) == 1, "what was unpacked and refused goes"
+    assert "containerd-shim-kata-v2" in system.must("ls", BIN).split()
+    assert "cwd/shim-binary-path" in refusal(roles.play(system, ROLE, GONE))
+    system.must("systemctl", "stop", "odd")
     assert changes(roles.play(system, ROLE, known)) == 1
     assert "containerd-shim-kata-v2" not in system.must("ls", BIN).split()
+    assert changes(roles.play(system, ROLE, without)) > 0
 
 
 def test_older_release_calls_its_hypervisor_otherwise(system: Booted) -> None:
@@ -325,6 +353,13 @@ def test_containerd_1_and_2_read_the_handlers(system: Booted, suite: str) -> Non
 def test_options_that_kata_does_not_take_are_refused(system: Booted) -> None:
     """The Go runtime starts no sandbox with a key that it does not know."""
     known = {**archive(system), "sandbox_kata_runtimes": ["go"]}
+    theirs = "/etc/containerd/sandbox_handlers.d/theirs.json"
+    system.must("mkdir", "-p", str(Path(theirs).parent))
+    system.path(theirs).write_text('{"handlers": [{"name": "kata-qemu"}], "default": ""}', encoding="utf-8")
+    refused = roles.play(system, ROLE, known)
+    assert refused.code == 2 and "kata-qemu: registered by another role or twice" in flat(refused.output)
+    assert system.run("ls", LINK).code != 0, "it is not the current version"
+    system.must("rm", theirs)
     wrong = {**known, "sandbox_kata_extra_options": {"hypervisor.qemu": {"no_such_key": 1}}}
     refused = roles.play(system, ROLE, wrong)
     assert refused.code == 2 and "Kata does not take the options of kata-qemu: error applying" in flat(refused.output)
@@ -337,6 +372,10 @@ def test_options_that_kata_does_not_take_are_refused(system: Booted) -> None:
     older = {**archive(system, "3.1.3"), "sandbox_kata_options": {"virtio_fs_cache": "never"}}
     refused = roles.play(system, ROLE, older)
     assert refused.code == 2 and "Kata 3.1.3 starts no sandbox with virtio_fs_cache=never" in flat(refused.output)
+    shim = contents("")[PROGRAMS[0]]
+    alien = archive(system, "4.2.0", **{PROGRAMS[0]: shim[:18] + b"\xff\xff" + shim[20:]})
+    refused = roles.play(system, ROLE, {**known, **alien})
+    assert refused.code == 2 and "is of another architecture than the host" in flat(refused.output)
     assert system.must("cat", f"{LINK}/VERSION") == "4.1.0"
 
 
@@ -355,6 +394,10 @@ def test_wrong_input_is_refused_before_anything_is_changed(system: Booted) -> No
         ({**known, "sandbox_kata_hypervisors": []}, "Nothing to install: sandbox_kata_runtimes and"),
         ({**known, "sandbox_kata_extra_options": {"hypervisor.xen": {}}}, "have tables (runtime, factory,"),
         ({**known, "sandbox_kata_extra_options": {"runtime": {"a b": 1}}}, "have tables (runtime, factory,"),
+        ({**known, "sandbox_kata_extra_options": {"hypervisor": {"a": {"b": [None]}}}}, "texts, numbers, booleans,"),
+        ({**known, "sandbox_kata_runtimes": "go"}, "sandbox_kata_handlers are lists;"),
+        ({**known, "sandbox_kata_handlers": "kata-qemu"}, "sandbox_kata_handlers are lists;"),
+        ({**known, "sandbox_kata_options": "default_memory=1024"}, "sandbox_kata_snapshotters are dictionaries."),
         (shared, "value of shared_fs must be one of: virtio-fs, none"),
     ):
         assert text in refusal(roles.play(system, ROLE, variables)), text
@@ -364,7 +407,7 @@ def test_archive_of_another_layout_is_refused_and_leaves_nothing(system: Booted)
     known = archive(system)
     before = files(system)
     for variables, text in (
-        ({**known, "sandbox_kata_archive_checksum": f"sha256:{'0' * 64}"}, "checksum"),
+        ({**known, "sandbox_kata_archive_checksum": f"sha256:{'0' * 64}"}, "did not match"),
         (packed(system, "bin/kata-runtime"), "no release of Kata Containers with what was chosen: it has no opt/kata"),
         (archive(system, "4.1.0", "bin/qemu-system-x86_64"), "has no opt/kata/bin/qemu-system-x86_64 or opt/kata/bin"),
         (packed(system, "../../../../etc/evil"), "Member name contains '..'"),
@@ -380,7 +423,11 @@ def test_kata_of_somebody_else_is_not_touched(system: Booted) -> None:
     system.must("mkdir", LINK)
     assert f"{LINK}: not made by this role" in refusal(roles.play(system, ROLE, known))
     assert changes(roles.play(system, ROLE, GONE)) == 0
-    system.must("rmdir", LINK)
+    shim = f"{BIN}/containerd-shim-kata-v2"
+    system.must("ln", "-s", f"{LINK}/bin/containerd-shim-kata-v2", shim)
+    assert changes(roles.play(system, ROLE, GONE)) == 0
+    assert system.must("readlink", shim) == f"{LINK}/bin/containerd-shim-kata-v2"
+    system.must("rm", "-r", LINK, shim)
     system.path(f"{BIN}/containerd-shim-kata-rs-v2").write_text("theirs", encoding="utf-8")
     assert f"{BIN}/containerd-shim-kata-rs-v2: not made by this role" in refusal(roles.play(system, ROLE, known))
     assert changes(roles.play(system, ROLE, GONE)) == 0
