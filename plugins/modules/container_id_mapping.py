@@ -59,7 +59,7 @@ extends_documentation_fragment:
   - sandboxed.containers.options
   - sandboxed.containers.attributes
 notes:
-  - With O(state=absent), a mapping is kept while the sandbox that it leads to is proved to live in Kata's store.
+  - A mapping neither goes nor leads elsewhere while the sandbox that it leads to lives in Kata's store, or may live.
 requirements:
   - Linux, and Python 3.9 or newer, on the managed host
 seealso:

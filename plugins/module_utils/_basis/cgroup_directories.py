@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     InUse,
@@ -51,18 +52,25 @@ def is_populated(path: str) -> bool:
 
 
 def _has_process(folder: str) -> bool:
-    with open(f"{folder}/tasks" if os.path.exists(f"{folder}/tasks") else f"{folder}/cgroup.procs", "rb") as file:
-        return bool(file.read(1))
+    """One that goes meanwhile has none, and says nothing of the others."""
+    try:
+        with open(f"{folder}/tasks" if os.path.exists(f"{folder}/tasks") else f"{folder}/cgroup.procs", "rb") as file:
+            return bool(file.read(1))
+    except OSError as error:
+        if error.errno in _GONE:
+            return False
+        raise
 
 
 def _below(path: str) -> list[str]:
-    """The cgroup and all below it, deepest first."""
-    found = [folder for folder, _inner, _files in os.walk(path, topdown=False, onerror=_raise)]
+    """The cgroup and all below it, deepest first; without those below that go meanwhile."""
+
+    def judge(error: OSError) -> None:
+        if error.errno not in _GONE or error.filename == path:
+            raise error
+
+    found = [folder for folder, _inner, _files in os.walk(path, topdown=False, onerror=judge)]
     return found if found else [path]
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def remove(path: str) -> bool:
@@ -71,7 +79,8 @@ def remove(path: str) -> bool:
         if not exists(path):
             return False
         for folder in _below(path):
-            os.rmdir(folder)
+            with suppress(FileNotFoundError):
+                os.rmdir(folder)
     except OSError as error:
         if error.errno in _GONE:
             return True

@@ -19,9 +19,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     may_be_an_id,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_root import MappingRoot
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LIVE, UNKNOWN, Evidence
 
 if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
@@ -36,31 +37,40 @@ class MappingCandidate(Candidate):
         """beside: sandboxes that are looked at with it, so that it need not look at them again."""
         self.root, self.name, self._beside = root, container_id, beside
         self._mapping = Mapping(container_id)
+        self._rests: list[Part] = []
 
     def _names(self) -> frozenset[str]:
         return frozenset({self.name, *self._mapping.entries})
 
     def _paths(self) -> list[str]:
-        return [self.root.directory.join(self.name)]
+        return [part.path for part in self._rests] or [self.root.directory.join(self.name)]
 
     def _identity(self) -> dict[str, int]:
-        return identity_of(self._mapping.facts) if self._mapping.facts is not None else {}
+        facts = self._facts()
+        return identity_of(facts[0]) if facts else {}
 
     def _facts(self) -> list[FileFacts]:
-        return [self._mapping.facts] if self._mapping.facts is not None else []
+        own = [self._mapping.facts] if self._mapping.facts is not None else []
+        return own or [part.facts for part in self._rests]
 
     def _read(self, view: HostView, held: bool) -> bool:
+        """Where the mapping is gone, what a killed delete has left of it."""
         self._mapping = self.root.read(self.name)
-        return self._mapping.facts is not None
+        self._rests = self.root.rests_of(self.name, view) if self._mapping.facts is None else []
+        return bool(self._facts())
 
     def evidence(self, view: HostView) -> Evidence:
         alone = [name for name in self._mapping.entries if name not in self._beside]
-        owners = tuple(sign for name in alone for sign in self.root.signs_of_life(name, view))
+        verdicts = [self.root.verdict_of(name, view) for name in alone]
+        owners = tuple(reason for one in verdicts if one.kind == LIVE for reason in one.reasons)
+        doubts = {reason for one in verdicts if one.kind == UNKNOWN for reason in one.reasons}
         strange = tuple(f"{name} in it is no empty directory" for name in self._mapping.strange)
         strange += () if may_be_an_id(self.name) else (NO_ID,)
         to = ", ".join(self._mapping.entries) or "no sandbox"
+        dead = "a delete of it was broken off" if self._rests else f"it leads to {to}, and nothing of that lives"
         suspects = named_by_processes(self.names, view)
-        return Evidence(owners, suspects, strange, (f"it leads to {to}, and nothing of that lives",), view.blind)
+        strange += tuple(sorted(doubts - {*suspects, view.blind}))
+        return Evidence(owners, suspects, strange, (dead,), view.blind)
 
     def item(self, terms: Terms) -> Item:
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping import (
@@ -68,9 +78,10 @@ class MappingCandidate(Candidate):
             MappingWish,
         )
 
-        return ContainerMapping(MappingWish(self.name), self.root)
+        return ContainerMapping(MappingWish(self.name, doubts_count=False), self.root)
 
 
 def find_mappings(host_root: str, beside: Collection[str]) -> Iterator[MappingCandidate]:
     root = MappingRoot(host_root, None)
-    yield from (MappingCandidate(root, one, beside) for one in root.ids())
+    names = {*root.ids(), *root.tombstones()}
+    yield from (MappingCandidate(root, one, beside) for one in sorted(names))

@@ -198,7 +198,7 @@ def _alone(one: Found, clock: Clock, going: set[str], doubts: Callable[[Candidat
         return Verdict(FOREIGN, (foreign,))
     if one.evidence is None:
         return Verdict(UNKNOWN, (one.problem,))
-    on_memory = bool(candidate.paths) and candidate.paths[0].startswith(_ON_MEMORY)
+    on_memory = any(path.startswith(_ON_MEMORY) for path in candidate.paths)
     young = doubts_of_age(candidate.changed, on_memory, clock)
     return verdict_of(one.evidence, (*young, *doubts(candidate)), going)
 

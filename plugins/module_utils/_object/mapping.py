@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
@@ -13,6 +13,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     AlreadyExists,
     ChangedMeanwhile,
     InUse,
+    NotProved,
+    StateError,
     Unreadable,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import check_new_name
@@ -41,12 +43,22 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 
 
+_FIRST = (
+    "Remove the sandbox first; run as root if you did not, or set sees_all_processes=true if you know that no process "
+    "is hidden. Nothing was changed."
+)
+
+
 class MappingWish(NamedTuple):
-    """What the user wants. sandbox_id: where it is to lead, empty with state=absent. remap: also from another one."""
+    """What the user wants. sandbox_id: where it is to lead, empty with state=absent. remap: also from another one.
+
+    doubts_count: whether it stays where its sandbox may live; not so where the caller has judged about that.
+    """
 
     container_id: str
     sandbox_id: str = ""
     remap: bool = False
+    doubts_count: bool = True
 
     @property
     def present(self) -> bool:
@@ -63,6 +75,7 @@ class ContainerMapping(Item):
         self.mapping = Mapping(wish.container_id)
         self.label = f"Mapping of container '{wish.container_id}'"
         self._rests: list[Part] = []
+        self._hidden: Hidden | None = None
 
     def described(self) -> dict[str, Any]:
         sandbox_id = self.wish.sandbox_id or self.mapping.sandbox_id
@@ -102,6 +115,7 @@ class ContainerMapping(Item):
                 f"it leads to sandbox {named}" if len(found.entries) == 1 else f"it leads to several sandboxes: {named}"
             )
             raise AlreadyExists("", why, f"Set remap=true to lead it to {wish.sandbox_id}. Nothing was changed.")
+        self._refuse_unless_dead([name for name in found.entries if name != wish.sandbox_id], view)
         self._refuse_mounted(found.facts, view)
         left = [LeaveSandbox(root.directory, wish.container_id, name) for name in found.entries]
         move = MoveMapping(root.directory, wish.container_id, found.facts.identity, found.entries, wish.sandbox_id)
@@ -111,8 +125,7 @@ class ContainerMapping(Item):
         facts = self.mapping.facts
         if facts is None:
             return Plan()
-        for sandbox_id in self.mapping.entries:
-            self._refuse_live(sandbox_id, view)
+        self._refuse_unless_dead(self.mapping.entries, view)
         self._refuse_mounted(facts, view)
         return Plan("deleted", (RemoveTree("mapping", self.root.directory, self.wish.container_id, facts.identity),))
 
@@ -123,12 +136,17 @@ class ContainerMapping(Item):
             [Part("mapping", self.wish.container_id, self.root.directory, self.wish.container_id, facts)], view
         )
 
-    def _refuse_live(self, sandbox_id: str, view: HostView) -> None:
+    def _refuse_unless_dead(self, sandboxes: Sequence[str], view: HostView) -> None:
         """Without its mapping, the command line cannot find a container of a sandbox that lives."""
-        signs = self.root.signs_of_life(sandbox_id, view)
-        if signs:
-            why = f"sandbox '{sandbox_id}', to which it leads, is in use: {'; '.join(signs)}"
-            raise InUse("", why, "Remove the sandbox first. Nothing was changed.")
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE
+
+        for name in sandboxes:
+            verdict = self.root.verdict_of(name, view)
+            which, why = f"sandbox '{name}', to which it leads,", "; ".join(verdict.reasons)
+            if verdict.kind == LIVE:
+                raise InUse("", f"{which} is in use: {why}", "Remove the sandbox first. Nothing was changed.")
+            if verdict.kind != LEFTOVER and self.wish.doubts_count:
+                raise NotProved("", f"{which} may still have an owner: {why}", _FIRST)
 
     # locks and changes
 
@@ -160,6 +178,25 @@ class ContainerMapping(Item):
     def guarded_trees(self, plan: Plan) -> set[str]:
         return {change.path for change in plan.changes if isinstance(change, RemoveTree)}
 
+    def begin(self, plan: Plan) -> bool:
+        """Hide it: up to here it can be put back."""
+        for change in plan.changes:
+            if isinstance(change, RemoveTree) and change.role != "tombstone":
+                hidden = change.hide(self.root.above, self.wish.container_id)
+                if hidden is not None:
+                    self._hidden = hidden
+                    self._refuse_changed(hidden)
+        return self._hidden is not None
+
+    def confirm(self, view: HostView) -> None:
+        """Its sandbox may have come to life between the last look and the rename (safety.md C2)."""
+        try:
+            self._refuse_unless_dead(self.mapping.entries, view)
+        except StateError:
+            if self._hidden is not None:
+                self._hidden.bring_back()
+            raise
+
     def apply(self, plan: Plan, durable: bool) -> None:
         for change in plan.changes:
             if isinstance(change, RemoveTree):
@@ -177,12 +214,10 @@ class ContainerMapping(Item):
             if change.remove():
                 self._did(change.directory)
             return
-        hidden = change.hide(self.root.above, self.wish.container_id)
-        if hidden is not None:
-            self._refuse_changed(hidden)
+        if self._hidden is not None:
             self._did(change.directory)
             self._did(self.root.above)
-            hidden.remove()
+            self._hidden.remove()
 
     def _refuse_changed(self, hidden: Hidden) -> None:
         """What was put into it after it was read is somebody's: then it gets its name back, and all stays."""

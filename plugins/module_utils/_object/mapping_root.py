@@ -21,6 +21,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.mappi
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Verdict
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 
@@ -62,11 +63,8 @@ class MappingRoot:
         """All containers that have a mapping, sorted. Raises Unreadable."""
         return self.directory.listed() if self.directory.exists else []
 
-    def tombstones(self, view: HostView) -> dict[str, list[str]]:
-        """What killed runs left, by container; listed once in a view."""
-        return view.once(("mapping rests", self.directory.path), self._rests)
-
-    def _rests(self) -> dict[str, list[str]]:
+    def tombstones(self) -> dict[str, list[str]]:
+        """What killed runs left, by container."""
         found: dict[str, list[str]] = {}
         for name in self.above.names() if self.directory.exists else ():
             subject = parse_tombstone(name)
@@ -76,7 +74,8 @@ class MappingRoot:
 
     def rests_of(self, container_id: str, view: HostView) -> list[Part]:
         """What killed runs left of a container's mapping."""
-        names = self.tombstones(view).get(container_id, ()) if self.directory.exists else ()
+        listed: dict[str, list[str]] = view.once(("mapping rests", self.directory.path), self.tombstones)
+        names = listed.get(container_id, ())
         if not names:
             return []
         from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
@@ -84,20 +83,30 @@ class MappingRoot:
         found = [(name, look(self.above, name)) for name in names]
         return [Part("tombstone", container_id, self.above, name, facts) for name, facts in found if facts is not None]
 
-    def signs_of_life(self, sandbox_id: str, view: HostView) -> tuple[str, ...]:
-        """What proves that a sandbox of Kata 1.x lives, in sentences; empty where nothing does.
+    def verdict_of(self, sandbox_id: str, view: HostView) -> Verdict:
+        """Whether a sandbox of Kata 1.x lives, or may live; one without a state may have processes that name it.
 
         The mappings are as old as 1.0 and lasted to 1.12, whose sandboxes have a persist.json in the same place.
         """
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import named_by_processes
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import owners_of
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import (
+            LEFTOVER,
+            Evidence,
+            judge,
+        )
 
         trees: list[Tree] = view.once(("stores of", self.directory.path), self._stores)
-        for tree in trees:
-            reading = tree.read(view, sandbox_id)
-            owners = owners_of(tree.layout, tree.roots, reading, view).evidence.owners if reading.parts else ()
-            if owners:
-                return owners
-        return ()
+        found = [(tree, tree.read(view, sandbox_id)) for tree in trees]
+        verdicts = [
+            judge(owners_of(tree.layout, tree.roots, reading, view).evidence)
+            for tree, reading in found
+            if reading.parts
+        ]
+        if not verdicts:
+            suspects = named_by_processes((sandbox_id,), view)
+            verdicts = [judge(Evidence(suspects=suspects, dead=("it has no state",), blind=view.blind))]
+        return next((one for one in verdicts if one.kind != LEFTOVER), verdicts[0])
 
     def _stores(self) -> list[Tree]:
         from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import pytest
 from ansible_collections.sandboxed.containers.tests.integration.host.conftest import Host
 from ansible_collections.sandboxed.containers.tests.integration.kata.conftest import gone
-from ansible_collections.sandboxed.containers.tests.lab import kata, mounting, trees
+from ansible_collections.sandboxed.containers.tests.lab import kata, kata_cgroups, mounting, trees
 from ansible_collections.sandboxed.containers.tests.lab.forked import Forked
 from ansible_collections.sandboxed.containers.tests.lab.kata import GENERATIONS, Sandbox, Shared
-from ansible_collections.sandboxed.containers.tests.lab.stand_ins import Crowd, Started
+from ansible_collections.sandboxed.containers.tests.lab.stand_ins import Crowd, Program, Started
 
 pytestmark = pytest.mark.real
 MAPPINGS = Path("/run/kata-containers/containers-mapping")
@@ -264,3 +264,18 @@ def test_A6_a_machine_that_runs_keeps_the_bundles_of_its_pod(machine: Host, crow
     assert not machine.prune(stop_processes=True).changed and qemu.lives() and spec.exists()
     trees.remove(spec.parent)
     assert machine.prune(stop_processes=True).changed and qemu.wait()
+
+
+def test_D7_an_empty_cgroup_of_a_dead_sandbox_goes_and_one_with_a_process_stays(machine: Host, crowd: Crowd) -> None:
+    if why := kata_cgroups.available():
+        pytest.skip(why)
+    dead, live = kata_cgroups.overhead("lab-cgroup-dead"), kata_cgroups.overhead("lab-cgroup-live")
+    crowd.start(Program("/usr/bin/renamed", cgroups=live))
+    about: dict[str, Any] = {"kinds": ["cgroup"], "patterns": ["lab-cgroup-*"]}
+    found = {path: one["verdict"] for one in machine.objects(**about) for path in one["paths"]}
+    wanted = {**dict.fromkeys(map(str, dead), "leftover"), **dict.fromkeys(map(str, live), "live")}
+    assert {path: found[path] for path in wanted} == wanted
+    done = machine.prune(**about)
+    assert not done.failed and done.changed, done.message
+    assert not any(one.exists() for one in dead) and all(one.exists() and one.parent.exists() for one in live)
+    assert machine.prune(**about).unchanged

@@ -46,14 +46,16 @@ def names(root: Path = ROOT) -> list[str]:
 
 
 @pytest.mark.parametrize("layout", ["kata_store", "kata_persist"])
-def test_the_mapping_of_a_living_sandbox_is_kept(crowd: Crowd, modules: Modules) -> None:
+def test_M2_E3_the_mapping_of_a_living_sandbox_is_kept(crowd: Crowd, modules: Modules) -> None:
     """Without it Kata cannot find the container. The mappings lasted until 1.12, whose state is a persist.json."""
     add("lab-app-1", modules.box.id)
     owner = crowd.start(modules.box.program("qemu"))
     refused = mapping("lab-app-1", state="absent")
     assert refused.failed and not refused.changed
     assert f"(pid {owner.pid}," in refused.message and "Remove the sandbox first" in refused.message
-    assert (ROOT / "lab-app-1" / modules.box.id).is_dir()
+    moved = mapping("lab-app-1", sandbox_id="lab-other-1", remap=True)
+    assert moved.failed and not moved.changed and f"(pid {owner.pid}," in moved.message  # M2
+    assert os.listdir(ROOT / "lab-app-1") == [modules.box.id]
     owner.close()
     assert mapping("lab-app-1", state="absent").changed
     assert names() == [ROOT.name]

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_root import MappingRoot
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LIVE, Verdict
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import Result, run
 
 
@@ -215,6 +218,53 @@ def test_what_is_put_into_a_mapping_at_the_last_moment_stays(site: Site, monkeyp
     assert refused.failed and not refused.changed
     assert "something was put into it meanwhile" in refused.msg
     assert site.tree() == ["mapping", "mapping/c1", "mapping/c1/s1", "mapping/c1/s2"]
+
+
+@pytest.mark.parametrize("state", ["state", "no state"])
+def test_A2_a_mapping_is_kept_where_processes_may_be_hidden(
+    site: Site, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add("c1", "s1")
+    if state == "state":
+        (site.folder / "run/vc/sbs/s1").mkdir(parents=True)
+    monkeypatch.setattr(HostView, "blind", property(lambda view: "" if view.asserted else "not all processes are seen"))
+    before = site.tree()
+    for wish in ({"state": "absent"}, {"sandbox_id": "s2", "remap": True}):
+        refused = site.run(container_id="c1", sees_all_processes=None, **wish)
+        assert refused.failed and not refused.changed, refused.value
+        assert "sandbox 's1', to which it leads, may still have an owner: not all processes are seen" in refused.msg
+        assert site.tree() == before
+    assert site.run(container_id="c1", state="absent").changed
+
+
+def test_A1_a_mapping_is_kept_where_the_sandbox_cannot_be_read(site: Site) -> None:
+    site.add("c1", "s1")
+    state = site.folder / "run/vc/sbs/s1"
+    state.mkdir(parents=True)
+    os.mkfifo(state / "persist.json")
+    before = site.tree()
+    refused = site.run(container_id="c1", state="absent")
+    assert refused.failed and not refused.changed and "may still have an owner" in refused.msg, refused.value
+    assert site.tree() == before
+
+
+def test_C2_a_sandbox_that_comes_to_life_at_the_last_moment_keeps_its_mapping(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add("c1", "s1")
+    hide, dead = RemoveTree.hide, MappingRoot.verdict_of
+    hidden: list[object] = []
+
+    def watched(*given: Any, **more: Any) -> Any:
+        hidden.append(hide(*given, **more))
+        return hidden[-1]
+
+    monkeypatch.setattr(RemoveTree, "hide", watched)
+    lives = Verdict(LIVE, ("it runs",))
+    monkeypatch.setattr(MappingRoot, "verdict_of", lambda *given: lives if hidden else dead(*given))
+    refused = site.run(container_id="c1", state="absent")
+    assert refused.failed and not refused.changed and "is in use: it runs" in refused.msg, refused.value
+    assert site.tree() == ["mapping", "mapping/c1", "mapping/c1/s1"]
 
 
 @pytest.mark.parametrize(

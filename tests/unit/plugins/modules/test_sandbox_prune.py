@@ -275,12 +275,14 @@ def test_refused(host: HostTree, options: dict[str, Any], why: str) -> None:
 
 def test_D2_a_tombstone_of_ours_goes_and_a_hidden_name_stays(host: HostTree) -> None:
     ours = host.write("run/.sbx-del.hostunit-1.0123456789abcdef/state.json", "{}").parent
+    mapping = host.folder("run/kata-containers/.sbx-del.hostunit-2.0123456789abcdef/hostunit-1").parent
+    host.folder("run/kata-containers/containers-mapping")
     host.folder("run/kata")
     strange = [
         host.write(f"run/kata/{name}/state.json", "{}").parent for name in (".hostunit-1", ".x.0123456789abcdef")
     ]
     host.prune()
-    assert not ours.exists() and all(path.exists() for path in strange)
+    assert not ours.exists() and not mapping.exists() and all(path.exists() for path in strange)
 
 
 def test_a_failure_on_one_does_not_stop_the_others(host: HostTree, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
@@ -70,3 +72,24 @@ def test_one_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(WriteFailed):
         cgroup_directories.make(str(tmp_path / "a" / ("x" * 300)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_D7_a_child_that_goes_meanwhile_says_nothing_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virtual machine's cgroups go one by one while it ends."""
+    top = put(tmp_path / "web-1", cgroup_procs="4711\n")
+    going = tmp_path / "web-1" / "vcpu"
+    walk = os.walk
+
+    def walked(path: str, **how: Any) -> list[Any]:
+        going.mkdir(exist_ok=True)
+        found = list(walk(path, **how))
+        going.rmdir()
+        return found
+
+    monkeypatch.setattr(os, "walk", walked)
+    assert cgroup_directories.is_populated(str(top))
+    (top / "cgroup.procs").unlink()
+    assert not cgroup_directories.is_populated(str(top))
+    assert cgroup_directories.remove(str(top)) and not top.exists()
