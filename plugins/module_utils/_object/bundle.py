@@ -36,7 +36,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.view 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
 
-_ABANDONED_SECONDS = 60.0  # a delete of containerd's own that is not done by then has been broken off (safety.md D2)
+# A delete of containerd's own that is not done by then has been broken off; as old as min_age is (safety.md D2).
+_ABANDONED_SECONDS = 600.0
 
 
 class BundleWish(NamedTuple):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.sandboxed.containers.tests.lab import processes
-from ansible_collections.sandboxed.containers.tests.lab.containerd import NAMESPACE, RUNTIMES, WORK, Lab
+from ansible_collections.sandboxed.containers.tests.lab.containerd import BUNDLES, NAMESPACE, RUNTIMES, WORK, Lab
 
 pytestmark = pytest.mark.real
 newest = pytest.mark.parametrize("version", ["1.7"], indirect=True)
@@ -112,6 +112,18 @@ def test_C4_a_delete_that_was_killed_inside_containerd_is_finished(lab: Lab, run
     lab.run("a5", runtime=runtime)
     deleted = lab.delete("a5")
     assert deleted.code == 0, deleted.output
+
+
+@newest
+def test_D2_a_hidden_name_of_containerd_that_is_young_stays_while_it_runs(lab: Lab) -> None:
+    """It may be at work on it right now."""
+    lab.start()
+    lab.run("lab-live-1")
+    lab.host.must(["mkdir", "-p", f"{BUNDLES['v2']}/{NAMESPACE}/.a5/rootfs"])
+    kept = lab.free("a5")
+    assert kept.unchanged and ".a5" in lab.bundles(), kept.answer
+    done = lab.free("a5", force=True)
+    assert not done.failed and done.changed and lab.bundles() == ["lab-live-1"], done.answer
 
 
 @newest

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import Result, run
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -347,15 +348,36 @@ def test_A7_the_process_that_runc_has_recorded_is_its_owner(site: Site, names_it
             process.kill()
 
 
-def test_R7_a_stranger_with_the_recorded_pid_is_no_owner_and_survives(
-    site: Site, sleeper: subprocess.Popen[bytes]
+@pytest.mark.parametrize("file", ["init_pid", "shim_pid"])
+def test_R7_C2_a_stranger_with_the_recorded_pid_is_no_owner_and_survives(
+    site: Site, sleeper: subprocess.Popen[bytes], file: str
 ) -> None:
-    bundle = site.add(init_pid=str(sleeper.pid))
+    bundle = site.add(**{file: str(sleeper.pid)})
     folder = add_runc_state(site, bundle, init_process_pid=sleeper.pid, init_process_start=start_ticks(sleeper.pid) - 1)
     done = site.run(container_id="unit-5", state="absent", stop_processes=True)
     assert not done.failed, done.msg
     assert not folder.exists()
     assert sleeper.poll() is None
+
+
+def test_C2_who_comes_at_the_last_moment_gets_the_bundle_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """containerd takes no lock that we could take: another look follows the rename."""
+    path = site.state_root / "shim.sock"
+    site.add(address=f"unix://{path}")
+    before = sorted(site.state_root.parent.rglob("*"))
+    hide = RemoveTree.hide
+    with socket.socket(socket.AF_UNIX) as listener:
+
+        def late(*given: Any, **more: Any) -> Any:
+            listener.bind(str(path))
+            listener.listen()
+            return hide(*given, **more)
+
+        monkeypatch.setattr(RemoveTree, "hide", late)
+        refused = site.run(container_id="unit-5", state="absent")
+    assert refused.failed and not refused.changed, refused.value
+    assert f"somebody listens on {path}" in refused.msg and "It was put back." in refused.msg
+    assert sorted(site.state_root.parent.rglob("*")) == sorted([*before, path])
 
 
 def test_what_runc_keeps_of_another_bundle_is_left_and_told(site: Site, tmp_path: Path) -> None:

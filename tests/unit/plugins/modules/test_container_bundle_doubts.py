@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,24 @@ def test_what_runc_keeps_and_cannot_be_read_leaves_it_unknown(tmp_path: Path) ->
     done = site.run(container_id="unit-5", state="absent", force=True)
     assert done.changed and "is left, and runc will refuse the id" in done.value["bundles"][0]["msg"]
     assert kept.exists() and not list(site.state.iterdir())
+
+
+def test_A6_the_sandbox_file_names_the_pod_whose_shim_serves_it(tmp_path: Path) -> None:
+    """containerd 1.7 and newer write it; a bundle that is grouped so has no annotations of a pod."""
+    site = Site(tmp_path)
+    bundle = site.add(sandbox="pod-7")
+    code = "import time; print(flush=True); time.sleep(60)"
+    words = ("/x/containerd-shim-runc-v2", "-c", code, "-namespace", "default", "-id", "pod-7")
+    pod = site.add("pod-7")
+    with subprocess.Popen(words, executable=sys.executable, cwd=pod, stdout=subprocess.PIPE) as shim:
+        try:
+            assert shim.stdout and shim.stdout.readline()
+            refused = site.run(container_id="unit-5", state="absent", force=True)
+        finally:
+            shim.kill()
+    assert refused.failed and not refused.changed and "serves its pod pod-7" in refused.msg, refused.value
+    assert bundle.exists()
+    (bundle / "sandbox").unlink()
+    os.mkfifo(bundle / "sandbox")
+    kept = site.run(container_id="unit-5", state="absent")
+    assert kept.failed and "it may still have an owner" in kept.msg, kept.value

@@ -44,6 +44,8 @@ def cgroup(inside: str, owner: str, form: str = "plain") -> Cgroup:
         (process(*SHIM, "web-1", cwd=f"{TASKS}/web-1"), OWN, (True, "serves it")),
         (process(*SHIM, "pod-1", cwd=f"{TASKS}/pod-1"), POD, (True, "serves its pod pod-1")),
         (process(*SHIM, "pod-1", cwd=f"{TASKS}/pod-1"), OWN, None),
+        # A6: whatever it is called, a shim's working directory is a live bundle.
+        (process(*SHIM, "pod-1", cwd=f"{TASKS}/web-1"), OWN, (True, "serves it")),
         (process(*SHIM, "pod-2", cwd=f"{TASKS}/pod-2"), POD, None),
         # While the delete has it under its hidden name, the kernel shows that.
         (process(*SHIM, "web-1", cwd=f"{TASKS}/.web-1.0123456789abcdef"), OWN, (True, "serves it")),
