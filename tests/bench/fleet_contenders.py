@@ -21,8 +21,8 @@ AUDIT = "sandboxed.containers.audit"
 
 def _on_all(hosts: Fleet, head: str, output: str) -> None:
     counts = fleet.recap(output)
-    done = [name for name, one in counts.items() if one["ok"] and not one["failed"] and not one["unreachable"]]
-    expect(done == list(hosts.hosts) and head in output, f"not on all hosts: {output[-1000:]}")
+    done = {name for name, one in counts.items() if one["ok"] and not one["failed"] and not one["unreachable"]}
+    expect(done == set(hosts.hosts) and head in output, f"not on all hosts: {output[-1000:]}")
 
 
 def _fleet(site: Site) -> Fleet:

@@ -128,7 +128,7 @@ class Story:
             self.screen.came_of_it("unchanged", " ".join(fleet.words(done.output)))
         with self.screen.step("What would go, to be reviewed: the host's plan"):
             plan = json.loads((self.plans / f"{HOST}.json").read_text(encoding="utf-8"))["plan"]
-            steps = [f"- {step['kind']:<8} {step['id'] or '':<8} {step['place']}" for step in plan["steps"]]
+            steps = [_in_words(step) for step in plan["steps"]]
             expect(bool(steps) and LIVES not in str(steps), f"{steps}")
             self.screen.came_of_it(f"{len(steps)} steps")
             self.screen.lines(steps)
@@ -151,3 +151,9 @@ class Story:
         with self.screen.step("Both names run again: ctr run, runsc run"):
             again = [f"{CRASHES}: pid {self._start(CRASHES)}", f"{BY_HAND}: pid {self._start_by_hand()}"]
             self.screen.came_of_it(", ".join(again))
+
+
+def _in_words(step: dict[str, Any]) -> str:
+    """A step of a plan: what goes, and where it lies."""
+    name = "" if step["place"].endswith(step["id"]) else f"{step['id']} in "
+    return f"- {step['kind']:<8} {name}{step['place']}"
