@@ -23,6 +23,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundl
     owners_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_rootfs import remains
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import age_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.shares import in_workers, shares_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import UNKNOWN, judge
@@ -97,7 +98,8 @@ def _report(place: BundlePlace, reading: BundleReading, view: HostView, with_doc
     entry = {**_named(place, reading.container_id), "exists": bool(reading.parts)}
     if not reading.parts:
         return entry
-    verdict = judge(owners_of(place, reading, view).evidence)
+    found = owners_of(place, reading, view).evidence
+    verdict = judge(found._replace(dead=(*found.dead, *remains(reading, view))))
     spec = reading.spec.content if reading.spec is not None else None
     reasons = list(verdict.reasons)
     if reading.spec is not None and reading.spec.problem and not any(reading.spec.path in one for one in reasons):

@@ -24,6 +24,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundl
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.shim_sockets import is_shim_socket
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import owners_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace, BundleRoots
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_rootfs import remains
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_sockets import referrers
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Remove
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import hear
@@ -90,6 +91,7 @@ class BundleCandidate(Candidate):
 
     def evidence(self, view: HostView) -> Evidence:
         found = owners_of(self.place, self._reading, view).evidence
+        found = found._replace(dead=(*found.dead, *remains(self._reading, view)))
         return found if self._is_known else found._replace(unknown=(*found.unknown, _NO_ROOT))
 
     def item(self, terms: Terms) -> Item:

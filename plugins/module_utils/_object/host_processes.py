@@ -93,6 +93,9 @@ def role_of(process: Process) -> Role | None:
         return Role("virtiofsd", both[0] or both[1], frozenset(both))
     if _VMM.fullmatch(program) or _VMM.fullmatch(process.program):
         return _machine_of(process.argv)
+    if "nydusd" in (program, process.program):  # a snapshotter's serves no machine
+        served = _machine_of(process.argv)
+        return served._replace(role="nydusd") if served.sandbox_id else None
     return None
 
 
@@ -131,7 +134,7 @@ class ProcessCandidate(Candidate):
         return started_at(self.process)
 
     def foreign(self) -> str:
-        if self.role.role not in ("virtiofsd", "vmm"):
+        if self.role.role not in ("virtiofsd", "nydusd", "vmm"):
             return ""
         product = product_of(read_command_line(self.process.argv), self.process.cgroups)
         if not self.role.sandbox_id:
@@ -193,7 +196,7 @@ class ProcessCandidate(Candidate):
             root = option_of(self.process.argv, "root")
             if self.process.root != "/" or not root.startswith("/") or not os.path.isdir(root):
                 yield f"its root directory {root or '(none is named)'} is not seen here"
-        if self.role.role in ("vmm", "virtiofsd"):
+        if self.role.role in ("vmm", "virtiofsd", "nydusd"):
             yield from self._of_a_factory()
 
     def _of_a_factory(self) -> Iterator[str]:

@@ -127,25 +127,26 @@ def test_D2_a_hidden_name_of_containerd_that_is_young_stays_while_it_runs(lab: L
 
 
 @newest
-def test_R4_data_of_the_host_that_is_mounted_in_the_container_survives_every_path(lab: Lab) -> None:
+@each_runtime
+def test_R4_C1_data_of_the_host_that_is_mounted_in_the_container_survives_every_path(lab: Lab, runtime: str) -> None:
     data = lab.workspace.folder / "data"
     data.mkdir()
     (data / "precious").write_text("keep me")
     before = digest_of(data)
     option = f"type=bind,src={data},dst=/mnt,options=rbind:rw"
-    lab.run("a5", options=["--mount", option])
+    lab.run("a5", runtime=runtime, options=["--mount", option])
     lab.kill_all()
-    inner = f"{lab.host_bundle('a5')}/rootfs/data"
+    inner = f"{lab.host_bundle('a5', runtime)}/rootfs/data"
     lab.host.must(["mkdir", inner])
     lab.host.must(["mount", "--bind", str(data), inner])
-    refused = lab.free("a5", force=True)
+    refused = lab.free("a5", runtime, force=True)
     assert refused.failed
     assert "bind of" in refused.message
     assert digest_of(data) == before
-    done = lab.free("a5", force=True, on_mounted="unmount")
+    done = lab.free("a5", runtime, force=True, on_mounted="unmount")
     assert not done.failed, done.message
     assert digest_of(data) == before
-    assert lab.bundles() == []
+    assert lab.bundles(runtime) == []
 
 
 @newest

@@ -298,6 +298,28 @@ def test_7_twenty_thousand_leaked_mounts(machine: Host, crowd: Crowd) -> None:
     assert seconds < 60, f"{seconds:.0f} s"
 
 
+STRANGERS = {
+    "of libvirt": Program("/usr/libexec/virtiofsd", ["--fd=31", "-o", "source=/srv"]),
+    "of KubeVirt": Program("/usr/libexec/virtiofsd", ["--socket-path=/var/run/kubevirt/x.sock", "--shared-dir=/srv"]),
+    "of Incus": Program("/opt/incus/bin/virtiofsd", ["--fd=3", "--shared-dir=/var/lib/incus/x"]),
+    "of a snapshotter": Program("/usr/bin/nydusd", ["fuse", "--apisock", "/run/containerd-nydus/x/api.sock"]),
+    "of a user": Program("/usr/bin/qemu-system-x86_64", ["-name", "web", "-qmp", "unix:/tmp/qmp.sock"]),
+}
+
+
+def test_E2_daemons_of_others_survive_a_prune_that_ends_processes(machine: Host, crowd: Crowd) -> None:
+    vm = "/run/vc/vm/lab-stray-1"
+    strays = [
+        crowd.start(Program("/usr/bin/qemu-system-x86_64", ["-name", "sandbox-lab-stray-1", "-pidfile", f"{vm}/pid"])),
+        crowd.start(Program("/opt/kata/bin/nydusd", ["virtiofs", "--apisock", f"{vm}/nydusd-api.sock"])),
+    ]
+    strangers = {name: crowd.start(program) for name, program in STRANGERS.items()}
+    done = machine.prune(stop_processes=True)
+    assert not done.failed, done.message
+    assert [one.lives() for one in strays] == [False, False]
+    assert [name for name, one in strangers.items() if not one.lives()] == []
+
+
 # -- time ------------------------------------------------------------------------------------------------------------
 
 

@@ -113,3 +113,17 @@ def test_A6_the_sandbox_file_names_the_pod_whose_shim_serves_it(tmp_path: Path) 
     os.mkfifo(bundle / "sandbox")
     kept = site.run(container_id="unit-5", state="absent")
     assert kept.failed and "it may still have an owner" in kept.msg, kept.value
+
+
+def test_38_what_lies_in_its_root_directory_is_told_before_it_goes(tmp_path: Path) -> None:
+    """A bind mount into a container whose file system was unmounted leaves directories there, or a log was written."""
+    site = Site(tmp_path)
+    bundle = site.add()
+    (empty,) = look(site).value["bundles"]
+    assert not any("rootfs" in sentence for sentence in empty["evidence"])
+    for name in ("log", "a\nb", "tmp", "var"):
+        (bundle / "rootfs" / name).mkdir()
+    told = "its rootfs is not mounted, and has 4 of its own in it: 'a\\nb', 'log', 'tmp', …"
+    (entry,) = look(site).value["bundles"]
+    assert entry["verdict"] == "leftover" and told in entry["evidence"], entry
+    assert site.run(container_id="unit-5", state="absent").changed and not bundle.exists()

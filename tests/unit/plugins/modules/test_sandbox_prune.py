@@ -126,8 +126,9 @@ def test_A3_where_an_engine_runs_and_nothing_lives_the_whole_run_is_refused(
     before = host.names()
     found = host_scan.scan
     monkeypatch.setattr(host_task, "scan", lambda *given: found(*given)._replace(engines=("crio (pid 9)",)))
-    for check_mode in (False, True):
-        refused = host.prune(check_mode)
+    plan = host.info(with_plan=True).value["plan"]
+    for check_mode, options in ((False, {}), (True, {}), (False, {"plan": plan}), (True, {"plan": plan})):
+        refused = host.prune(check_mode, **options)
         assert refused.failed and not refused.changed and host.names() == before
         assert "crio (pid 9) runs here and no live object was found" in refused.msg
 

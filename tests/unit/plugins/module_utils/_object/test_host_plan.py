@@ -118,12 +118,20 @@ def test_A1_a_step_that_is_not_found_is_gone_only_where_all_was_looked_at() -> N
         assert not wanted and why in reason
 
 
+class Elsewhere(Thing):
+    """The same below another root."""
+
+    def _paths(self) -> list[str]:
+        return [f"/mnt{path}" for path in super()._paths()]
+
+
 CHANGED = {
     "D1 it is as it was": (judged("sandbox", "web-1"), ""),
     "F2 another inode": (Judged(Thing("sandbox", "web-1", "", (facts_of(inode=2),)), "leftover", ()), "replaced"),
     "F2 another time": (Judged(Thing("sandbox", "web-1", "", (facts_of(changed=5),)), "leftover", ()), "replaced"),
     "C4 it lives now": (judged("sandbox", "web-1", "live"), "it is live now: no process names it"),
     "C4 it is unknown now": (judged("sandbox", "web-1", "unknown"), "it is unknown now"),
+    "F2 below another root": (Judged(Elsewhere("sandbox", "web-1"), "leftover", ()), "it is gone"),
     "of another kind": (judged("bundle", "web-1"), "it is gone"),
     "of another layout": (judged("sandbox", "web-1", layout="kata_rs"), "it is gone"),
     "A8 of a longer name": (judged("sandbox", "web-10"), "it is gone"),

@@ -31,6 +31,7 @@ CUT = LONG[:32]
 SHIM = "/usr/local/bin/containerd-shim-kata-v2 -namespace k8s.io -address /run/containerd/containerd.sock"
 QEMU = f"/usr/bin/qemu-system-x86_64 -name sandbox-web-1 -qmp unix:{VM}/qmp.sock,server,nowait -pidfile {VM}/pid"
 VIRTIOFSD = f"/opt/kata/libexec/virtiofsd --syslog --cache=auto --shared-dir={SHARE}/shared --fd=3"
+NYDUSD = f"/usr/local/bin/nydusd virtiofs --log-level info --apisock {VM}/nydusd-api.sock --sock {VM}/vhost-fs.sock"
 RUNSC = "runsc-sandbox --root=/run --debug=false boot --bundle=/b web-1"
 
 
@@ -107,7 +108,7 @@ ROLES = {
     ),
     "jailed firecracker": (f"firecracker --id {CUT} --start-time-us 94679 --config-file fcConfig.json", "vmm "),
     "stratovirt": (f"/usr/bin/stratovirt -name sandbox-web-1 -qmp unix:{VM}/qmp.sock", "vmm web-1"),
-    "nydusd": (f"/usr/local/bin/nydusd virtiofs --apisock {VM}/nydusd-api.sock", ""),
+    "nydusd": (NYDUSD, "nydusd web-1"),
     "nydusd of a snapshotter": ("/usr/bin/nydusd fuse --apisock /run/containerd-nydus/x.sock", ""),
     "kata-runtime": ("/usr/bin/kata-runtime kill web-1", ""),
     "an editor": (f"vi {SHARE}/shared", ""),
@@ -176,6 +177,9 @@ VERDICTS: dict[str, tuple[Process, tuple[Process, ...], dict[str, Any], str]] = 
     "A10 its root is relative": (process(RUNSC.replace("/run", "run")), (), {}, "unknown: its root directory"),
     "A10 without a root": (process("runsc-sandbox boot web-1"), (), {}, "unknown: its root directory"),
     "A10 it has another root directory": (process(RUNSC, root="/srv"), (), {}, "unknown: its root directory"),
+    "R10 V7 a nydusd that was never recorded": (process(NYDUSD), (), {}, "leftover: nothing on disk knows sandbox"),
+    "R10 V7 its shim lives": (process(NYDUSD), (process(f"{SHIM} -id web-1", 8),), {}, "live: containerd-shim-kata-v2"),
+    "E2 a nydusd of a unit": (process(NYDUSD, cgroups=UNIT), (), {}, "foreign: it belongs to shares.service"),
     "E2 of libvirt": (
         process("/usr/libexec/virtiofsd --fd=31 -o source=/srv", cgroups=("/machine.slice/x.scope",)),
         (),
