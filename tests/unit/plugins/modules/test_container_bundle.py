@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import Result, run
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -360,57 +359,9 @@ def test_R7_C2_a_stranger_with_the_recorded_pid_is_no_owner_and_survives(
     assert sleeper.poll() is None
 
 
-def test_C2_who_comes_at_the_last_moment_gets_the_bundle_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """containerd takes no lock that we could take: another look follows the rename."""
-    path = site.state_root / "shim.sock"
-    site.add(address=f"unix://{path}")
-    before = sorted(site.state_root.parent.rglob("*"))
-    hide = RemoveTree.hide
-    with socket.socket(socket.AF_UNIX) as listener:
-
-        def late(*given: Any, **more: Any) -> Any:
-            listener.bind(str(path))
-            listener.listen()
-            return hide(*given, **more)
-
-        monkeypatch.setattr(RemoveTree, "hide", late)
-        refused = site.run(container_id="unit-5", state="absent")
-    assert refused.failed and not refused.changed, refused.value
-    assert f"somebody listens on {path}" in refused.msg and "It was put back." in refused.msg
-    assert sorted(site.state_root.parent.rglob("*")) == sorted([*before, path])
-
-
 def test_what_runc_keeps_of_another_bundle_is_left_and_told(site: Site, tmp_path: Path) -> None:
     site.add()
     folder = add_runc_state(site, tmp_path / "elsewhere" / "unit-5")
     done = site.run(container_id="unit-5", state="absent")
     assert "runc will refuse the id: it was made from" in done.value["bundles"][0]["msg"]
     assert (folder / "state.json").exists()
-
-
-class TestOci:
-    def run(self, folder: Path, **options: Any) -> Result:
-        given = {"layout": "oci", "path": str(folder), "sees_all_processes": True}
-        return run("container_bundle", {**given, **options})
-
-    def test_a_relative_root_is_made_and_all_of_it_goes(self, tmp_path: Path) -> None:
-        made = self.run(tmp_path, container_id="hello", spec=SPEC)
-        assert made.changed, made.msg
-        assert sorted(path.name for path in (tmp_path / "hello").iterdir()) == ["config.json", "rootfs"]
-        assert not self.run(tmp_path, container_id="hello", spec=SPEC).changed
-        assert self.run(tmp_path, container_id="hello", state="absent").changed
-        assert list(tmp_path.iterdir()) == []
-
-    def test_an_absolute_root_must_be_there_and_stays(self, tmp_path: Path) -> None:
-        root = tmp_path / "image"
-        spec = {**SPEC, "root": {"path": str(root)}}
-        bundles = tmp_path / "bundles"
-        assert "there is no directory" in self.run(bundles, container_id="hello", spec=spec).msg
-        root.mkdir()
-        assert self.run(bundles, container_id="hello", spec=spec).changed
-        assert self.run(bundles, container_id="hello", state="absent").changed
-        assert root.is_dir()
-
-    def test_it_needs_a_path_and_knows_no_namespace(self, tmp_path: Path) -> None:
-        assert "path: oci needs" in run("container_bundle", {"layout": "oci", "container_id": "x1"}).msg
-        assert "has no namespaces" in self.run(tmp_path, container_id="x1", namespace="a", state="absent").msg

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import socket_inodes
-from ansible_collections.sandboxed.containers.plugins.module_utils._object import daemon_start
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import daemon, daemon_start
 from ansible_collections.sandboxed.containers.tests.lab.processes import lives, state, wait_until
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_virtiofsd import (
     FORCE,
@@ -51,6 +51,18 @@ def test_it_is_started_once_and_stopped_once(site: Site) -> None:
     assert ended.value["daemons"][0]["action"] == "deleted"
     assert not lives(pid) and site.tree() == ["records", "unit-web.log"]
     assert site.run(state="stopped").unchanged
+
+
+def test_E3_the_record_stays_as_long_as_its_process_does(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ending it has said."""
+    pid = site.started()
+    before = site.tree()
+    with monkeypatch.context() as patch:
+        patch.setattr(daemon, "stop", lambda *_given, **_more: True)
+        refused = site.run(state="stopped", **FORCE)
+    assert refused.failed and f"(pid {pid}," in refused.msg and "Run again." in refused.msg, refused.value
+    assert lives(pid) and site.tree() == before
+    assert site.run(state="stopped", **FORCE).changed and not lives(pid)
 
 
 def test_what_is_on_disk_is_roots_alone(site: Site) -> None:

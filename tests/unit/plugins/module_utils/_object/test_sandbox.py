@@ -177,6 +177,17 @@ def test_who_shares_the_socket_of_an_ended_owner_is_given_a_moment(
         assert os.listdir(root) == []
 
 
+def test_E3_the_state_stays_as_long_as_its_process_does(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ending it has said."""
+    monkeypatch.setattr(owned, "_FOLLOW_SECONDS", 0.1)
+    monkeypatch.setattr(removal, "stop", lambda *_given, **_more: True)
+    make(root)
+    with titled("runsc-sandbox", f"--root={root}", "boot", NAME) as owner:
+        text = error_of(removed(root, stop_processes=True), InUse)
+    assert f"runsc-sandbox (pid {owner.pid}," in text and text.endswith("Nothing was removed.")
+    assert len(os.listdir(root)) == 2
+
+
 @NEEDS_PIDFD
 def test_E1_an_owner_that_is_younger_than_the_state_is_not_stopped(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(root)

@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The removal of a bundle, and what comes or fails in the middle of it."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import Hidden, RemoveTree
+from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.test_container_bundle import Site
+
+
+@pytest.fixture(params=["containerd_v2", "containerd_v1"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
+    return Site(tmp_path, request.param)
+
+
+def test_C2_who_comes_at_the_last_moment_gets_the_bundle_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """containerd takes no lock that we could take: another look follows the rename."""
+    path = site.state_root / "shim.sock"
+    site.add(address=f"unix://{path}")
+    before = sorted(site.state_root.parent.rglob("*"))
+    hide = RemoveTree.hide
+    with socket.socket(socket.AF_UNIX) as listener:
+
+        def late(*given: Any, **more: Any) -> Any:
+            listener.bind(str(path))
+            listener.listen()
+            return hide(*given, **more)
+
+        monkeypatch.setattr(RemoveTree, "hide", late)
+        refused = site.run(container_id="unit-5", state="absent")
+    assert refused.failed and not refused.changed, refused.value
+    assert f"somebody listens on {path}" in refused.msg and "It was put back." in refused.msg
+    assert sorted(site.state_root.parent.rglob("*")) == sorted([*before, path])
+
+
+def test_C7_each_thing_that_could_not_be_removed_is_named_and_the_next_run_finishes(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = site.add()
+
+    def broken(hidden: Hidden) -> None:
+        raise WriteFailed(hidden.change.path, "it could not be emptied", "Run again.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Hidden, "remove", broken)
+        failed = site.run(container_id="unit-5", state="absent")
+    assert failed.failed and "several things of it are left" in failed.msg, failed.value
+    assert all(str(path) in failed.msg for path in (bundle, site.work / "unit-5")), failed.msg
+    done = site.run(container_id="unit-5", state="absent")
+    assert not done.failed and done.changed, done.msg
+    assert list(site.state.iterdir()) == list(site.work.iterdir()) == []
