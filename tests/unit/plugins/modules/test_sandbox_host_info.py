@@ -11,9 +11,14 @@ import os
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import sockets
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import ProcessTable
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_scan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import run
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_host_tree import HostTree
 
@@ -214,3 +219,29 @@ def test_by_default_what_lives_is_counted_and_not_listed(host: HostTree) -> None
 def test_refused(host: HostTree, options: dict[str, object], why: str) -> None:
     found = run("sandbox_host_info", {**host.options, **options})
     assert found.failed and why in found.msg
+
+
+def test_B4_files_come_before_processes_and_these_before_sockets_and_mounts(
+    host: HostTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that moves or ends while the host is read must not be missed in both."""
+    host.everything()
+    order: list[str] = []
+
+    def told(owner: Any, name: str, word: str) -> None:
+        look = getattr(owner, name)
+
+        def looked(*given: Any, **more: Any) -> Any:
+            order.append(word)
+            return look(*given, **more)
+
+        monkeypatch.setattr(owner, name, looked)
+
+    told(Candidate, "read", "files")
+    told(ProcessTable, "scan", "processes")
+    told(sockets, "listeners", "sockets")
+    told(MountSurvey, "read", "mounts")
+    host.info()
+    first = list(dict.fromkeys(order))
+    assert first[:2] == ["files", "processes"] and set(first[2:]) == {"sockets", "mounts"}, order
+    assert "files" not in order[order.index("processes") :], order
