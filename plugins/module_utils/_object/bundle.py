@@ -37,13 +37,14 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
 
 # A delete of containerd's own that is not done by then has been broken off; as old as min_age is (safety.md D2).
-_ABANDONED_SECONDS = 600.0
+ABANDONED_SECONDS = 600.0
 
 
 class BundleWish(NamedTuple):
     """What the user wants of one bundle.
 
-    spec: its config.json. together: the ids of this namespace that the same task removes.
+    spec: its config.json. together: the ids of this namespace that the same task removes. abandoned: after how many
+    seconds a delete of containerd's own counts as broken off while it runs.
     """
 
     container_id: str
@@ -55,6 +56,7 @@ class BundleWish(NamedTuple):
     force: bool = False
     stop_processes: bool = False
     together: frozenset[str] = frozenset()
+    abandoned: float = ABANDONED_SECONDS
 
 
 class Bundle(OwnedItem):
@@ -110,7 +112,7 @@ class Bundle(OwnedItem):
         if not engine_of(self.place, view).locked:
             return True
         age = time.time() - part.facts.ctime_ns / 1e9
-        return age >= _ABANDONED_SECONDS
+        return age >= self.wish.abandoned
 
     # owners
 

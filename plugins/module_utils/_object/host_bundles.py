@@ -98,7 +98,8 @@ class BundleCandidate(Candidate):
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle import BundleWish
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_removal import AbsentBundle
 
-        return AbsentBundle(BundleWish(self.name, present=False, unmount=terms.unmount), self.place)
+        # How old it has to be was asked when it was judged.
+        return AbsentBundle(BundleWish(self.name, present=False, unmount=terms.unmount, abandoned=0.0), self.place)
 
 
 class SocketCandidate(Candidate):
