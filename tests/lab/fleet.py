@@ -71,7 +71,7 @@ exec sleep infinity
 """
 _ENTER = """
 for cgroup; do echo $$ > "$cgroup/cgroup.procs"; done
-exec unshare --net --mount --pid --uts --ipc --fork --kill-child --propagation private \\
+exec setpriv --pdeathsig KILL unshare --net --mount --pid --uts --ipc --fork --kill-child --propagation private \\
   sh -c "$BOOT" boot "$TREE" "$NAME" "$FOLDER" "$COLLECTIONS"
 """
 _SSHD = """
