@@ -31,4 +31,4 @@ def remains(reading: BundleReading, view: HostView) -> tuple[str, ...]:
     if not names:
         return ()
     shown = ", ".join(repr(name) for name in names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-    return (f"its {ROOTFS} is not mounted, and has {len(names)} of its own in it: {shown}",)
+    return (f"its {ROOTFS} is not mounted, and a removal takes along what lies in it ({len(names)}): {shown}",)

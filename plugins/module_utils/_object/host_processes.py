@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
+_OF_A_MACHINE = ("vmm", "virtiofsd", "nydusd")  # roles that others' programs have as well
 _VMM = re.compile(r"qemu-system-.*|qemu|cloud-hypervisor|firecracker|stratovirt")
 _VMM_NAME = re.compile(r"sandbox-(.+?)(?:,.*)?")  # qemu -name sandbox-<sid>
 _VMM_PATH = re.compile(r"(?:^|[:=,])(/run/(?:vc/vm|vc/firecracker|kata/firecracker(?=/[^/,]+/root/)|kata)/([^/,]+))/")
@@ -134,7 +135,7 @@ class ProcessCandidate(Candidate):
         return started_at(self.process)
 
     def foreign(self) -> str:
-        if self.role.role not in ("virtiofsd", "nydusd", "vmm"):
+        if self.role.role not in _OF_A_MACHINE:
             return ""
         product = product_of(read_command_line(self.process.argv), self.process.cgroups)
         if not self.role.sandbox_id:
@@ -196,7 +197,7 @@ class ProcessCandidate(Candidate):
             root = option_of(self.process.argv, "root")
             if self.process.root != "/" or not root.startswith("/") or not os.path.isdir(root):
                 yield f"its root directory {root or '(none is named)'} is not seen here"
-        if self.role.role in ("vmm", "virtiofsd", "nydusd"):
+        if self.role.role in _OF_A_MACHINE:
             yield from self._of_a_factory()
 
     def _of_a_factory(self) -> Iterator[str]:

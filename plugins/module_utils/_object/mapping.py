@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 
 
-_FIRST = (
+_DOUBT_REMEDY = (
     "Remove the sandbox first; run as root if you did not, or set sees_all_processes=true if you know that no process "
     "is hidden. Nothing was changed."
 )
@@ -146,7 +146,7 @@ class ContainerMapping(Item):
             if verdict.kind == LIVE:
                 raise InUse("", f"{which} is in use: {why}", "Remove the sandbox first. Nothing was changed.")
             if verdict.kind != LEFTOVER and self.wish.doubts_count:
-                raise NotProved("", f"{which} may still have an owner: {why}", _FIRST)
+                raise NotProved("", f"{which} may still have an owner: {why}", _DOUBT_REMEDY)
 
     # locks and changes
 

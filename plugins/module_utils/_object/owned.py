@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Owners, Verdict
 
 _STOP_FIRST = "Stop the container first. Nothing was changed."
-_FOLLOW_SECONDS, _FOLLOW_INTERVAL = 2.0, 0.02
 _STOP_FIRST_OR_HERE = "Stop the container first, or set stop_processes=true to stop it here."
+_FOLLOW_SECONDS, _FOLLOW_INTERVAL = 2.0, 0.02
 
 
 class Terms(Protocol):
@@ -129,21 +129,26 @@ class OwnedItem(Item):
         if not stops or self.owners is None:
             return
         from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LIVE, judge
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LIVE
 
         self.acted = removal.stop_all(stops, self.owners.proved) or self.acted
-        # What shares the socket of an ended process follows it a moment later: gVisor's stubs and gofers do.
+        verdict = self._verdict_after_them(new_view)
+        if verdict.kind == LIVE:
+            raise self._in_use(verdict, "Nothing was removed.")
+        self.refuse_doubts(verdict)
+
+    def _verdict_after_them(self, new_view: Callable[[], HostView]) -> Verdict:
+        """What shares the socket of an ended process follows it a moment later: gVisor's stubs and gofers do."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LIVE, judge
+
         deadline = time.monotonic() + _FOLLOW_SECONDS
         while True:
             view = new_view()
             self.read(view)
             verdict = judge(self.look_for_owners(view).evidence)
             if verdict.kind != LIVE or time.monotonic() > deadline:
-                break
+                return verdict
             time.sleep(_FOLLOW_INTERVAL)
-        if verdict.kind == LIVE:
-            raise self._in_use(verdict, "Nothing was removed.")
-        self.refuse_doubts(verdict)
 
     # what can be taken back
 

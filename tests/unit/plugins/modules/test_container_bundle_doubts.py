@@ -123,7 +123,7 @@ def test_38_what_lies_in_its_root_directory_is_told_before_it_goes(tmp_path: Pat
     assert not any("rootfs" in sentence for sentence in empty["evidence"])
     for name in ("log", "a\nb", "tmp", "var"):
         (bundle / "rootfs" / name).mkdir()
-    told = "its rootfs is not mounted, and has 4 of its own in it: 'a\\nb', 'log', 'tmp', …"
+    told = "its rootfs is not mounted, and a removal takes along what lies in it (4): 'a\\nb', 'log', 'tmp', …"
     (entry,) = look(site).value["bundles"]
     assert entry["verdict"] == "leftover" and told in entry["evidence"], entry
     assert site.run(container_id="unit-5", state="absent").changed and not bundle.exists()

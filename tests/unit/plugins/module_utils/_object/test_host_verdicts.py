@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_scan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_reading import Found
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import (
     Clock,
     breaker,
@@ -18,6 +20,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdi
     UNKNOWN,
     Evidence,
     Verdict,
+)
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_host import (
+    Thing,
+    facts_of,
 )
 
 NOW = 1_000_000.0
@@ -54,6 +60,20 @@ def test_age(changed: float | None, on_memory: bool, clock: Clock, expected: str
     doubts = doubts_of_age(changed, on_memory, clock)
     assert len(doubts) == (1 if expected else 0)
     assert all(expected in text for text in doubts)
+
+
+class OfTwoTrees(Thing):
+    """One on a disk and one on memory, as Kata's store of 1.x has them."""
+
+    def _paths(self) -> list[str]:
+        return ["/var/lib/vc/sbs/web-1", "/run/vc/sbs/web-1"]
+
+
+@pytest.mark.parametrize("kind", [Thing, OfTwoTrees])
+def test_F1_what_is_on_memory_in_part_cannot_be_older_than_the_boot(kind: type[Thing]) -> None:
+    one = kind("sandbox", "web-1", facts=(facts_of(changed=NOW - 90_000),))
+    judged = host_scan._alone(Found(one, DEAD), CLOCK, set(), lambda _candidate: ())
+    assert judged.kind == UNKNOWN and "older than this boot" in judged.reasons[0]
 
 
 ALONE = {
