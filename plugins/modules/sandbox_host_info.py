@@ -52,7 +52,9 @@ options:
     default: [leftover, unknown]
   limit:
     description:
-      - At most this many objects are in RV(objects), the leftovers first.
+      - At most this many objects are in RV(objects), the leftovers first. They have room for 50 KiB of JSON, with a limit
+        above 200 for 256 bytes each; where long names and paths need more, fewer are shown. So by default the result of
+        a host stays below 64 KiB, however much lies there.
     type: int
     default: 200
   with_plan:
@@ -193,6 +195,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     selection_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_report import (
+    entries_of,
     in_words,
     shown,
     summary_of,
@@ -216,13 +219,14 @@ def main() -> None:
         plan = {"plan": _plan(found, selection.host_root)} if task.params["with_plan"] else {}
     except StateError as error:
         task.fail_json(str(error))
-    objects = shown(found.objects, task.params["verdicts"])
+    wanted = shown(found.objects, task.params["verdicts"])
+    entries = entries_of(wanted, limit)
     task.exit_json(
         changed=False,
         msg=in_words(found),
         summary=summary_of(found.objects),
-        objects=[one.entry() for one in objects[:limit]],
-        truncated=len(objects) > limit,
+        objects=entries,
+        truncated=len(entries) < len(wanted),
         problems=list(found.problems),
         **plan,
     )

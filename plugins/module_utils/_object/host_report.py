@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdi
 
 _VERDICTS = (LIVE, LEFTOVER, UNKNOWN, FOREIGN)
 _NAMED = 3
+_ROOM, _ROOM_FOR = 256, 200  # bytes of JSON for each object that a result may show, and for at least so many
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -36,6 +38,22 @@ def shown(objects: Sequence[Judged], verdicts: Sequence[str]) -> list[Judged]:
     """Those with these verdicts, leftovers first."""
     order = (LEFTOVER, UNKNOWN, FOREIGN, LIVE)
     return sorted((one for one in objects if one.verdict in verdicts), key=lambda one: order.index(one.verdict))
+
+
+def entries_of(objects: Sequence[Judged], limit: int) -> list[dict[str, Any]]:
+    """What a result shows of them: the first `limit` as far as their JSON has room, which is for all of it together.
+
+    A fleet's controller holds the results of all hosts at once, and a host may have ten thousand leftovers.
+    """
+    entries: list[dict[str, Any]] = []
+    room = max(limit, _ROOM_FOR) * _ROOM
+    for one in objects[:limit]:
+        entry = one.entry()
+        room -= len(json.dumps(entry)) + len(", ")
+        if room < 0:
+            break
+        entries.append(entry)
+    return entries
 
 
 def in_words(found: Scan) -> str:

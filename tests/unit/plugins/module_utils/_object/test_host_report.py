@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import json
 import stat
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Judged
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_report import (
     age_in_words,
+    entries_of,
     in_words,
     shown,
     size_in_words,
@@ -116,3 +118,14 @@ def test_in_words_a_tired_person_reads_the_first_leftovers_and_what_to_do() -> N
 def test_in_words_what_could_not_be_looked_at() -> None:
     said = in_words(scan_of(problems=("/run/vc/sbs: it cannot be listed.",)))
     assert said == "0 objects. Not all could be looked at: /run/vc/sbs: it cannot be listed."
+
+
+def test_the_shown_objects_have_room_for_50_kib_and_a_higher_limit_gives_more() -> None:
+    many = [
+        Judged(Thing("sandbox", str(number) * 64, "kata_rs", ()), "leftover", ("why " * 100,)) for number in range(10)
+    ] * 60
+    few, more = entries_of(many, 200), entries_of(many, 600)
+    size = len(json.dumps(few))
+    assert 49 * 1024 < size <= 50 * 1024 and few == [one.entry() for one in many[: len(few)]]
+    assert len(entries_of(many, 20)) == 20 and entries_of(many, 0) == []
+    assert 2.9 * size < len(json.dumps(more)) < 3.1 * size
