@@ -52,9 +52,9 @@ options:
     default: [leftover, unknown]
   limit:
     description:
-      - At most this many objects are in RV(objects), the leftovers first. They have room for 50 KiB of JSON, with a limit
-        above 200 for 256 bytes each; where long names and paths need more, fewer are shown. So by default the result of
-        a host stays below 64 KiB, however much lies there.
+      - At most this many objects are in RV(objects), the leftovers first. They have room for 50 KiB of JSON, with a
+        limit above 200 for 256 bytes each; where long names and paths need more, fewer are shown. So by default the
+        result of a host stays below 64 KiB, however much lies there.
     type: int
     default: 200
   with_plan:

@@ -273,13 +273,15 @@ def lock_waiters(inode: Inode, proc: str = "/proc") -> tuple[int, ...]:
     """
     device, number = inode
     try:
-        with open(f"{proc}/locks", encoding="utf-8", errors="replace") as locks:
-            # "1: -> FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF"
-            blocked = [fields for line in locks if " -> " in line and len(fields := line.split()) >= 7]
+        with open(f"{proc}/locks", "rb") as locks:
+            text = locks.read()
     except OSError as error:
         raise Unreadable(f"{proc}/locks", os_reason(error)) from error
-    if not blocked:
+    if b" -> " not in text:  # as nearly always, also where hundreds of locks are held
         return ()
+    # "1: -> FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF"
+    lines = text.decode("utf-8", "replace").splitlines()
+    blocked = [fields for line in lines if " -> " in line and len(fields := line.split()) >= 7]
     # Written is the superblock's device. Where st_dev is another one (btrfs, overlay) the inode number alone decides.
     plain = any(mount.device == device for mount in superblocks().values())
     own = f"{os.major(device):02x}:{os.minor(device):02x}:{number}"

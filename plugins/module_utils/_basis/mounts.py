@@ -148,6 +148,7 @@ class MountTable:
         self._children: dict[tuple[int, str], Mount] = {}
         self._tops: dict[str, Mount] = {}
         self._widest: dict[tuple[int, int], Mount] = {}
+        self._holding: dict[str, Mount | None] = {}  # of the directories in which something was asked for
 
     @classmethod
     def read(cls, pid: int | str = "self", proc: str = "/proc") -> MountTable:
@@ -174,31 +175,39 @@ class MountTable:
 
         None: above all that is visible.
         """
-        return self._walk(path, True)
+        check_path(path)
+        return self._step_onto(self._holding_above(path), path)
 
     def holding_name(self, path: str) -> Mount | None:
         """The visible mount that contains the name of path, whatever is mounted on it."""
-        return self._walk(path, path == "/")
-
-    def _walk(self, path: str, step_onto: bool) -> Mount | None:
-        """Go down as the kernel does: a mount is reached only through its parent, so hidden ones are not met."""
         check_path(path)
+        return self._step_onto(None, path) if path == "/" else self._holding_above(path)
+
+    def _holding_above(self, path: str) -> Mount | None:
+        """The mount of the directory that a path is in: of thousands of objects it is the same one."""
+        if path == "/":
+            return None
+        above = path[: path.rindex("/")] or "/"
+        if above not in self._holding:
+            current: Mount | None = None
+            for prefix in _prefixes(above):
+                current = self._step_onto(current, prefix)
+            self._holding[above] = current
+        return self._holding[above]
+
+    def _step_onto(self, current: Mount | None, path: str) -> Mount | None:
+        """Go on as the kernel does: a mount is reached only through its parent, so hidden ones are not met."""
         if not self._children and not self._tops:
             for mount in self.mounts:
                 if mount.parent_id in self.by_id and mount.parent_id != mount.mount_id:
                     self._children[(mount.parent_id, mount.point)] = mount
                 else:
                     self._tops[mount.point] = mount
-        current: Mount | None = None
-        for prefix in _prefixes(path):
-            if prefix == path and not step_onto:
-                break
-            while True:
-                found = self._children.get((current.mount_id, prefix)) if current else self._tops.get(prefix)
-                if found is None:
-                    break
-                current = found
-        return current
+        while True:
+            found = self._children.get((current.mount_id, path)) if current else self._tops.get(path)
+            if found is None:
+                return current
+            current = found
 
     def inside(self, mount: Mount, path: str) -> str | None:
         """The path inside the mount's file system of a path at or below its point. None: that directory was deleted."""

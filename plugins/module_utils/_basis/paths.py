@@ -211,7 +211,8 @@ class _Walk:
             self.stack = [os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
         except OSError as error:
             raise Unreadable(root, os_reason(error), "It must be an existing directory.") from error
-        self.root = _plain_path(self.stack[0], os.path.abspath(root))
+        # "/" has no links, and whatever is there is what it means.
+        self.root = root if root == "/" else _plain_path(self.stack[0], os.path.abspath(root))
 
     def shown(self) -> str:
         inside = "/".join(self.names)

@@ -66,8 +66,14 @@ class _Runsc(FlatLayout):
     def stem(self, sandbox_id: str, container_id: str) -> str:
         """The file name of a container without its ending."""
 
+    def __init__(self) -> None:
+        self._matches: dict[str, re.Match[str] | None] = {}
+
     def _match(self, name: str) -> re.Match[str] | None:
-        return self._TEMPORARY.fullmatch(name) or self._FILE.fullmatch(name)
+        """Which container a file is of. A root is listed again for each batch, with thousands of the same names."""
+        if name not in self._matches:
+            self._matches[name] = self._TEMPORARY.fullmatch(name) or self._FILE.fullmatch(name)
+        return self._matches[name]
 
     def place(self, roots: Roots, document: str, sandbox_id: str, container_id: str) -> tuple[Directory, str]:
         return roots["run_root"], self.stem(sandbox_id, container_id) + _STATE

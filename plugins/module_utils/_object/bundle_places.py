@@ -241,17 +241,15 @@ class BundlePlace:
 
 
 def _list(directory: Directory) -> Listing:
-    ids: set[str] = set()
+    names = _names(directory) if directory.exists else []
     tombstones: dict[str, list[str]] = {}
-    for name in _names(directory) if directory.exists else ():
-        if not name.startswith("."):
-            ids.add(name)
-            continue
+    hidden = [name for name in names if name[0] == "."]
+    for name in hidden:
         # containerd's own is ".<id>"; an id may itself end as ours do: both are trees to finish (safety.md D2).
         owners = [parse_tombstone(name, TOMBSTONE_PREFIX), name[1:] if is_engines_name(name[1:]) else None]
         for owner in filter(None, owners):
             tombstones.setdefault(owner, []).append(name)
-    return Listing(frozenset(ids), tombstones)
+    return Listing(frozenset(names).difference(hidden), tombstones)
 
 
 def _folders(directory: Directory) -> list[str]:

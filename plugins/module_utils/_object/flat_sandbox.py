@@ -105,7 +105,9 @@ class FlatSandbox(SandboxState):
             return Plan()
         stops = self.refuse_unless_dead(view, creating=False)
         parts = self._belongings_of_owners() + self.parts
-        mounts = removal.mounts_in_the_way(parts, view.mounts, self.wish.unmount, view.asserted)
+        mounts: list[Unmount] = []
+        if removal.may_be_mounted(parts, view):
+            mounts = removal.mounts_in_the_way(parts, view.mounts, self.wish.unmount, view.asserted)
         mounted = {mount.path for mount in mounts}  # what lies under a mount on the very path is seen after it only
         removes = [
             Remove(
@@ -181,18 +183,20 @@ class FlatSandbox(SandboxState):
         if change.role == layout.commit_role:
             wrote = layout.before_commit(self.tree.roots, self.wish.sandbox_id, change.container_id)
             self.acted = wrote or self.acted
+        held = next((lock for lock in self.locks if lock.place.name == change.name), None)
         if change.role == "lock":
-            self._refuse_lost_lock(change)
+            self._refuse_lost_lock(change, held)
         if change.make():
             self.did(change.directory)
+        if held is not None:
+            held.release()  # it guards nothing any more, and the kernel's list of locks is read for each item
 
-    def _refuse_lost_lock(self, change: Remove) -> None:
+    def _refuse_lost_lock(self, change: Remove, held: HeldLock | None) -> None:
         """Only a lock that is held, is in its place, and is waited for by nobody goes away (safety.md C3, G2)."""
-        held = next((lock.inode for lock in self.locks if lock.place.name == change.name), None)
         there = look(change.directory, change.name)
-        if there is not None and there.identity != held:
+        if there is not None and (held is None or there.identity != held.inode):
             raise ChangedMeanwhile(change.path, "it is not the lock that this task holds", "Run again.")
-        if held is not None and lock_waiters(held):
+        if held is not None and lock_waiters(held.inode):
             raise InUse("", f"a runtime waits for {change.path}", "Try again when it is done.")
 
     def tidy(self) -> None:
