@@ -1,118 +1,21 @@
 # Copyright: (c) 2026, the sandboxed.containers authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that are old or new, never torn (promise 2), and bounded reads (safety.md B6)."""
+"""Files that are old or new, never torn (promise 2)."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
-    Unreadable,
-    WriteFailed,
-    os_reason,
-)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import READ_FLAGS, look
 
-MOST_BYTES = 64 << 20  # safety.md B6: a larger document is unknown
 # No runtime lists a name like this: hidden, and it does not end in ".state" (README.md R3).
 TEMPORARY_SUFFIX = ".sbx-tmp"
-_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class FileFacts(NamedTuple):
-    """What lstat says of an entry, as far as decisions need it. Times are in nanoseconds of the epoch."""
-
-    device: int
-    inode: int
-    mode: int
-    size: int
-    ctime_ns: int
-    mtime_ns: int
-
-    @property
-    def identity(self) -> tuple[int, int]:
-        return (self.device, self.inode)
-
-
-def look(directory: Directory, name: str) -> FileFacts | None:
-    """lstat of an entry; None when it is absent, Unreadable for any other error."""
-    try:
-        status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Unreadable(directory.join(name), os_reason(error)) from error
-    return FileFacts(
-        status.st_dev, status.st_ino, status.st_mode, status.st_size, status.st_ctime_ns, status.st_mtime_ns
-    )
-
-
-def read_file(directory: Directory, name: str) -> bytes | None:
-    """The content of a plain file of at most 64 MiB; None when it is absent.
-
-    Raises Unreadable for everything else: a fifo or a link is not opened, an error is never taken for absence.
-    """
-    facts = look(directory, name)
-    return None if facts is None else read_known_file(directory, name, facts)
-
-
-def read_known_file(directory: Directory, name: str, facts: FileFacts) -> bytes | None:
-    """read_file of an entry that was looked at just now."""
-    where = directory.join(name)
-    descriptor = open_known_file(directory, name, facts)
-    if descriptor is None:
-        return None
-    try:
-        if facts.size > MOST_BYTES:
-            raise Unreadable(where, f"it has {facts.size} bytes, more than {MOST_BYTES}")
-        return _read_all(descriptor, where, facts.size)
-    except OSError as error:
-        raise Unreadable(where, os_reason(error)) from error
-    finally:
-        os.close(descriptor)
-
-
-def open_known_file(directory: Directory, name: str, facts: FileFacts) -> int | None:
-    """A descriptor to read a plain file through that was looked at just now; None when it is gone. Raises Unreadable.
-
-    A fifo or a link is not opened, nor waited for if it is put in the place of the file (safety.md B6).
-    """
-    where = directory.join(name)
-    if not stat.S_ISREG(facts.mode):
-        raise Unreadable(where, "it is not a plain file")
-    try:
-        descriptor = os.open(name, _READ_FLAGS, dir_fd=directory.fd)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Unreadable(where, os_reason(error)) from error
-    try:
-        is_plain = stat.S_ISREG(os.fstat(descriptor).st_mode)
-    except OSError as error:
-        os.close(descriptor)
-        raise Unreadable(where, os_reason(error)) from error
-    if not is_plain:
-        os.close(descriptor)
-        raise Unreadable(where, "it is not a plain file")
-    return descriptor
-
-
-def _read_all(descriptor: int, where: str, size: int = 1 << 20) -> bytes:
-    """size: what it has, as far as that is known; it may have grown."""
-    pieces: list[bytes] = []
-    left = MOST_BYTES + 1
-    while left > 0:
-        piece = os.read(descriptor, min(left, 1 << 20, max(size + 1, 4096)))
-        if not piece:
-            return b"".join(pieces)
-        pieces.append(piece)
-        left -= len(piece)
-    raise Unreadable(where, f"it grew beyond {MOST_BYTES} bytes while it was read")
 
 
 def temporary_name(name: str) -> str:
@@ -170,7 +73,7 @@ def sync_directory(directory: Directory) -> None:
 def _old_file(directory: Directory, name: str) -> int | None:
     """A descriptor of the file that is replaced, to copy its owner and attributes; None when there is none."""
     try:
-        return os.open(name, _READ_FLAGS, dir_fd=directory.fd)
+        return os.open(name, READ_FLAGS, dir_fd=directory.fd)
     except FileNotFoundError:
         return None
 

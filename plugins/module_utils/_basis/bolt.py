@@ -22,13 +22,13 @@ import time
 from collections.abc import Iterator
 from typing import Callable, NamedTuple, TypeVar
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, os_reason
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import (
     MOST_BYTES,
     look,
     open_known_file,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, os_reason
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 
 T = TypeVar("T")
 

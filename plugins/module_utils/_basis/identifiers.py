@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 
 # What containerd, both Kata runtimes and runsc all accept: containerd's rule, and Kata wants two characters.
-_NEW_NAME = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
+# Texts, which are compiled when they are first needed: most names are plain.
+_NEW_NAME = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
 _NEW_NAME_RULE = (
     "A new name has 2 to 76 letters (A-Z, a-z) and digits, with single '.', '_' or '-' between them: "
     "what every runtime accepts"
 )
 _NEW_NAME_BYTES = 76
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_CONTROL = r"[\x00-\x1f\x7f\ud800-\udfff]"
 FILE_NAME_BYTES = 255  # of every Linux file system that matters
 
 
@@ -75,7 +76,7 @@ def check_known_name(name: str, option: str, rule: NameRule) -> str:
         raise InvalidInput(option, f"'{name}' is not a name", "A name is not empty, '.' or '..', and has no '/'.")
     if name in rule.reserved:
         raise InvalidInput(option, f"'{name}' is the runtime's own directory, and no sandbox", "Give a sandbox's name.")
-    if _CONTROL.search(name):
+    if re.search(_CONTROL, name):
         raise InvalidInput(option, f"{name!r} has a control character or is not valid Unicode", "Give the exact name.")
     if rule.characters and not re.fullmatch(rule.characters, name):
         raise InvalidInput(
@@ -93,14 +94,14 @@ def check_known_name(name: str, option: str, rule: NameRule) -> str:
 
 def is_engines_name(name: str) -> bool:
     """Whether containerd would take it as an id: 1 to 76 bytes of its rule."""
-    return len(name) <= _NEW_NAME_BYTES and _NEW_NAME.fullmatch(name) is not None
+    return len(name) <= _NEW_NAME_BYTES and re.fullmatch(_NEW_NAME, name) is not None
 
 
 def check_new_name(name: str, option: str, rule: NameRule) -> str:
     """Accept a name for something new: what every runtime accepts (R8); InvalidInput with the rule otherwise."""
     check_known_name(name, option, rule._replace(characters="", described=""))
     size = len(name.encode("utf-8"))
-    if not 2 <= size <= _NEW_NAME_BYTES or not _NEW_NAME.fullmatch(name):
+    if not 2 <= size <= _NEW_NAME_BYTES or not re.fullmatch(_NEW_NAME, name):
         shown = name if size <= _NEW_NAME_BYTES else f"{name[:40]}… ({size} bytes)"
         raise InvalidInput(option, f"'{shown}' cannot be the name of something new", f"{_NEW_NAME_RULE}.")
     return name

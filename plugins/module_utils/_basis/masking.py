@@ -12,29 +12,36 @@ MASK = "********"
 # The last words of compound names: db_password, apiKey, --registry-token. "compass" and "keyboard" are none of them.
 _WORDS = r"pass|passwd|password|passphrase|secret|token|tokens|credential|credentials"
 _KEYS = r"(?:api|private|access|auth|encryption|signing|ssl|tls)[_-]?key"
-_SECRET_KEY = re.compile(rf"(?:^|[^a-z])(?:{_WORDS})$|(?:passw(?:or)?d|secret|token|{_KEYS})$", re.I)
-_SECRET_FLAG = re.compile(rf"{_SECRET_KEY.pattern}|(?:^|[-_])key$", re.I)
-_ENVIRONMENT_KEY = re.compile(r"^(env|envs|environ|environment)$", re.I)
-_ARGUMENTS_KEY = re.compile(r"^(args|extra_args|argv|cmd|command|entrypoint)$", re.I)
-_COMMAND_KEY = re.compile(r"^on_quit$")  # a whole command line in one text
-_ARGUMENT = re.compile(r"^(?P<flag>-{0,2}[A-Za-z0-9_.-]+)(?P<sep>[=:])(?P<value>.*)$", re.S)
+_SECRET_KEY = rf"(?:^|[^a-z])(?:{_WORDS})$|(?:passw(?:or)?d|secret|token|{_KEYS})$"
+_SECRET_FLAG = rf"{_SECRET_KEY}|(?:^|[-_])key$"
+_NEEDED = ("pass", "secret", "token", "credential", "key")  # without one of these a name is none of both
+_ARGUMENT = r"(?P<flag>-{0,2}[A-Za-z0-9_.-]+)(?P<sep>[=:])(?P<value>.*)$"
+_ENVIRONMENT_KEYS = ("env", "envs", "environ", "environment")
+_ARGUMENTS_KEYS = ("args", "extra_args", "argv", "cmd", "command", "entrypoint")
+_COMMAND_KEY = "on_quit"  # a whole command line in one text
 
 
 def masked(value: Any, key: str = "") -> Any:
     """A copy of a JSON value in which no value of an environment variable, password, token or key is left."""
-    if _ENVIRONMENT_KEY.search(key):
+    lowered = key.casefold().strip()
+    if lowered in _ENVIRONMENT_KEYS:
         return _masked_environment(value)
-    if _SECRET_KEY.search(key):
+    if _is_secret(lowered, _SECRET_KEY):
         return _blank(value)
     if isinstance(value, dict):
         return {name: masked(element, str(name)) for name, element in value.items()}
     if isinstance(value, list):
-        if _ARGUMENTS_KEY.search(key) and all(isinstance(element, str) for element in value):
+        if lowered in _ARGUMENTS_KEYS and all(isinstance(element, str) for element in value):
             return masked_arguments(value)
         return [masked(element) for element in value]
-    if isinstance(value, str) and _COMMAND_KEY.search(key):
+    if isinstance(value, str) and key == _COMMAND_KEY:
         return " ".join(masked_arguments(value.split(" ")))
     return value
+
+
+def _is_secret(lowered: str, pattern: str) -> bool:
+    """Patterns cost more to compile than all that most tasks have to say, so names are sifted first."""
+    return any(word in lowered for word in _NEEDED) and re.search(pattern, lowered) is not None
 
 
 def _blank(value: Any) -> Any:
@@ -59,17 +66,17 @@ def masked_arguments(arguments: list[str] | tuple[str, ...]) -> list[str]:
     shown: list[str] = []
     secret_follows = False
     for argument in arguments:
-        match = _ARGUMENT.match(argument)
+        match = re.match(_ARGUMENT, argument, re.S)
         if secret_follows and not argument.startswith("--"):
             shown.append(MASK)
             secret_follows = False
             continue
         secret_follows = False
-        if match and _SECRET_FLAG.search(match["flag"]):
+        if match and _is_secret(match["flag"].casefold(), _SECRET_FLAG):
             shown.append(f"{match['flag']}{match['sep']}{MASK}")
             continue
         shown.append(argument)
-        secret_follows = argument.startswith("-") and bool(_SECRET_FLAG.search(argument))
+        secret_follows = argument.startswith("-") and _is_secret(argument.casefold(), _SECRET_FLAG)
     return shown
 
 

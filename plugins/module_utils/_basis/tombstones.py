@@ -10,7 +10,7 @@ import re
 
 TOMBSTONE_PREFIX = ".sbx-del."
 
-_MARK = re.compile(r"(.+)\.([0-9a-f]{16})", re.DOTALL)
+_MARK = r"(.+)\.([0-9a-f]{16})"
 
 
 def tombstone_name(object_id: str, prefix: str = TOMBSTONE_PREFIX) -> str:
@@ -23,5 +23,5 @@ def tombstone_name(object_id: str, prefix: str = TOMBSTONE_PREFIX) -> str:
 
 def parse_tombstone(name: str, prefix: str = TOMBSTONE_PREFIX) -> str | None:
     """The object's id if name is a tombstone of that prefix, else None. The id is not checked further."""
-    match = _MARK.fullmatch(name[len(prefix) :]) if name.startswith(prefix) else None
+    match = re.fullmatch(_MARK, name[len(prefix) :], re.DOTALL) if name.startswith(prefix) else None
     return match.group(1) if match else None

@@ -14,7 +14,6 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
@@ -22,6 +21,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
     open_below,
     open_given,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable

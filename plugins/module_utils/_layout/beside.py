@@ -7,21 +7,28 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look, read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look, read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part, RecordedProcess, Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS, STATE_ROOTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.places import (
     SOCKETS,
     Beside,
     Place,
-    Signs,
     engine_doubt,
 )
 
 _BUNDLES = tuple(f"{state}/{LAYOUTS['containerd_v2'].inside}" for state in STATE_ROOTS)
+
+
+class Signs(NamedTuple):
+    """What a directory shows of processes: sockets at which they listen, and pid files."""
+
+    sockets: tuple[str, ...] = ()
+    pids: tuple[RecordedProcess, ...] = ()
 
 
 class Looker:

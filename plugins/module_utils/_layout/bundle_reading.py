@@ -8,13 +8,13 @@ from __future__ import annotations
 import stat
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, os_reason
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import (
     FileFacts,
     look,
     read_known_file,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, os_reason
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import oci_spec, shim_sockets
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Document, Part, RecordedProcess
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import (

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, read_known_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, read_known_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Document
 

@@ -11,8 +11,6 @@ from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
     TEMPORARY_SUFFIX,
-    look,
-    read_file,
     temporary_name,
     write_in_place,
 )
@@ -24,6 +22,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import FILE_NAME_BYTES, NameRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look, read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json, gvisor_processes
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (

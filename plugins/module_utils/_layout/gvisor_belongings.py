@@ -9,9 +9,9 @@ import os
 import stat
 from typing import Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part, Reading, Roots
 
 _NAMES = {"socket": "runsc-{}.sock", "filestore": ".gvisor.filestore.{}"}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import stat
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     ChangedMeanwhile,
     Unreadable,
@@ -19,6 +18,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import tombstone_name
 
 ROOT = "/var/run/kata-containers/containers-mapping"

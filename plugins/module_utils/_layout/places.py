@@ -36,13 +36,6 @@ class Place(NamedTuple):
     names: frozenset[str]
 
 
-class Signs(NamedTuple):
-    """What a directory shows of processes: sockets at which they listen, and pid files."""
-
-    sockets: tuple[str, ...] = ()
-    pids: tuple[RecordedProcess, ...] = ()
-
-
 class Beside(NamedTuple):
     """What surrounds one sandbox. The fields are those of Reading."""
 

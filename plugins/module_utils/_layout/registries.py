@@ -10,9 +10,9 @@ start or delete it at any time.
 
 from __future__ import annotations
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
 
 DOCKER = "/var/lib/docker/containers"

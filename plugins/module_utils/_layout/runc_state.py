@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import RecordedProcess
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.documents import read_document
 

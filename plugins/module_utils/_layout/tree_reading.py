@@ -9,13 +9,13 @@ import os
 import stat
 from typing import Protocol
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     StateError,
     Unreadable,
     os_reason,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
     Document,
     DocumentRule,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import (
     as_name,
@@ -17,6 +16,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identi
     check_new_name,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json, oci_spec
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS, NAMES, BundleLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle import Bundle, BundleWish

@@ -10,7 +10,6 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     InvalidInput,
     StateError,
@@ -25,6 +24,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
     open_given,
     remove_empty,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import parse_tombstone
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part, Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import (

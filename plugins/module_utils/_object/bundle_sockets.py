@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import ADDRESSES
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView

@@ -10,14 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
-    look,
-    remove_file,
-    write_file,
-)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import remove_file, write_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import ChangedMeanwhile
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import MASK, masked
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
 
 
 class Stop(NamedTuple):

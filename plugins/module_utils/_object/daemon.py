@@ -12,13 +12,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host, transient_units
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
-    FileFacts,
-    look,
-    read_file,
-    remove_file,
-    write_file,
-)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import remove_file, write_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
     InUse,
@@ -41,6 +35,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
     open_given,
     remove_empty,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look, read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe, read
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signalling import stop
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import SocketInode, socket_inodes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look, remove_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import remove_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode, lock_waiters
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
@@ -17,6 +17,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import HeldLock, LockPlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import DocumentRule, Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout

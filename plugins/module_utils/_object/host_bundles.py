@@ -9,11 +9,11 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     StateError,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import parse_tombstone
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import (

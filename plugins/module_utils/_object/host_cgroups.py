@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     ChangedMeanwhile,
     InUse,
@@ -19,6 +18,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import hierarchies
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import named_by_processes
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (

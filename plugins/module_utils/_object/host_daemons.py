@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_origin import sandbox_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_record import SUFFIX, Record
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon import RunDir

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.mappings import Mapping
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import named_by_processes
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:

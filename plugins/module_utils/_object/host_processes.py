@@ -36,8 +36,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Seen
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.shares import in_workers, shares_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import MANY
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ def look_at_all(candidates: Sequence[Candidate], view: HostView) -> list[Found]:
     Each of them looks at the processes of the host after it has read all its files.
     """
     common = _dealt([one for one in candidates if one.is_common])
+    if len(common) < MANY:
+        return _gathered(candidates, look(candidates, view))
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.shares import in_workers, shares_of
+
     shares = shares_of([str(number) for number in range(len(common))])
     if len(shares) < 2:
         return _gathered(candidates, look(candidates, view))

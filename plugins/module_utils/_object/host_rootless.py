@@ -10,9 +10,9 @@ import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look, read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look, read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal

@@ -11,13 +11,13 @@ import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look, read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     StateError,
     Unreadable,
     os_reason,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look, read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import (
     ENGINE_ROOTS,
     STATE_ROOT,
@@ -25,10 +25,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundl
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS as BUNDLE_LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundleRoots
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundleRoots
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 # Below which engines have a root directory of runsc's for each namespace (gvisor.md, Paths).
@@ -36,7 +36,7 @@ _RUNSC_PARENTS = ("/run/containerd/runsc", "/run/docker/runtime-runsc")
 _CONFIG = "/etc/containerd/config.toml"
 _CONFIG_BYTES = 1 << 20
 _LINKS = 8  # of a configuration that follow one another
-_SETTING = re.compile(r"""^\s*(root|state)\s*=\s*["']([^"']+)["']\s*(?:#.*)?$""")
+_SETTING = r"""\s*(root|state)\s*=\s*["']([^"']+)["']\s*(?:#.*)?$"""
 _INSIDE = tuple(layout.inside for layout in BUNDLE_LAYOUTS.values() if layout.has_engine)
 
 
@@ -100,6 +100,8 @@ def configuration_problems(host_root: str) -> list[str]:
 
 def roots_given(host_root: str, roots: EngineRoots, others: tuple[str, ...] = ()) -> BundleRoots:
     """The same as the options of a task would say it. others: the state directories of all."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundleRoots
+
     if roots.state == _at(host_root, STATE_ROOT) and roots.work == _at(host_root, WORK_ROOT):
         return BundleRoots(host_root, others=others)
     # Without a root directory of its own, no other one's database is taken for it.
@@ -155,7 +157,7 @@ def _read_settings(host_root: str, path: str) -> dict[str, str]:
     for line in _followed(host_root, path)[:_CONFIG_BYTES].decode("utf-8", "replace").splitlines():
         if line.lstrip().startswith("["):
             break
-        match = _SETTING.match(line)
+        match = re.match(_SETTING, line)
         if match:
             found[match[1]] = match[2]
     return found

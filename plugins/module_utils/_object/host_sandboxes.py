@@ -10,9 +10,9 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
     ChangedMeanwhile,
@@ -23,6 +22,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
     Directory,
     remove_empty,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.mappings import (
     NAMES,
     Mapping,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below, open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import parse_tombstone
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.mappings import (
     MODE,

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import MASK
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Write
 
 _MADE_UP = "raw-"

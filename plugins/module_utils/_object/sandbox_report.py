@@ -8,7 +8,6 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import LockTimeout, StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import (
@@ -18,6 +17,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lockin
     raise_if_held,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import masked
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Document, Part, Reading
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TreeLayout

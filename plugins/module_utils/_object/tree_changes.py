@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
     ChangedMeanwhile,
@@ -19,6 +18,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_tr
     make_entry,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import (
     TOMBSTONE_PREFIX,
     tombstone_name,

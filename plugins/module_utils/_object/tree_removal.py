@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import stat
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     ChangedMeanwhile,
     InUse,
@@ -16,6 +15,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     StateError,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TREES
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal

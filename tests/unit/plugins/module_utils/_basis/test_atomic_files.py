@@ -8,38 +8,29 @@ import os
 import signal
 import stat
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import atomic_files
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
-    MOST_BYTES,
-    look,
-    read_file,
     remove_file,
     sync_directory,
     temporary_name,
     write_file,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, WriteFailed
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_file
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis.support_files import (
+    OLD,
+    directory,
+    make_link,
+)
+
+__all__ = ["directory"]
 
 NEEDS_ROOT = support.needs_root
 NEEDS_NO_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-OLD = b"old content"
-
-
-def memory_or_disk() -> list[str]:
-    return [place for place in ("/dev/shm", "/var/tmp") if os.access(place, os.W_OK)]
-
-
-@pytest.fixture(params=memory_or_disk())
-def directory(request: pytest.FixtureRequest) -> Iterator[Directory]:
-    """An empty directory on a tmpfs and on a disk."""
-    with tempfile.TemporaryDirectory(dir=request.param) as path, open_given(path) as opened:
-        yield opened
 
 
 def content(directory: Directory, name: str = "a") -> bytes:
@@ -121,11 +112,6 @@ def test_a_directory_in_the_place_of_the_temporary_fails_and_keeps_all(directory
     with pytest.raises(WriteFailed, match="sbx-tmp"):
         write_file(directory, "a", b"new", 0o640)
     assert content(directory) == OLD and os.path.isdir(directory.join(temporary_name("a")))
-
-
-def make_link(path: Path) -> None:
-    (path.parent / "target").write_bytes(OLD)
-    path.symlink_to("target")
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, make_link], ids=["directory", "fifo", "link"])
@@ -218,79 +204,8 @@ def test_promise_2_readers_see_the_old_or_the_new_content_only(directory: Direct
     assert seen <= set(whole)
 
 
-def test_promise_7_absent_is_none(directory: Directory) -> None:
-    assert read_file(directory, "a") is None
-    assert look(directory, "a") is None
+def test_promise_7_what_is_absent_cannot_be_removed(directory: Directory) -> None:
     assert remove_file(directory, "a") is False
-
-
-@pytest.mark.parametrize("data", [b"", b"x", b"\0\xff" * 100_000], ids=["empty", "small", "binary"])
-def test_content_is_read_whole(directory: Directory, data: bytes) -> None:
-    write_file(directory, "a", data, 0o640)
-    assert read_file(directory, "a") == data
-
-
-@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, make_link], ids=["directory", "fifo", "link"])
-def test_B6_what_is_no_plain_file_is_not_opened(directory: Directory, make: object) -> None:
-    make(Path(directory.path, "a"))  # type: ignore[operator]
-    signal.alarm(5)  # ends the test instead of hanging
-    try:
-        with pytest.raises(Unreadable, match=r"/a: it is not a plain file\."):
-            read_file(directory, "a")
-    finally:
-        signal.alarm(0)
-
-
-def test_B6_a_document_over_64_MiB_is_refused_without_reading(
-    directory: Directory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with open(directory.join("a"), "wb") as file:
-        file.truncate(MOST_BYTES + 1)
-
-    def no_read(_descriptor: int, _size: int) -> bytes:
-        raise AssertionError("it was read")
-
-    monkeypatch.setattr(os, "read", no_read)
-    with pytest.raises(Unreadable, match=f"it has {MOST_BYTES + 1} bytes, more than {MOST_BYTES}"):
-        read_file(directory, "a")
-
-
-def test_B6_a_file_that_grows_while_it_is_read_is_refused(
-    directory: Directory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(atomic_files, "MOST_BYTES", 10)
-    Path(directory.path, "a").write_bytes(b"x" * 10)
-    assert read_file(directory, "a") == b"x" * 10
-    descriptor = os.open("/dev/zero", os.O_RDONLY)
-    try:
-        with pytest.raises(Unreadable, match="it grew beyond 10 bytes"):
-            atomic_files._read_all(descriptor, "here")
-    finally:
-        os.close(descriptor)
-
-
-@NEEDS_NO_ROOT
-def test_promise_7_no_permission_is_unreadable_not_absent(directory: Directory) -> None:
-    write_file(directory, "a", OLD, 0o000)
-    with pytest.raises(Unreadable, match="Permission denied"):
-        read_file(directory, "a")
-
-
-def test_facts_tell_one_file_from_another(directory: Directory) -> None:
-    write_file(directory, "a", OLD, 0o640)
-    before = look(directory, "a")
-    write_file(directory, "a", OLD, 0o640)
-    after = look(directory, "a")
-    assert before and after
-    assert before.identity != after.identity
-    assert after.size == len(OLD) and stat.S_ISREG(after.mode)
-    status = os.stat(directory.join("a"))
-    assert (after.ctime_ns, after.mtime_ns) == (status.st_ctime_ns, status.st_mtime_ns)
-
-
-def test_promise_7_a_name_that_cannot_be_looked_at_is_not_absent(directory: Directory) -> None:
-    with pytest.raises(Unreadable, match="File name too long"):
-        look(directory, "x" * 256)
 
 
 def test_remove_unlinks_a_link_and_not_its_target(directory: Directory) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import atomic_files
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import plain_files
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import documents
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import (
@@ -31,7 +31,7 @@ def bundle(tmp_path: Path) -> Path:
 
 def test_a_specification_that_goes_away_while_it_is_read_is_gone(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else removes the bundle at this moment: that is no reason to doubt who owns it."""
-    known = atomic_files.read_known_file
+    known = plain_files.read_known_file
 
     def gone_before(*arguments: object) -> object:
         (bundle / "config.json").unlink(missing_ok=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import MOST_BYTES, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import MOST_BYTES, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Document
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.documents import read_document
 

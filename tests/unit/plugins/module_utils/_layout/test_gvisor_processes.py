@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import gvisor_processes
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (

@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import MOST_BYTES
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import MOST_BYTES
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import RecordedProcess
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.beside import signs_in
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import (

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import FileFacts
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, ProcessTable
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     ChangedMeanwhile,
     InUse,
@@ -23,6 +22,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey, Unseen
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import read
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.removal import (
