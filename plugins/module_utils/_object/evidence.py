@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import RecordedProcess
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import RecordedProcess
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 
 def fate_of(recorded: RecordedProcess, view: HostView, names_it: bool, noun: str) -> tuple[str, bool]:

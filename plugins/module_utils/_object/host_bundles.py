@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     StateError,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import parse_tombstone
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
@@ -26,9 +25,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundl
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace, BundleRoots
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_rootfs import remains
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_sockets import referrers
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Remove
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import hear
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
     Terms,
@@ -36,12 +33,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots, roots_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_sandboxes import each
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _NO_ROOT = "the root directory of its containerd is not known, and so is what that lists"
@@ -141,30 +137,9 @@ class SocketCandidate(Candidate):
         return Evidence(tuple(owners), suspects, tuple(unknown), dead, view.blind)
 
     def item(self, terms: Terms) -> Item:
-        return StaleSocket(self)
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverSocket
 
-
-class StaleSocket(LeftoverItem):
-    """Removes the socket."""
-
-    candidate: SocketCandidate
-
-    def __init__(self, candidate: SocketCandidate) -> None:
-        super().__init__(candidate, f"Socket '{candidate.name[:12]}…'")
-
-    def changes(self, view: HostView) -> tuple[Change, ...]:
-        identity = self.candidate.identity
-        inode = (identity["device"], identity["inode"])
-        return (Remove("socket", self.candidate.place.sockets, self.candidate.name, inode),)
-
-    def lock_places(self) -> list[LockPlace]:
-        return [own_lock_place(self.candidate.place.sockets.path)]
-
-    def apply(self, plan: Plan, durable: bool) -> None:
-        for change in plan.changes:
-            if isinstance(change, Remove) and change.make():
-                self.acted = True
-                self.touched.add(change.directory)
+        return LeftoverSocket(self, f"Socket '{self.name[:12]}…'", self.place.sockets)
 
 
 def find(

@@ -8,37 +8,29 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
-    ChangedMeanwhile,
-    InUse,
     StateError,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import hierarchies
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import named_by_processes
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
     Terms,
     identity_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence, judge
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _OVERHEADS = ("kata_overhead",)
 # Directories that Kata has made of a systemd form that it did not understand (cgroups.md, kata#11325).
 # Those of Kubernetes itself are never touched (safety.md D7).
-_LITERAL = re.compile(r"(?!kubepods)[^:/]+:[^:/]+:([^:/]+)")
+_LITERAL = r"(?!kubepods)[^:/]+:[^:/]+:([^:/]+)"
 
 
 class CgroupCandidate(Candidate):
@@ -65,66 +57,25 @@ class CgroupCandidate(Candidate):
         return self._status is not None
 
     def evidence(self, view: HostView) -> Evidence:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import named_by_processes
+
         owners = ("a process is in it",) if cgroup_directories.is_populated(self.path) else ()
         return Evidence(owners, named_by_processes(self.names, view), dead=("no process is in it",), blind=view.blind)
 
     def item(self, terms: Terms) -> Item:
-        return EmptyCgroup(self)
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverCgroup
 
-
-class EmptyCgroup(Item):
-    """Removes the cgroup by rmdir (safety.md D7)."""
-
-    def __init__(self, candidate: CgroupCandidate) -> None:
-        super().__init__()
-        self.candidate = candidate
-        self.label = f"Cgroup {candidate.path}"
-
-    def described(self) -> dict[str, Any]:
-        return {"id": self.candidate.name, "paths": self.candidate.paths}
-
-    def read(self, view: HostView) -> None:
-        if not self.candidate.read(view):
-            raise ChangedMeanwhile(self.candidate.path, "it is gone", "Run again.")
-
-    def plan(self, view: HostView) -> Plan:
-        verdict = judge(self.candidate.evidence(view))
-        if verdict.kind != LEFTOVER:
-            raise InUse("", "; ".join(verdict.reasons), "Nothing was removed.")
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_changes import RemoveCgroup
-
-        return Plan("deleted", (RemoveCgroup(self.candidate.path),))
-
-    def lock_places(self) -> list[LockPlace]:
-        return [own_lock_place(os.path.dirname(self.candidate.path))]
-
-    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
-        """A cgroup with a process is kept."""
-
-    def guarded(self, plan: Plan) -> set[Inode]:
-        return set()
-
-    def apply(self, plan: Plan, durable: bool) -> None:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_changes import RemoveCgroup
-
-        for change in plan.changes:
-            if isinstance(change, RemoveCgroup) and change.make():
-                self.acted = True
-
-    def tidy(self) -> None:
-        """Nothing is made by locking."""
-
-    def finish(self) -> None:
-        """Nothing is made."""
+        return LeftoverCgroup(self, self.path)
 
 
 def find_cgroups(view: HostView) -> Iterator[CgroupCandidate]:
-    for hierarchy in view.once("hierarchies", lambda: hierarchies(view.mounts.own.mounts)):
+    for hierarchy in view.once("hierarchies", lambda: hierarchies(view.own_mounts.mounts)):
         mount = hierarchy.mount.rstrip("/")
         for overhead in _OVERHEADS:
             yield from (CgroupCandidate(f"{mount}/{overhead}/{one}", one) for one in _below(f"{mount}/{overhead}"))
         for name in _below(mount):
-            literal = _LITERAL.fullmatch(name)
+            literal = re.fullmatch(_LITERAL, name)
             if literal:
                 yield CgroupCandidate(f"{mount}/{name}", literal[1])
 

@@ -55,10 +55,11 @@ def _is_any(host_root: str, paths: Collection[str]) -> bool:
     return any(_may_be(host_root, path) for path in paths)
 
 
-def _may_be(host_root: str, path: str) -> bool:
+def _may_be(host_root: str, path: str, filled: bool = False) -> bool:
+    """filled: only where there is something in it. What is hidden while it is removed may lie above it."""
     try:
         with open_below(host_root, path) as directory:
-            return directory.exists
+            return directory.exists and (not filled or bool(directory.listed()))
     except StateError:
         return True  # who looks for what is in it says why
 
@@ -86,21 +87,21 @@ def _mappings(host_root: str, beside: Collection[str]) -> Iterator[Candidate]:
 
 
 def _rootless(host_root: str) -> Iterator[Candidate]:
-    if _may_be(host_root, USERS):
+    if _may_be(host_root, USERS, filled=True):
         from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_rootless
 
         yield from host_rootless.find(host_root)
 
 
 def _daemons(host_root: str) -> Iterator[Candidate]:
-    if _may_be(host_root, DAEMONS):
+    if _may_be(host_root, DAEMONS, filled=True):
         from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_daemons
 
         yield from host_daemons.find_daemons(host_root)
 
 
 def _sockets(host_root: str, view: HostView) -> Iterator[Candidate]:
-    if _may_be(host_root, SOCKETS):
+    if _may_be(host_root, SOCKETS, filled=True):
         from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_bundles
 
         yield from host_bundles.find_sockets(host_root, engine_roots(host_root, view), view)

@@ -9,19 +9,15 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
-    InUse,
-    Unreadable,
-)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
     Process,
     describe,
     read,
     started_at,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signalling import stop
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd import read_command_line
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_origin import PROGRAM as VIRTIOFSD
@@ -29,30 +25,23 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virti
     product_of,
     sandbox_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Stop
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Known, Terms
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
-_TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
 _OF_A_MACHINE = ("vmm", "virtiofsd", "nydusd")  # roles that others' programs have as well
 _VMM = re.compile(r"qemu-system-.*|qemu|cloud-hypervisor|firecracker|stratovirt")
-_VMM_NAME = re.compile(r"sandbox-(.+?)(?:,.*)?")  # qemu -name sandbox-<sid>
-_VMM_PATH = re.compile(r"(?:^|[:=,])(/run/(?:vc/vm|vc/firecracker|kata/firecracker(?=/[^/,]+/root/)|kata)/([^/,]+))/")
+_VMM_NAME = r"sandbox-(.+?)(?:,.*)?"  # qemu -name sandbox-<sid>
+_VMM_PATH = r"(?:^|[:=,])(/run/(?:vc/vm|vc/firecracker|kata/firecracker(?=/[^/,]+/root/)|kata)/([^/,]+))/"
 _CUT = 32  # of an id is what Firecracker is told (safety.md A8)
 # Engines and runtimes, which are at work on what they name; others that name it own nothing.
-_AT_WORK = re.compile(r"runsc|runc|crun|kata-(?:runtime|shim)|ctr|crictl|nerdctl|docker|podman|crio|kubelet|containerd")
+_AT_WORK = r"runsc|runc|crun|kata-(?:runtime|shim)|ctr|crictl|nerdctl|docker|podman|crio|kubelet|containerd"
 # The units in which engines leave what they start: no sign that somebody else has started it.
-_ENGINE_UNITS = re.compile(
-    r"(?:containerd|docker|crio|cri-o|podman|kubelet|k3s.*|rke2.*|snap\.microk8s\..*|user@\d+)\.service"
-)
+_ENGINE_UNITS = r"(?:containerd|docker|crio|cri-o|podman|kubelet|k3s.*|rke2.*|snap\.microk8s\..*|user@\d+)\.service"
 # By which a VM factory is known, whose machines no sandbox has yet (safety.md D5).
 _FACTORY = ("/run/vc/vm/template", "/var/run/kata-containers/cache.sock")
 
@@ -102,8 +91,8 @@ def role_of(process: Process) -> Role | None:
 
 def _machine_of(argv: tuple[str, ...]) -> Role:
     """The sandbox whose machine a VMM runs, by paths of Kata's; without an id where there is none."""
-    paths = [match[2] for argument in argv for match in _VMM_PATH.finditer(argument)]
-    named = _VMM_NAME.fullmatch(option_of(argv, "name"))
+    paths = [match[2] for argument in argv for match in re.finditer(_VMM_PATH, argument)]
+    named = re.fullmatch(_VMM_NAME, option_of(argv, "name"))
     if named and paths:
         paths.insert(0, named[1])
     return Role("vmm", paths[0] if paths else "", frozenset(paths))
@@ -140,7 +129,7 @@ class ProcessCandidate(Candidate):
         product = product_of(read_command_line(self.process.argv), self.process.cgroups)
         if not self.role.sandbox_id:
             return f"it belongs to {product}" if product else "it names nothing of a sandbox"
-        return f"it belongs to {product}" if product and not _ENGINE_UNITS.fullmatch(product) else ""
+        return f"it belongs to {product}" if product and not re.fullmatch(_ENGINE_UNITS, product) else ""
 
     def _read(self, view: HostView, held: bool) -> bool:
         now = read(self.process.pid)
@@ -175,7 +164,7 @@ class ProcessCandidate(Candidate):
                 one = mention.process
                 if _is_shim(one):
                     shims[one.pid] = one
-                elif role_of(one) is None and _AT_WORK.fullmatch(one.program):
+                elif role_of(one) is None and re.fullmatch(_AT_WORK, one.program):
                     others[one.pid] = one
         parent = view.processes.by_pid.get(self.process.ppid)
         if parent is not None and _is_shim(parent):
@@ -202,12 +191,14 @@ class ProcessCandidate(Candidate):
 
     def _of_a_factory(self) -> Iterator[str]:
         """Why it may be a VM factory's: such a machine has a name of its own, and a sandbox's directory is a link."""
-        named = dict.fromkeys(match[1] for word in self.process.argv for match in _VMM_PATH.finditer(word))
+        named = dict.fromkeys(match[1] for word in self.process.argv for match in re.finditer(_VMM_PATH, word))
         yield from (f"{path}, which it names, is on disk" for path in named if _may_exist(path))
         yield from (f"{path} is there, and it may be a machine of that" for path in _FACTORY if _may_exist(path))
 
     def item(self, terms: Terms) -> Item:
-        return StrayProcess(self, terms.stop_processes)
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverProcess
+
+        return LeftoverProcess(self, self.process, terms.stop_processes)
 
 
 def _may_exist(path: str) -> bool:
@@ -219,34 +210,6 @@ def _may_exist(path: str) -> bool:
     except OSError:
         return True
     return True
-
-
-class StrayProcess(LeftoverItem):
-    """Ends the process, where that is allowed."""
-
-    candidate: ProcessCandidate
-
-    def __init__(self, candidate: ProcessCandidate, allowed: bool) -> None:
-        super().__init__(candidate, f"Process {candidate.process.pid} ({candidate.process.program})")
-        self._allowed = allowed
-
-    def described(self) -> dict[str, Any]:
-        return {"id": self.candidate.name, "pid": self.candidate.process.pid}
-
-    def changes(self, view: HostView) -> tuple[Change, ...]:
-        process = self.candidate.process
-        if not self._allowed:
-            raise InUse("", "it is not to be ended unasked", "Set stop_processes=true to end it.")
-        return (Stop(process.pid, process.start_ticks, describe(process)),)
-
-    def lock_places(self) -> list[LockPlace]:
-        return []
-
-    def stop_owners(self, plan: Plan, new_view: Callable[[], HostView]) -> None:
-        self.acted = stop(self.candidate.process, _KILL_SECONDS, _TERM_SECONDS) or self.acted
-
-    def apply(self, plan: Plan, durable: bool) -> None:
-        """It was ended before."""
 
 
 def _is_shim(process: Process) -> bool:

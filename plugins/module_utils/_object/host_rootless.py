@@ -10,29 +10,23 @@ import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look, read_file
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
-from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverItem
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
     Terms,
     identity_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Change
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _PLACE = "/run/user"
 _LOGINS = "/run/systemd/users"
-_USER = re.compile(r"kata-\d+")
+_USER = r"kata-\d+"
 # As `useradd -c` is told it by Kata, quotes included.
 _COMMENT = "Kata Containers temporary hypervisor user"
 _NAME, _UID, _GECOS = 0, 2, 4  # fields of passwd(5)
@@ -60,6 +54,8 @@ class RootlessCandidate(Candidate):
 
     @property
     def part(self) -> Part | None:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
+
         found = self._directory
         return Part("rootless", "", self.place, str(self.uid), found) if found is not None else None
 
@@ -71,6 +67,8 @@ class RootlessCandidate(Candidate):
         return self._directory is not None and stat.S_ISDIR(self._directory.mode)
 
     def evidence(self, view: HostView) -> Evidence:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe
+
         running = [one for one in view.processes.by_pid.values() if one.uid == self.uid and not one.dead]
         owners = tuple(f"{describe(one)} runs as {self.name}" for one in running[:3])
         suspects = []
@@ -82,35 +80,9 @@ class RootlessCandidate(Candidate):
         return Evidence(owners, tuple(suspects), (), (f"no process runs as {self.name}",), view.blind)
 
     def item(self, terms: Terms) -> Item:
-        return RootlessDirectory(self)
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverTree
 
-
-class RootlessDirectory(LeftoverItem):
-    """Removes the directory, entry by entry: what is left of it after a crash is found again by its name."""
-
-    candidate: RootlessCandidate
-
-    def __init__(self, candidate: RootlessCandidate) -> None:
-        super().__init__(candidate, f"Runtime directory of {candidate.name}")
-
-    def changes(self, view: HostView) -> tuple[Change, ...]:
-        part = self.candidate.part
-        if part is None:
-            return ()
-        mounts = removal.mounts_in_the_way([part], view.mounts, False, view.asserted)
-        return (*mounts, RemoveTree("rootless", part.directory, part.name, part.facts.identity))
-
-    def lock_places(self) -> list[LockPlace]:
-        return [own_lock_place(self.candidate.place.path)]
-
-    def guarded_trees(self, plan: Plan) -> set[str]:
-        return {change.path for change in plan.changes if isinstance(change, RemoveTree)}
-
-    def apply(self, plan: Plan, durable: bool) -> None:
-        for change in plan.changes:
-            if isinstance(change, RemoveTree) and change.remove():
-                self.acted = True
-                self.touched.add(change.directory)
+        return LeftoverTree(self, f"Runtime directory of {self.name}", self.place, lambda: self.part)
 
 
 def find(host_root: str) -> Iterator[RootlessCandidate]:
@@ -134,6 +106,6 @@ def _users(host_root: str) -> dict[str, str]:
         fields = line.split(":")
         if len(fields) < 7 or not fields[_UID].isdigit():
             continue
-        is_katas = _USER.fullmatch(fields[_NAME]) and fields[_GECOS].strip('"') == _COMMENT
+        is_katas = re.fullmatch(_USER, fields[_NAME]) and fields[_GECOS].strip('"') == _COMMENT
         found.setdefault(str(int(fields[_UID])), fields[_NAME] if is_katas else "")
     return found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, os_reason
 
 if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import ProcessTable
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import Listeners
@@ -67,6 +68,16 @@ class HostView:
         from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
 
         return self.once("mounts", MountSurvey.read)
+
+    @property
+    def own_mounts(self) -> MountTable:
+        """What is mounted in this task's own namespace alone: of the others there may be thousands."""
+        survey: MountSurvey | None = self._facts.get("mounts")
+        if survey is not None:
+            return survey.own
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
+
+        return self.once("own mounts", MountTable.read)
 
     @property
     def in_initial_mount_namespace(self) -> bool:
