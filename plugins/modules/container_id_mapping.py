@@ -126,11 +126,12 @@ mappings:
 """
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.change_task import change_items
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_options import (
     MAPPING_OPTIONS,
     items_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import change_items, make_task
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import make_task
 
 
 def main() -> None:

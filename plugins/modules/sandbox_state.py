@@ -341,11 +341,12 @@ sandboxes:
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.change_task import change_items
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import (
     STATE_OPTIONS,
     items_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import change_items, make_task
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import make_task
 
 
 def main() -> None:

@@ -222,11 +222,12 @@ daemons:
 """
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.change_task import change_items
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_options import (
     DAEMON_OPTIONS,
     items_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import change_items, make_task
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import make_task
 
 
 def main() -> None:

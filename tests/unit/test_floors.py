@@ -95,3 +95,22 @@ def test_basis_names_no_runtime(name: str) -> None:
         if token.type != tokenize.COMMENT and not (token.type == tokenize.STRING and token.start[0] in starts)
     ]
     assert [word for word in words if any(runtime in word for runtime in RUNTIMES)] == []
+
+
+def shipped(name: str) -> set[str]:
+    """The files of this collection that Ansible sends for a module: all that it reaches, wherever it is imported."""
+    found = {name}
+    pending = [name]
+    while pending:
+        new = own_imports(pending.pop()) - found
+        found |= new
+        pending += new
+    return found
+
+
+def test_a_scan_ships_nothing_that_removes() -> None:
+    """What is sent to each host of a fleet only to look at it could not delete, unmount or end anything."""
+    removing = ("_basis.trees", "_basis.unmounting", "_basis.signalling", "_object.batches", "_object.host_removal")
+    removing = tuple(f"module_utils.{one}" for one in removing)
+    assert not shipped("modules.sandbox_host_info") & set(removing)
+    assert set(removing) <= shipped("modules.sandbox_prune")

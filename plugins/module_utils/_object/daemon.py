@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host, transient_units
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import transient_units
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import remove_file, write_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
@@ -31,25 +31,21 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.maskin
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.open_sockets import holders_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
     Directory,
-    open_below,
     open_given,
     remove_empty,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look, read_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe, read
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signalling import stop
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import SocketInode, socket_inodes
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_record import (
     MODE,
-    RUN_DIR,
-    RUN_DIR_MODE,
     STOPPING_SUFFIX,
     SUFFIX,
     Record,
-    read_record,
-    refuse_another_hosts,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Remove, Stop
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_records import RunDir
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_standing import Standing, standing_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_wish import (
     DaemonWish,
@@ -81,40 +77,6 @@ class StartDaemon(NamedTuple):
     @property
     def path(self) -> str:
         return f"{self.socket_path} ({' '.join(masked_arguments(self.command_line))})"
-
-
-class RunDir:
-    """The directory of our records. directory: it may not exist."""
-
-    def __init__(self, host_root: str, given: str | None) -> None:
-        self.host_root = host_root
-        self._given = given
-        self.directory = self._open(create=False)
-
-    def _open(self, create: bool) -> Directory:
-        mode = RUN_DIR_MODE if create else None
-        if self._given is not None:
-            return open_given(self._given, mode)
-        return open_below(self.host_root, RUN_DIR, mode)
-
-    def create(self) -> None:
-        if not self.directory.exists:
-            self.directory = self._open(create=True)
-
-    def names(self) -> list[str]:
-        """The names of all daemons that have a record, sorted. Raises StateError."""
-        found = self.directory.listed() if self.directory.exists else []
-        return sorted(name[: -len(SUFFIX)] for name in found if name.endswith(SUFFIX) and not name.startswith("."))
-
-    def read(self, name: str) -> Record | None:
-        """The record of a daemon; None where there is none. Raises StateError for one that is not to be trusted."""
-        data = read_file(self.directory, name + SUFFIX) if self.directory.exists else None
-        if data is None:
-            return None
-        path = self.directory.join(name + SUFFIX)
-        record = read_record(data, path)
-        refuse_another_hosts(record, path, host.machine_id() or "")
-        return record
 
 
 class Daemon(Item):

@@ -16,7 +16,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identi
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd import Share
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_record import NAMES
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon import Daemon, RunDir
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon import Daemon
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_records import RunDir
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_wish import DaemonWish
 
 DAEMON_OPTIONS: dict[str, dict[str, Any]] = {

@@ -26,8 +26,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virti
     sandbox_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_record import NAMES, SUFFIX, Record
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon import RunDir
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_programs import ask, may_be_asked
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_records import RunDir
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_standing import Standing, standing_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import (
     LEFTOVER,

@@ -28,12 +28,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundl
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import hear
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
-    Terms,
     identity_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots, roots_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_sandboxes import each
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
@@ -90,13 +88,6 @@ class BundleCandidate(Candidate):
         found = found._replace(dead=(*found.dead, *remains(self._reading, view)))
         return found if self._is_known else found._replace(unknown=(*found.unknown, _NO_ROOT))
 
-    def item(self, terms: Terms) -> Item:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle import BundleWish
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_removal import AbsentBundle
-
-        # How old it has to be was asked when it was judged.
-        return AbsentBundle(BundleWish(self.name, present=False, unmount=terms.unmount, abandoned=0.0), self.place)
-
 
 class SocketCandidate(Candidate):
     """The socket of a shim that nobody refers to (field problem 43)."""
@@ -135,11 +126,6 @@ class SocketCandidate(Candidate):
         suspects = tuple(f"the bundle {path} refers to it" for path in refer[:3])
         dead = ("nobody listens on it, and no bundle refers to it",)
         return Evidence(tuple(owners), suspects, tuple(unknown), dead, view.blind)
-
-    def item(self, terms: Terms) -> Item:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverSocket
-
-        return LeftoverSocket(self, f"Socket '{self.name[:12]}…'", self.place.sockets)
 
 
 def find(

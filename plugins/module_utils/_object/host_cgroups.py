@@ -18,13 +18,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import hierarchies
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
-    Terms,
     identity_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _OVERHEADS = ("kata_overhead",)
@@ -62,11 +60,6 @@ class CgroupCandidate(Candidate):
 
         owners = ("a process is in it",) if cgroup_directories.is_populated(self.path) else ()
         return Evidence(owners, named_by_processes(self.names, view), dead=("no process is in it",), blind=view.blind)
-
-    def item(self, terms: Terms) -> Item:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverCgroup
-
-        return LeftoverCgroup(self, self.path)
 
 
 def find_cgroups(view: HostView) -> Iterator[CgroupCandidate]:

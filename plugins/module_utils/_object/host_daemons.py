@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_origin import sandbox_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_record import SUFFIX, Record
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon import RunDir
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_records import RunDir
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_standing import standing_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
-    Terms,
     identity_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _STOP_SECONDS = 10.0
@@ -69,12 +67,6 @@ class DaemonCandidate(Candidate):
         """Of its processes that live. Raises StateError where that is not known: none of them is a stray then."""
         record = self._record or self.run_dir.read(self.name)
         return {one.pid for one in standing_of(record, view).processes} if record else set()
-
-    def item(self, terms: Terms) -> Item:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon import Daemon
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_wish import DaemonWish
-
-        return Daemon(DaemonWish(self.name, "stopped", _STOP_SECONDS), self.run_dir)
 
 
 def find_daemons(host_root: str) -> Iterator[DaemonCandidate]:

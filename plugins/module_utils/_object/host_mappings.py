@@ -14,7 +14,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.evide
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     NO_ID,
     Candidate,
-    Terms,
     identity_of,
     may_be_an_id,
 )
@@ -23,7 +22,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdi
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 
@@ -71,14 +69,6 @@ class MappingCandidate(Candidate):
         suspects = named_by_processes(self.names, view)
         strange += tuple(sorted(doubts - {*suspects, view.blind}))
         return Evidence(owners, suspects, strange, (dead,), view.blind)
-
-    def item(self, terms: Terms) -> Item:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping import (
-            ContainerMapping,
-            MappingWish,
-        )
-
-        return ContainerMapping(MappingWish(self.name, doubts_count=False), self.root)
 
 
 def find_mappings(host_root: str, beside: Collection[str]) -> Iterator[MappingCandidate]:

@@ -14,7 +14,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 # In the order in which they are removed: what others need goes after them (safety.md D1, CG7).
@@ -154,10 +153,6 @@ class Candidate(ABC):
     def pids(self, view: HostView) -> set[int]:
         """Of the processes that it accounts for."""
         return set()
-
-    @abstractmethod
-    def item(self, terms: Terms) -> Item:
-        """What removes it."""
 
     def foreign(self) -> str:
         """Whose it is, where it belongs to another product; then it is shown and never touched (safety.md E2)."""

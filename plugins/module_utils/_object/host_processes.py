@@ -25,12 +25,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virti
     product_of,
     sandbox_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Known, Terms
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Known
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _OF_A_MACHINE = ("vmm", "virtiofsd", "nydusd")  # roles that others' programs have as well
@@ -194,11 +193,6 @@ class ProcessCandidate(Candidate):
         named = dict.fromkeys(match[1] for word in self.process.argv for match in re.finditer(_VMM_PATH, word))
         yield from (f"{path}, which it names, is on disk" for path in named if _may_exist(path))
         yield from (f"{path} is there, and it may be a machine of that" for path in _FACTORY if _may_exist(path))
-
-    def item(self, terms: Terms) -> Item:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverProcess
-
-        return LeftoverProcess(self, self.process, terms.stop_processes)
 
 
 def _may_exist(path: str) -> bool:

@@ -102,7 +102,9 @@ class Pruner:
         return ended
 
     def _item(self, one: Judged) -> Item:
-        item = one.candidate.item(self._terms)
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_removal import item_of
+
+        item = item_of(one.candidate, self._terms)
         self._by_item[id(item)] = one
         self._items[id(one.candidate)] = item
         if isinstance(item, AbsentBundle):

@@ -14,14 +14,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look, read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
-    Terms,
     identity_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _PLACE = "/run/user"
@@ -78,11 +76,6 @@ class RootlessCandidate(Candidate):
         if any(mount.point == self.paths[0] for mount in view.mounts.own.at_or_below(self.paths[0])):
             suspects.append("it is a mount point")
         return Evidence(owners, tuple(suspects), (), (f"no process runs as {self.name}",), view.blind)
-
-    def item(self, terms: Terms) -> Item:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_items import LeftoverTree
-
-        return LeftoverTree(self, f"Runtime directory of {self.name}", self.place, lambda: self.part)
 
 
 def find(host_root: str) -> Iterator[RootlessCandidate]:

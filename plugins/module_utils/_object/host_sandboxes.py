@@ -21,7 +21,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     NO_ID,
     Candidate,
     Seen,
-    Terms,
     identity_of,
     may_be_an_id,
 )
@@ -33,7 +32,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdi
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _Found = TypeVar("_Found")
@@ -134,18 +132,6 @@ class SandboxCandidate(Candidate):
         if isinstance(self.tree.layout, TreeLayout) and not may_be_an_id(self.name):
             found = found._replace(unknown=(*found.unknown, NO_ID))
         return found._replace(suspects=(self._look.locked, *found.suspects)) if self._look.locked else found
-
-    def item(self, terms: Terms) -> Item:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
-
-        wish = Wish(self.name, present=False, unmount=terms.unmount)
-        if isinstance(self.tree.layout, FlatLayout):
-            from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox
-
-            return FlatSandbox(wish, self.tree)
-        from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_sandbox import TreeSandbox
-
-        return TreeSandbox(wish, self.tree)
 
 
 def find(host_root: str, view: HostView, problems: list[str]) -> Iterator[SandboxCandidate]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import (
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.items import (
     FAILED,
     SKIPPED,
     UNCHANGED,

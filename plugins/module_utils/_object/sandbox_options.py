@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import (
@@ -19,6 +19,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState, Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import Selection
 
 # The documents of all layouts; a test compares the two, since importing all layouts for it would cost every task.
 _MAPPINGS = ("config", "state", "network", "hypervisor", "agent", "process", "persist")
@@ -60,15 +63,10 @@ STATE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-class Selection(NamedTuple):
-    """What an info module is asked for. sandbox_ids None: all. container_id empty: all containers."""
-
-    sandbox_ids: list[str] | None
-    container_id: str
-
-
 def selection_of(params: dict[str, Any], layout: Layout) -> Selection:
     """The sandboxes that an info module is to show. Raises InvalidInput; an empty list is one, and means none."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import Selection
+
     if params["sandbox_id"] is None:
         if params["container_id"] is not None:
             raise InvalidInput("container_id", "it is a container of one sandbox", "Give sandbox_id as well.")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import LockTimeout, StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
@@ -32,8 +32,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree 
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import UNKNOWN, Verdict, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
-if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import Selection
+
+class Selection(NamedTuple):
+    """What an info module is asked for. sandbox_ids None: all. container_id empty: all containers."""
+
+    sandbox_ids: list[str] | None
+    container_id: str
 
 
 class Look(NamedTuple):

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the sandboxed.containers authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The seam to Ansible: shared options, the report, and the one place where errors become fail_json."""
+"""The seam to Ansible: the options that all modules share, and how their results and errors leave the host."""
 
 from __future__ import annotations
 
@@ -11,21 +11,12 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import MASK, masked
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import (
-    MANY,
-    Showing,
-    Summary,
-    diff_of_all,
-    failure_text,
-    summary_of,
-)
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Run, run
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 SHARED_OPTIONS: dict[str, dict[str, Any]] = {
@@ -101,28 +92,3 @@ def budget_of(task: Task) -> LockBudget:
     if not math.isfinite(seconds) or seconds < 0:
         task.fail_json(f"lock_timeout: {seconds} is no number of seconds. Give 0 or more.")
     return LockBudget(seconds)
-
-
-def _ends(items: Sequence[Item], how: Run, showing: Showing) -> list[Summary]:
-    """Take all steps for all items; many are shared out to workers."""
-    if len(items) < MANY:
-        return [summary_of(outcome, showing) for outcome in run(list(items), how)]
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.workers import run_all
-
-    return run_all(items, how, showing)
-
-
-def change_items(task: Task, plural: str, items: Sequence[Item]) -> NoReturn:
-    """Take the four steps for all items and report under `plural`: the end of every module that changes something."""
-    how = Run(task.new_view, budget_of(task), task.check_mode, task.params["durable"])
-    showing = Showing.of(task.check_mode, task._diff, len(items))
-    summaries = _ends(items, how, showing)
-    result = {
-        "changed": any(summary.changed for summary in summaries),
-        plural: [summary.entry for summary in summaries],
-        **({"diff": diff_of_all(summaries, plural, showing.separate)} if showing.diff else {}),
-    }
-    text = failure_text(summaries, plural)
-    if text:
-        task.fail_json(text, **result)
-    task.exit_json(**result)
