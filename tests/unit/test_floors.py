@@ -110,7 +110,7 @@ def shipped(name: str) -> set[str]:
 
 def test_a_scan_ships_nothing_that_removes() -> None:
     """What is sent to each host of a fleet only to look at it could not delete, unmount or end anything."""
-    removing = ("_basis.trees", "_basis.unmounting", "_basis.signalling", "_object.batches", "_object.host_removal")
-    removing = tuple(f"module_utils.{one}" for one in removing)
-    assert not shipped("modules.sandbox_host_info") & set(removing)
-    assert set(removing) <= shipped("modules.sandbox_prune")
+    names = ("_basis.trees", "_basis.unmounting", "_basis.signalling", "_object.batches", "_object.host_removal")
+    removing = {f"module_utils.{name}" for name in names}
+    assert not shipped("modules.sandbox_host_info") & removing
+    assert removing <= shipped("modules.sandbox_prune")

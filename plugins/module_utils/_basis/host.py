@@ -188,3 +188,9 @@ def boot_time() -> float:
     The wall clock can be stepped after boot; then this moves with it (safety.md F1).
     """
     return time.time() - uptime()
+
+
+def age_of(changed: float) -> int | None:
+    """Seconds since a change (seconds of the epoch); None where the clock was stepped (safety.md F1)."""
+    age = time.time() - changed
+    return int(age) if age >= -1 else None

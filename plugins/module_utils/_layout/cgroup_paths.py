@@ -12,38 +12,21 @@ yet the container's: only a leaf whose own name carries the id may be removed (C
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import FILE_NAME_BYTES
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import Mount
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_hierarchies import Hierarchy
 
 WHERE = "linux.cgroupsPath"
 
 # The controllers of v1 that the rule of Kata 1.3 knows, by the member of linux.resources that asks for them.
 _BY_RESOURCE = {"memory": "memory", "cpu": "cpu", "pids": "pids", "blockIO": "blkio"}
-# The options of a v1 mount that are controllers; a hierarchy without one has a name, as "name=systemd".
-_CONTROLLER = re.compile(
-    "blkio|cpu|cpuacct|cpuset|devices|freezer|hugetlb|memory|misc|net_cls|net_prio|perf_event|pids|rdma|name=.+"
-)
-UNIFIED = "unified"
-
 _SLICE = ".slice"
 _DEFAULT_SLICE, _ROOT_SLICE = "system.slice", "-.slice"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-
-
-class Hierarchy(NamedTuple):
-    """A cgroup hierarchy of this host. controllers: ("cpu", "cpuacct"), ("name=systemd",); ("unified",) for v2."""
-
-    controllers: tuple[str, ...]
-    mount: str
-
-    @property
-    def unified(self) -> bool:
-        return self.controllers == (UNIFIED,)
 
 
 class Place(NamedTuple):
@@ -75,30 +58,6 @@ class Cgroup(NamedTuple):
         "runc-web-1.scope" is of "web-1" and not of "1": which part is the id is known from the spec.
         """
         return bool(object_id) and self.place.owner == object_id
-
-
-def hierarchies(mounts: Iterable[Mount]) -> tuple[Hierarchy, ...]:
-    """The cgroup hierarchies that a mount namespace shows: v1 ones by their options, then v2's (CG4: asked each time).
-
-    Each file system counts once, at the mount that shows most of it: a container's own view of a hierarchy, or one
-    controller under two names, is the same hierarchy (CG2, CG7).
-    """
-    found: dict[tuple[int, int], Mount] = {}
-    for mount in mounts:
-        if mount.fs_type not in ("cgroup", "cgroup2") or mount.deleted or mount.root.startswith("/.."):
-            continue  # a root of "/.." is above our cgroup namespace, where paths mean something else
-        known = found.get(mount.device)
-        if known is None or len(mount.root) < len(known.root):
-            found[mount.device] = mount
-    ordered = sorted(found.values(), key=lambda mount: mount.fs_type == "cgroup2")
-    rows = [Hierarchy(_controllers(mount), mount.point) for mount in ordered]
-    return tuple(row for row in rows if row.controllers)
-
-
-def _controllers(mount: Mount) -> tuple[str, ...]:
-    if mount.fs_type == "cgroup2":
-        return (UNIFIED,)
-    return tuple(one for one in mount.options.split(",") if _CONTROLLER.fullmatch(one))
 
 
 def to_make(spec: dict[str, Any], of: Sequence[Hierarchy]) -> tuple[Cgroup, ...]:

@@ -19,7 +19,7 @@ RUST = "rust"
 DESCRIPTOR = 3  # under which a daemon finds its listening socket
 CACHE_MODES = ("auto", "always", "metadata", "never")
 _METADATA_SINCE = (1, 8)
-_VERSION = re.compile(r"^virtiofsd (version |backend )?v?(\d+(?:\.\d+)*)", re.MULTILINE)
+_VERSION = r"^virtiofsd (version |backend )?v?(\d+(?:\.\d+)*)"
 
 
 class Dialect(NamedTuple):
@@ -61,7 +61,7 @@ def dialect_of(output: str) -> Dialect | None:
     QEMU's: "virtiofsd version 7.2.22 (Debian …)" and "using FUSE kernel interface version 7.36". The one in Rust:
     "virtiofsd 1.13.2", of some releases "virtiofsd backend 1.3.0".
     """
-    found = _VERSION.search(output)
+    found = re.search(_VERSION, output, re.MULTILINE)
     if found is None:
         return None
     return Dialect(C if found[1] == "version " else RUST, found[2])
@@ -152,9 +152,9 @@ def read_command_line(arguments: tuple[str, ...]) -> Seen:
 # Of those that matter here, or whose value could be taken for an option.
 _WITH_VALUE = frozenset(("shared-dir", "socket-path", "socket", "fd", "cache", "sandbox", "thread-pool-size", "tag"))
 # Between commas: a backslash belongs to what follows it, also where that is another one before a comma.
-_PIECE = re.compile(r"(?:[^,\\]|\\.|\\$)+", re.DOTALL)
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_PIECE = r"(?:[^,\\]|\\.|\\$)+"
+_ESCAPE = r"\\(.)"
 
 
 def _pieces(value: str) -> list[str]:
-    return [_ESCAPE.sub(r"\1", piece) for piece in _PIECE.findall(value)]
+    return [re.sub(_ESCAPE, r"\1", piece, flags=re.DOTALL) for piece in re.findall(_PIECE, value, re.DOTALL)]

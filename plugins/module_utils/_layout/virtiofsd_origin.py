@@ -10,30 +10,36 @@ from collections.abc import Iterable
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd import Seen
 
-PROGRAM = re.compile(r"virtiofsd.*")
+_PROGRAM = "virtiofsd"
+# Patterns as texts, which are compiled when they are first needed: most hosts have no virtiofsd.
 # Where Kata keeps what belongs to one sandbox: the shared tree, the Go runtime's VM directory, the Rust runtime's own.
 # A rootless one has the same below its $XDG_RUNTIME_DIR.
 _SANDBOX = (
-    re.compile(r"/run/kata-containers/shared/sandboxes/([^/]+)(?:/|$)"),
-    re.compile(r"/run/user/\d+/(?:[^/]+/)*kata-containers/shared/sandboxes/([^/]+)(?:/|$)"),
-    re.compile(r"/run/vc/vm/([^/]+)/"),
-    re.compile(r"/run/kata/([^/]+)/root/"),
+    r"/run/kata-containers/shared/sandboxes/([^/]+)(?:/|$)",
+    r"/run/user/\d+/(?:[^/]+/)*kata-containers/shared/sandboxes/([^/]+)(?:/|$)",
+    r"/run/vc/vm/([^/]+)/",
+    r"/run/kata/([^/]+)/root/",
 )
 # Products that start a virtiofsd of their own, by a component of its paths or cgroups.
 _PRODUCTS = {
-    "libvirt": re.compile(r"/libvirt(?:/|$)|/machine\.slice(?:/|$)"),
-    "KubeVirt": re.compile(r"/kubevirt[^/]*(?:/|$)"),
-    "Incus": re.compile(r"/incus[^/]*(?:/|$)"),
-    "LXD": re.compile(r"/lxd[^/]*(?:/|$)"),
+    "libvirt": r"/libvirt(?:/|$)|/machine\.slice(?:/|$)",
+    "KubeVirt": r"/kubevirt[^/]*(?:/|$)",
+    "Incus": r"/incus[^/]*(?:/|$)",
+    "LXD": r"/lxd[^/]*(?:/|$)",
 }
-_UNIT = re.compile(r"[^/]+\.service")
+_UNIT = r"[^/]+\.service"
+
+
+def is_virtiofsd(program: str) -> bool:
+    """Whether a program's file has such a name: distributions and Kata add an ending to it."""
+    return program.startswith(_PROGRAM)
 
 
 def sandbox_of(paths: Iterable[str]) -> str:
     """The Kata sandbox that a daemon's paths name; empty where they name none."""
     for path in paths:
         for place in _SANDBOX:
-            found = place.match(path)
+            found = re.match(place, path)
             if found:
                 return found[1]
     return ""
@@ -43,7 +49,7 @@ def product_of(seen: Seen, cgroups: Iterable[str]) -> str:
     """Who else has started it: a product's name, or the unit that it runs in; empty where nothing tells."""
     cgroups = list(cgroups)
     for product, place in _PRODUCTS.items():
-        if any(place.search(path) for path in (seen.shared_dir, seen.socket_path, *cgroups)):
+        if any(re.search(place, path) for path in (seen.shared_dir, seen.socket_path, *cgroups)):
             return product
-    units = [part for path in cgroups for part in path.split("/") if _UNIT.fullmatch(part)]
+    units = [part for path in cgroups for part in path.split("/") if re.fullmatch(_UNIT, part)]
     return units[-1] if units else ""

@@ -15,12 +15,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_processes import BundleSigns, claim
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import ROOTFS
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import (
-    Cgroup,
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_hierarchies import (
     Hierarchy,
     hierarchies,
-    to_find,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import Cgroup, to_find
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.shim_sockets import abstract_names
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_engine import Engine, engine_at
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace

@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import age_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import as_names, check_known_name
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import masked
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
@@ -24,7 +25,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundl
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_rootfs import remains
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import age_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.shares import in_workers, shares_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import UNKNOWN, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView

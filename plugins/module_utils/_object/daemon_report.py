@@ -21,7 +21,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virti
     read_command_line,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_origin import (
-    PROGRAM,
+    is_virtiofsd,
     product_of,
     sandbox_of,
 )
@@ -94,7 +94,7 @@ def _all_running(view: HostView) -> list[Running]:
 
 
 def _is_daemon(process: Process) -> bool:
-    return any(PROGRAM.fullmatch(name) for name in (os.path.basename(process.exe or ""), process.program))
+    return any(is_virtiofsd(name) for name in (os.path.basename(process.exe or ""), process.program))
 
 
 def _of_name(

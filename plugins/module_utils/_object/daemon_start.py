@@ -33,7 +33,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signalling import stop
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import socket_inodes
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.spawning import spawn
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import Hierarchy, hierarchies
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_hierarchies import (
+    Hierarchy,
+    hierarchies,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_record import (
     MODE,
     STOPPING_SUFFIX,

@@ -15,7 +15,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import hierarchies
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_hierarchies import hierarchies
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
     identity_of,

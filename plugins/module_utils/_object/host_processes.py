@@ -20,8 +20,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.proces
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd import read_command_line
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_origin import PROGRAM as VIRTIOFSD
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_origin import (
+    is_virtiofsd,
     product_of,
     sandbox_of,
 )
@@ -76,7 +76,7 @@ def role_of(process: Process) -> Role | None:
         return Role("shim", sandbox_id) if sandbox_id and "delete" not in process.argv[1:] else None
     if process.program == "runsc-sandbox":
         return Role("runsc-sandbox", process.argv[-1]) if len(process.argv) > 1 else None
-    if VIRTIOFSD.fullmatch(program) or VIRTIOFSD.fullmatch(process.program):
+    if is_virtiofsd(program) or is_virtiofsd(process.program):
         seen = read_command_line(process.argv)
         both = (sandbox_of((seen.shared_dir,)), sandbox_of((seen.socket_path,)))
         return Role("virtiofsd", both[0] or both[1], frozenset(both))

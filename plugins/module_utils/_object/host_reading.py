@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Seen
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import MANY
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _AT_ONCE = 5000
+_MANY = 1000  # objects that are worth the import of what shares them out to workers
 _MAY_HAVE_MOUNTS = ("sandbox", "bundle")
 
 
@@ -37,7 +37,7 @@ def look_at_all(candidates: Sequence[Candidate], view: HostView) -> list[Found]:
     Each of them looks at the processes of the host after it has read all its files.
     """
     common = _dealt([one for one in candidates if one.is_common])
-    if len(common) < MANY:
+    if len(common) < _MANY:
         return _gathered(candidates, look(candidates, view))
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.shares import in_workers, shares_of
 

@@ -27,7 +27,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     together,
     verdict_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import age_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import (
     LEFTOVER,
     UNKNOWN,
@@ -220,6 +219,8 @@ def _label(one: Candidate) -> str:
 
 
 def _judged(one: Found, verdict: Verdict) -> Judged:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import age_of
+
     changed = one.candidate.changed
     age = None if changed is None else age_of(changed)
     return Judged(one.candidate, verdict.kind, verdict.reasons, age, one.mounts if verdict.kind == LEFTOVER else 0)

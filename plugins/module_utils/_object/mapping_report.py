@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, StateError
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import age_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import (
     as_names,
     check_known_name,
@@ -17,7 +18,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.mappings import NAMES
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_root import MappingRoot
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import age_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 

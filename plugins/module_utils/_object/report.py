@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -99,12 +98,6 @@ def diff_of_all(summaries: Sequence[Summary], plural: str, separate: bool) -> li
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import listing
 
     return [listing(f"{shown} {plural}", before, after)]
-
-
-def age_of(changed: float) -> int | None:
-    """Seconds since a change (seconds of the epoch); None where the clock was stepped (safety.md F1)."""
-    age = time.time() - changed
-    return int(age) if age >= -1 else None
 
 
 def in_words(entries: Sequence[dict[str, Any]], noun: str, key: str) -> str:

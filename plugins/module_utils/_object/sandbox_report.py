@@ -9,6 +9,7 @@ import stat
 from typing import Any, NamedTuple, cast
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import LockTimeout, StateError
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import age_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import (
     HeldLock,
@@ -21,7 +22,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Document, Part, Reading
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import BESIDE, TreeLayout
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import age_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import (
     Hints,
     hints_in,

@@ -14,7 +14,8 @@ import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_given
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import hierarchies, to_find
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_hierarchies import hierarchies
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import to_find
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.containerd_metadata import (
     Listed,
     read_listed,

@@ -10,11 +10,8 @@ import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_processes import BundleSigns, claim
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import (
-    Cgroup,
-    Hierarchy,
-    Place,
-)
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_hierarchies import Hierarchy
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import Cgroup, Place
 
 TASKS = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
 WORK = "/var/lib/containerd/io.containerd.runtime.v2.task/k8s.io/web-1"

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import parse_mountinfo
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import (
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_hierarchies import (
     Hierarchy,
     hierarchies,
-    to_find,
-    to_make,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import to_find, to_make
 
 ROW = "{} 1 0:{} {} {} rw - {} none rw{}\n"
 # A systemd host with v1: cpu and cpuacct share a hierarchy, v2 is mounted beside them.

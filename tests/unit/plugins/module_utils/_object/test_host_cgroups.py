@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import Hierarchy
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_hierarchies import Hierarchy
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_cgroups import find_cgroups
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
