@@ -118,20 +118,22 @@ class MountSurvey:
 
         path: as for in_the_way. A root file system is told by its device and the directory of it that is mounted.
         """
-        if not self.others:
-            return []
-        holder = self.own.holding(path)
+        roots = self._roots()
+        holder = self.own.holding(path) if roots else None
         inside = self.own.inside(holder, path) if holder is not None else None
-        top = self.own.holding("/")
-        if holder is None or inside is None or (top is not None and (holder.device, inside) == (top.device, top.root)):
-            return []  # the host's own root file system is everybody's
+        return list(roots.get((holder.device, inside), ())) if holder is not None and inside is not None else []
+
+    def _roots(self) -> dict[tuple[tuple[int, int], str], list[int]]:
+        """Processes by the root file systems of their namespaces. The host's own one is everybody's."""
         if self._by_root is None:
             self._by_root = {}
+            top = self.own.holding("/")
             for pid, table in self.others:
                 root = table.holding("/")
-                if pid is not None and root is not None:
+                shared = root is not None and top is not None and (root.device, root.root) == (top.device, top.root)
+                if pid is not None and root is not None and not shared:
                     self._by_root.setdefault((root.device, root.root), []).append(pid)
-        return list(self._by_root.get((holder.device, inside), ()))
+        return self._by_root
 
     def _located(self, path: str) -> list[tuple[int | None, Mount, str]]:
         holder = self.own.holding_name(path)

@@ -162,10 +162,15 @@ def _resolved(text: str, base: str = "/") -> str:
             raise InvalidInput(WHERE, f"'{text}' leads out of the cgroup tree", "Give a path without '..'.")
     if not names:
         raise InvalidInput(WHERE, f"'{text}' is no cgroup of its own", "Give a path that ends with a name.")
+    if len(text.encode("utf-8")) > FILE_NAME_BYTES:  # as hardly any is
+        _refuse_long_name(names)
+    return "/".join([base.rstrip("/"), *names])
+
+
+def _refuse_long_name(names: Sequence[str]) -> None:
     longest = max(names, key=lambda name: len(name.encode("utf-8")))
     if len(longest.encode("utf-8")) > FILE_NAME_BYTES:
         raise InvalidInput(WHERE, f"'{longest[:40]}…' is too long for a name", f"A name has at most {FILE_NAME_BYTES}.")
-    return "/".join([base.rstrip("/"), *names])
 
 
 def _plain(path: str) -> Place:

@@ -232,5 +232,7 @@ def _undetermined(reading: BundleReading) -> list[str]:
 
 def changed_at(reading: BundleReading) -> float:
     """The newest change in the bundle, in seconds of the epoch; 0 where there is no bundle."""
-    bundle = [reading.bundle.facts] if reading.bundle is not None else []
-    return max((facts.ctime_ns / 1e9 for facts in (*bundle, *(facts for _name, facts in reading.entries))), default=0.0)
+    times = [facts.ctime_ns for _name, facts in reading.entries]
+    if reading.bundle is not None:
+        times.append(reading.bundle.facts.ctime_ns)
+    return max(times, default=0) / 1e9

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from typing import Any
 
@@ -18,9 +17,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundl
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import NAMES
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_options import Places, namespace_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import (
-    cgroups_of,
     changed_at,
     hierarchies_of,
+    hints_in,
     owners_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
@@ -98,16 +97,15 @@ def _report(place: BundlePlace, reading: BundleReading, view: HostView, with_doc
     entry = {**_named(place, reading.container_id), "exists": bool(reading.parts)}
     if not reading.parts:
         return entry
-    found = owners_of(place, reading, view).evidence
+    hints = hints_in(place, reading, view)
+    found = owners_of(place, reading, view, known=hints).evidence
     verdict = judge(found._replace(dead=(*found.dead, *remains(reading, view))))
     spec = reading.spec.content if reading.spec is not None else None
     reasons = list(verdict.reasons)
     if reading.spec is not None and reading.spec.problem and not any(reading.spec.path in one for one in reasons):
         reasons.insert(0, f"{reading.spec.path}: {reading.spec.problem}")
     addresses = [one.path or one.abstract or one.other for one in reading.addresses]
-    mounts = [
-        mount.text for part in reading.parts_of("bundle", "tombstone") for mount in view.mounts.in_the_way(part.path)
-    ]
+    mounts = [mount.text for part in reading.parts_of("bundle", "tombstone") for mount in view.mounts_in(part.path)]
     files = [facts for _name, facts in reading.entries if stat.S_ISREG(facts.mode)]
     newest = max(changed_at(reading), *(part.facts.ctime_ns / 1e9 for part in reading.parts))
     return {
@@ -121,17 +119,25 @@ def _report(place: BundlePlace, reading: BundleReading, view: HostView, with_doc
         "sandbox_id": reading.sandbox_ids[0] if len(reading.sandbox_ids) == 1 else None,
         "pids": {recorded.role: recorded.pid for recorded in reading.pids},
         "mounts": mounts,
-        "cgroups": [one.path for one in cgroups_of(reading, hierarchies_of(view)) if _is_cgroup(one.path, view)],
+        "cgroups": _cgroups_in([one.place.inside for one in hints.cgroups], view),
         "age": age_of(newest),
         "size": sum(facts.size for facts in files),
         **({"spec": masked(spec)} if with_documents and spec is not None else {}),
     }
 
 
-def _is_cgroup(path: str, view: HostView) -> bool:
-    """Many bundles share the one above theirs, and most hierarchies do not even have that."""
-    above = os.path.dirname(path)
-    return view.once(("cgroup", above), lambda: _is_there(above)) and _is_there(path)
+def _cgroups_in(places: list[str], view: HostView) -> list[str]:
+    """Those of these places in each hierarchy that exist. Many bundles share the cgroup above theirs, and most
+    hierarchies do not even have that."""
+    mounts = view.once("cgroup mounts", lambda: [one.mount.rstrip("/") for one in hierarchies_of(view)])
+    in_use = [
+        (place, there) for place in places if (there := _hierarchies_with(place.rpartition("/")[0], mounts, view))
+    ]
+    return [mount + place for mount in mounts for place, there in in_use if mount in there and _is_there(mount + place)]
+
+
+def _hierarchies_with(folder: str, mounts: list[str], view: HostView) -> frozenset[str]:
+    return view.once(("cgroup", folder), lambda: frozenset(one for one in mounts if _is_there(one + folder)))
 
 
 def _is_there(path: str) -> bool:

@@ -19,7 +19,9 @@ _SHOWN = 3
 def remains(reading: BundleReading, view: HostView) -> tuple[str, ...]:
     """A sentence; none where it is empty or something is mounted there, which is never entered (safety.md B6)."""
     bundle = reading.bundle
-    if bundle is None or ROOTFS in reading.missing or view.mounts.in_the_way(f"{bundle.path}/{ROOTFS}"):
+    if bundle is None or ROOTFS in reading.missing:
+        return ()
+    if view.mounts_in(bundle.path) and view.mounts_in(f"{bundle.path}/{ROOTFS}"):
         return ()
     try:
         with bundle.directory.child(bundle.name).child(ROOTFS).opened() as rootfs:

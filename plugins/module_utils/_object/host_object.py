@@ -196,5 +196,5 @@ def identity_of(facts: FileFacts) -> dict[str, int]:
 
 def may_be_an_id(name: str) -> bool:
     """Whether Kata may have given it: what else lies in its directories is not ours to judge (safety.md D2, D5)."""
-    letters = all(letter.isalnum() or letter in "._-" for letter in name)
+    letters = name.isalnum() or all(letter.isalnum() or letter in "._-" for letter in name)
     return len(name.encode("utf-8", "surrogateescape")) > 1 and name[0].isalnum() and letters

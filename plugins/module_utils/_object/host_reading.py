@@ -84,19 +84,11 @@ def _told(one: Candidate, problem: str, view: HostView) -> Any:
         try:
             evidence = tuple(one.evidence(view))
             if one.kind in _MAY_HAVE_MOUNTS:
-                mounts = sum(_mounts_in(path, view) for path in one.paths)
+                mounts = sum(len(view.mounts_in(path)) for path in one.paths)
         except StateError as error:
             evidence = str(error)
     one.forget()
     return tuple(one.seen), evidence, mounts
-
-
-def _mounts_in(path: str, view: HostView) -> int:
-    """How many mounts are at or below a path. Most directories of a host have no mount at all in them."""
-    above = path.rpartition("/")[0] or "/"
-    if view.once(("free of mounts", above), lambda: view.mounts.is_free(above)):
-        return 0
-    return len(view.mounts.in_the_way(path))
 
 
 def _gathered(candidates: Sequence[Candidate], told: Sequence[Any]) -> list[Found]:

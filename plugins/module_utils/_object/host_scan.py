@@ -30,7 +30,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import (
     LEFTOVER,
     UNKNOWN,
-    Evidence,
     Verdict,
 )
 
@@ -142,7 +141,7 @@ def _with_their_owners(found: list[Found], view: HostView, host_root: str, probl
     for one in found:
         if one.candidate.layout in KATA and one.evidence is not None and one.evidence.owners:
             owners.setdefault(one.candidate.name, one.evidence.owners)
-    with_mappings = [one._replace(evidence=_owned(one.candidate, one.evidence, owners)) for one in found]
+    with_mappings = [_owned(one, owners) for one in found]
     return [_seen_whole(one, view, host_root, problems) for one in with_mappings]
 
 
@@ -153,7 +152,9 @@ def _seen_whole(one: Found, view: HostView, host_root: str, problems: Sequence[s
     if problems and one.candidate.kind in _BELONGS:
         evidence = evidence._replace(unknown=(*evidence.unknown, problems[0]))
     served = served_by(one.candidate, view) if host_root == "/" else ""
-    return one._replace(evidence=evidence._replace(owners=(served,)) if served else evidence)
+    if served:
+        evidence = evidence._replace(owners=(served,))
+    return one if evidence is one.evidence else one._replace(evidence=evidence)
 
 
 def served_by(one: Candidate, view: HostView) -> str:
@@ -163,11 +164,13 @@ def served_by(one: Candidate, view: HostView) -> str:
     return host_processes.who_serves(view, one)
 
 
-def _owned(candidate: Candidate, evidence: Evidence | None, owners: dict[str, tuple[str, ...]]) -> Evidence | None:
-    if candidate.kind != "mapping" or evidence is None or evidence.owners:
-        return evidence
+def _owned(one: Found, owners: dict[str, tuple[str, ...]]) -> Found:
+    if one.candidate.kind != "mapping" or one.evidence is None or one.evidence.owners:
+        return one
+    candidate = one.candidate
     leads_to = sorted(candidate.names - {candidate.name}) or [candidate.name]  # a sandbox's own container has its name
-    return evidence._replace(owners=next((owners[name] for name in leads_to if name in owners), ()))
+    known = next((owners[name] for name in leads_to if name in owners), ())
+    return one._replace(evidence=one.evidence._replace(owners=known)) if known else one
 
 
 def _verdicts(found: Sequence[Found], clock: Clock, doubts: Callable[[Candidate], tuple[str, ...]]) -> list[Verdict]:

@@ -11,7 +11,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
-    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import InTheWay, MountSurvey
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import ProcessTable
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import Listeners
 
@@ -68,6 +68,14 @@ class HostView:
         from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
 
         return self.once("mounts", MountSurvey.read)
+
+    def mounts_in(self, path: str) -> list[InTheWay]:
+        """What is mounted at or below a path. Most directories of a host have no mount at all in them, which is told
+        once for all that is in one."""
+        above = path.rpartition("/")[0] or "/"
+        if self.once(("free of mounts", above), lambda: self.mounts.is_free(above)):
+            return []
+        return self.mounts.in_the_way(path)
 
     @property
     def own_mounts(self) -> MountTable:
