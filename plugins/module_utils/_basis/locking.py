@@ -67,8 +67,11 @@ class HeldLock:
             self.fd = -1
 
     def shared(self) -> HeldLock:
-        """The same lock for somebody else in this process: it is free when both have released it."""
-        return HeldLock(self.place, os.dup(self.fd), self.inode, made=False)
+        """The same lock for somebody else in this process: it is free when both have released it. Raises Unreadable."""
+        try:
+            return HeldLock(self.place, os.dup(self.fd), self.inode, made=False)
+        except OSError as error:
+            raise Unreadable(self.place.path, os_reason(error), "Let more files be open (ulimit -n).") from error
 
     def __enter__(self) -> HeldLock:
         return self

@@ -8,6 +8,7 @@ Imported only where there is something to change.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.items
 )
 
 _MOST_LOCKS = 256  # safety.md C1
+_SPARE, _EACH = 64, 3  # descriptors that a task has open beside, and that an item may need
 
 
 class Held(NamedTuple):
@@ -62,9 +64,10 @@ def _batch(waiting: list[tuple[Item, Plan]], how: Run) -> tuple[list[Outcome], l
     put_off: list[tuple[Item, Plan]] = []
     rest: list[tuple[Item, Plan]] = []
     locks = _BatchLocks(how.common)
+    most = most_held()
     try:
         for position, (item, plan) in enumerate(waiting):
-            if max(locks.number, len(held)) >= _MOST_LOCKS:
+            if max(locks.number, len(held)) >= most:
                 rest = waiting[position:]
                 break
             try:
@@ -81,6 +84,12 @@ def _batch(waiting: list[tuple[Item, Plan]], how: Run) -> tuple[list[Outcome], l
             one.item.release()
         locks.release()
     return done, rest + put_off
+
+
+def most_held() -> int:
+    """How many items may be held at once, where few files may be open (kata-persist.md P4): one in any case."""
+    limit = os.sysconf("SC_OPEN_MAX")  # negative: there is none
+    return max(1, min(_MOST_LOCKS, (limit - _SPARE) // _EACH)) if limit >= 0 else _MOST_LOCKS
 
 
 class _BatchLocks:

@@ -127,6 +127,25 @@ def test_D2_a_hidden_name_of_containerd_that_is_young_stays_while_it_runs(lab: L
 
 
 @newest
+def test_C8_a_restart_that_sweeps_the_work_tree_finds_nothing_of_ours_that_is_needed(lab: Lab) -> None:
+    """A killed run leaves a tree there that is to be deleted; containerd deletes it as well, and all goes on."""
+    lab.run("a5")
+    lab.kill_all()
+    work = f"{WORK['v2']}/{NAMESPACE}"
+    lab.host.must(["mkdir", "-p", f"{work}/.c-1.0123456789abcdef/rest"])
+    lab.start()
+    assert lab.host.must(["ls", "-A", work]).split() == []
+    nothing = lab.free("c-1")
+    assert nothing.unchanged, nothing.answer
+    done = lab.free("a5", force=True, on_mounted="unmount")
+    assert not done.failed, done.message
+    lab.ctr("containers", "delete", "a5")
+    lab.run("a5")
+    assert lab.host.must(["ls", "-A", work]).split() == ["a5"]
+    assert lab.delete("a5").code == 0
+
+
+@newest
 @each_runtime
 def test_R4_C1_data_of_the_host_that_is_mounted_in_the_container_survives_every_path(lab: Lab, runtime: str) -> None:
     data = lab.workspace.folder / "data"
