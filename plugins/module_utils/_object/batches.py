@@ -36,7 +36,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.items
 )
 
 _MOST_LOCKS = 256  # safety.md C1
-_SPARE, _EACH = 64, 3  # descriptors that a task has open beside, and that an item may need
+_SPARE, _EACH = 64, 3  # descriptors that emptying a tree may need beside what is open, and that an item may need
 
 
 class Held(NamedTuple):
@@ -89,7 +89,10 @@ def _batch(waiting: list[tuple[Item, Plan]], how: Run) -> tuple[list[Outcome], l
 def most_held() -> int:
     """How many items may be held at once, where few files may be open (kata-persist.md P4): one in any case."""
     limit = os.sysconf("SC_OPEN_MAX")  # negative: there is none
-    return max(1, min(_MOST_LOCKS, (limit - _SPARE) // _EACH)) if limit >= 0 else _MOST_LOCKS
+    if limit < 0 or limit > _SPARE + 2 * _EACH * _MOST_LOCKS:
+        return _MOST_LOCKS
+    free = limit - len(os.listdir("/proc/self/fd")) - _SPARE
+    return max(1, min(_MOST_LOCKS, free // _EACH))
 
 
 class _BatchLocks:

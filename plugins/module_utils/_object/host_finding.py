@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_below
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import engine_roots, runsc_roots
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ KATA = ("kata_store", "kata_persist", "kata_rs")  # the layouts of sandboxes to 
 # Where all of a kind lies, as directories above it: without them there is nothing.
 SANDBOXES = ("/run/vc", "/var/lib/vc", "/run/kata", "/run/kata-containers", "/var/run/runsc")
 MAPPINGS = "/var/run/kata-containers/containers-mapping"
-USERS = "/run/user"
+PASSWD, USERS = "/etc/passwd", b"\nkata-"
 DAEMONS = "/run/sandboxed.containers/virtiofsd"
 SOCKETS = "/run/containerd/s"
 
@@ -87,10 +88,16 @@ def _mappings(host_root: str, beside: Collection[str]) -> Iterator[Candidate]:
 
 
 def _rootless(host_root: str) -> Iterator[Candidate]:
-    if _may_be(host_root, USERS, filled=True):
+    if USERS in _content(host_root, PASSWD):
         from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_rootless
 
         yield from host_rootless.find(host_root)
+
+
+def _content(host_root: str, path: str) -> bytes:
+    folder, _slash, name = path.rpartition("/")
+    with open_below(host_root, folder) as directory:
+        return (read_file(directory, name) or b"") if directory.exists else b""
 
 
 def _daemons(host_root: str) -> Iterator[Candidate]:

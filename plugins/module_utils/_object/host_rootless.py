@@ -31,7 +31,8 @@ _NAME, _UID, _GECOS = 0, 2, 4  # fields of passwd(5)
 
 
 class RootlessCandidate(Candidate):
-    """The runtime directory of one such user. The user itself is never deleted."""
+    """One such user, with its runtime directory. The user itself is never deleted: one of whom nothing else is left is
+    shown, as somebody else's to delete (field problem 29)."""
 
     kind = "rootless"
 
@@ -42,7 +43,7 @@ class RootlessCandidate(Candidate):
         self._directory: FileFacts | None = None
 
     def _paths(self) -> list[str]:
-        return [self.place.join(str(self.uid))]
+        return [self.place.join(str(self.uid))] if self._directory is not None else []
 
     def _identity(self) -> dict[str, int]:
         return identity_of(self._directory) if self._directory is not None else {}
@@ -58,11 +59,15 @@ class RootlessCandidate(Candidate):
         return Part("rootless", "", self.place, str(self.uid), found) if found is not None else None
 
     def _read(self, view: HostView, held: bool) -> bool:
-        self._directory = look(self.place, str(self.uid))
+        found = look(self.place, str(self.uid)) if self.place.exists else None
+        self._directory = found if found is not None and stat.S_ISDIR(found.mode) else None
         # Its number may have been given to somebody else since (safety.md D6).
-        if _users(self._host_root).get(str(self.uid)) != self.name:
-            return False
-        return self._directory is not None and stat.S_ISDIR(self._directory.mode)
+        return _users(self._host_root).get(str(self.uid)) == self.name
+
+    def foreign(self) -> str:
+        if self.paths:
+            return ""
+        return f"user {self.name} has no runtime directory, and users are not deleted here: see userdel(8)"
 
     def evidence(self, view: HostView) -> Evidence:
         from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import describe
@@ -73,19 +78,16 @@ class RootlessCandidate(Candidate):
         with open_below(self._host_root, _LOGINS) as logins:
             if logins.exists and look(logins, str(self.uid)) is not None:
                 suspects.append(f"{self.name} is logged in")
-        if any(mount.point == self.paths[0] for mount in view.mounts.own.at_or_below(self.paths[0])):
+        if any(mount.point == path for path in self.paths for mount in view.mounts.own.at_or_below(path)):
             suspects.append("it is a mount point")
         return Evidence(owners, tuple(suspects), (), (f"no process runs as {self.name}",), view.blind)
 
 
 def find(host_root: str) -> Iterator[RootlessCandidate]:
-    """The directories of users that Kata has made, by the names and comments in passwd. Raises StateError."""
+    """The users that Kata has made, by the names and comments in passwd. Raises StateError."""
     place = open_below(host_root, _PLACE)
-    if not place.exists:
-        return
-    there = set(place.listed())
     for uid, name in _users(host_root).items():
-        if name and uid in there and int(uid) > 0:
+        if name and int(uid) > 0:
             yield RootlessCandidate(host_root, place, name, int(uid))
 
 

@@ -222,6 +222,10 @@ def test_D6_a_rootless_users_directory(machine: Host, crowd: Crowd, keeps: str) 
         mounting.tmpfs(folder)
     assert machine.prune().changed == (keeps == "")
     assert folder.exists() == (keeps != "") and "kata-17" in passwd.read_text()
+    if keeps == "":  # field problem 29: the user stays, and is told of as somebody else's
+        (left,) = machine.info(kinds=["rootless"], verdicts=["foreign", "leftover", "unknown"]).answer["objects"]
+        assert (left["id"], left["verdict"]) == ("kata-17", "foreign") and "userdel" in left["evidence"][0]
+        assert machine.prune().unchanged
 
 
 def test_max_removals_refuses_before_the_first(machine: Host, pods: dict[str, list[Pod]]) -> None:
