@@ -29,8 +29,9 @@ lint: setup ## ruff, mypy, yamllint, ansible-lint, changelog, documentation
 docs-check: setup ## the modules' documentation only
 	@$(STEPS) docs-check
 
-docs: setup ## write the options of the roles into their READMEs
+docs: setup ## write the options of the roles into their READMEs, and draw the floors
 	@.venv/bin/python tests/tools/role_readme.py
+	@.venv/bin/python tests/tools/floors_picture.py
 
 sanity: setup ## ansible-test sanity
 	@$(STEPS) sanity

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import ast
 import io
+import sys
 import tokenize
+from fnmatch import fnmatchcase
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+
+import floors_picture  # the tools are no package
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 PREFIX = "ansible_collections.sandboxed.containers.plugins."
@@ -114,3 +120,20 @@ def test_a_scan_ships_nothing_that_removes() -> None:
     removing = {f"module_utils.{name}" for name in names}
     assert not shipped("modules.sandbox_host_info") & removing
     assert removing <= shipped("modules.sandbox_prune")
+
+
+@pytest.mark.parametrize("floor", [one for one in floors_picture.FLOORS if one.folder], ids=lambda one: one.title)
+def test_each_file_of_a_floor_is_in_one_room_of_the_picture(floor: floors_picture.Floor) -> None:
+    folder = PLUGINS.parent / floor.folder
+    for path in folder.glob("*.py"):
+        if path.name != "__init__.py":
+            rooms = [
+                room.title
+                for room in floor.rooms
+                if any(fnmatchcase(path.stem, pattern) for pattern in room.patterns or (room.title,))
+            ]
+            assert len(rooms) == 1, f"{path.name} is in {rooms}"
+
+
+def test_the_picture_is_as_it_is_drawn() -> None:
+    assert floors_picture.PICTURE.read_text(encoding="utf-8") == floors_picture.picture(), "run make docs"
