@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-import time
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -20,6 +21,7 @@ from ansible_collections.sandboxed.containers.tests.bench.payload import BenchFa
 from ansible_collections.sandboxed.containers.tests.bench.rows import Row
 from ansible_collections.sandboxed.containers.tests.bench.trees import Site, clear, lay_out
 
+LAUNCH = Path(__file__).with_name("launch.py")
 # What the tools of a checkout set and a host has not: it would be searched at each import.
 _NOT_ON_A_HOST = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
 
@@ -87,21 +89,11 @@ def timed(words: list[str], folder: Path) -> tuple[Sample, str]:
     """
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_ON_A_HOST}
     output, errors = folder / "stdout", folder / "stderr"
-    with open(output, "wb") as out, open(errors, "wb") as err:
-        started = time.perf_counter()
-        process = subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
-        try:
-            _pid, status, usage = os.wait4(process.pid, 0)
-            seconds = time.perf_counter() - started
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-    process.returncode = os.waitstatus_to_exitcode(status)
+    launched = [sys.executable, "-E", "-S", str(LAUNCH), str(output), str(errors), *words]
+    done = subprocess.run(launched, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+    took = json.loads(done.stdout)
     text = output.read_text(encoding="utf-8", errors="replace")
-    if process.returncode:
+    if took["status"]:
         reason = (text + errors.read_text(encoding="utf-8", errors="replace")).strip()
-        raise BenchFailure(f"{' '.join(words)} ended with {process.returncode}: {reason[:4000]}")
-    # ru_maxrss is in KiB. A forked process begins with its parent's memory: ours is small.
-    took = (round(seconds, 4), round(usage.ru_utime + usage.ru_stime, 4))
-    return Sample(*took, usage.ru_maxrss * 1024, output.stat().st_size), text
+        raise BenchFailure(f"{' '.join(words)} ended with {took['status']}: {reason[:4000]}")
+    return Sample(took["seconds"], took["cpu"], took["peak"], output.stat().st_size), text

@@ -281,6 +281,7 @@ def test_options_that_kata_does_not_take_are_refused(system: Booted) -> None:
     refused = roles.play(system, ROLE, known)
     assert refused.code == 2 and "kata-qemu: registered by another role or twice" in flat(refused.output)
     assert system.run("ls", LINK).code != 0, "it is not the current version"
+    assert system.run("ls", VERSIONS).code != 0, "what was refused is not left unpacked"
     system.must("rm", theirs)
     wrong = {**known, "sandbox_kata_extra_options": {"hypervisor.qemu": {"no_such_key": 1}}}
     refused = roles.play(system, ROLE, wrong)
@@ -299,6 +300,7 @@ def test_options_that_kata_does_not_take_are_refused(system: Booted) -> None:
     refused = roles.play(system, ROLE, {**known, **alien})
     assert refused.code == 2 and "is of another architecture than the host" in flat(refused.output)
     assert system.must("cat", f"{LINK}/VERSION") == "4.1.0"
+    assert len(system.must("ls", VERSIONS).split()) == 1, "what was refused is not left unpacked"
 
 
 def flat(text: str) -> str:
