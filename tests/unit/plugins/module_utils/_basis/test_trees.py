@@ -1,71 +1,35 @@
 # Copyright: (c) 2026, the sandboxed.containers authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls, tombstones, trees
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls, trees
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
-    AlreadyExists,
     ChangedMeanwhile,
     Mounted,
     WriteFailed,
 )
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis.support_folders import (
+    folder,
+    kernel,
+    open_descriptors,
+    populate,
+    remove,
+)
 
-
-@pytest.fixture(params=["disk", "tmpfs"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "disk":
-        yield str(tmp_path)
-        return
-    base = f"/dev/shm/sbx-test-{os.getpid()}-{os.urandom(4).hex()}"
-    os.mkdir(base)
-    yield base
-    remove(base, "tree")
-    remove(os.path.dirname(base), os.path.basename(base))
-
-
-@pytest.fixture(params=["openat2", "older kernel"])
-def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The second one answers as Linux before 5.6, so that the other way to see mounts is taken."""
-    if request.param != "openat2":
-
-        def missing(*_arguments: object) -> int:
-            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-
-        monkeypatch.setattr(syscalls, "open_beneath", missing)
-    monkeypatch.setattr(trees, "_openat2", [])  # so that it is asked again
-    return str(request.param)
-
-
-def remove(base: str, name: str) -> bool:
-    fd = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        return trees.remove_tree(fd, name, base)
-    finally:
-        os.close(fd)
-
-
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def populate(top: str) -> None:
-    for path in ("file", "a/b/c/file", "a/file", "a/empty/.hidden", "odd \udcff\n/x"):
-        support.write(f"{top}/{path}")
-    support.make(f"{top}/empty", f"{top}/e1/e2")
-    os.mkfifo(f"{top}/fifo")
-    os.chmod(f"{top}/a/b/c/file", 0o400)
-    os.link(f"{top}/file", f"{top}/hardlink")
+__all__ = ["folder", "kernel"]
 
 
 def test_a_tree_is_removed_and_then_absent(folder: str, kernel: str) -> None:
@@ -392,95 +356,6 @@ def test_a_directory_replaced_by_a_link_is_not_followed(
     assert sorted(os.listdir(tmp_path)) == ["aside", "outside"]
     assert (tmp_path / "outside" / "precious").read_text() == "data"
     assert (tmp_path / "aside" / "file").read_text() == "data"
-
-
-@pytest.mark.parametrize("prefix", [tombstones.TOMBSTONE_PREFIX, "."])
-def test_D2_tombstones_are_recognised(prefix: str) -> None:
-    name = tombstones.tombstone_name("web.1-a", prefix)
-    assert tombstones.parse_tombstone(name, prefix) == "web.1-a"
-    assert tombstones.tombstone_name("web.1-a", prefix) != name
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        ".sbx-del.",
-        ".sbx-del.a",
-        ".sbx-del.a.0123456789abcde",
-        ".sbx-del.a.0123456789ABCDEF",
-        ".sbx-del..0123456789abcdef",
-        "sbx-del.a.0123456789abcdef",
-        "x.sbx-del.a.0123456789abcdef",
-        ".sbx-del.a.0123456789abcdef\n",
-        ".a.0123456789abcdef",
-    ],
-)
-def test_D2_other_hidden_names_are_no_tombstones(name: str) -> None:
-    assert tombstones.parse_tombstone(name) is None
-
-
-def test_D1_hide_renames_once_and_never_replaces(folder: str) -> None:
-    populate(f"{folder}/tree")
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        name = tombstones.tombstone_name("tree")
-        assert trees.hide(fd, "tree", name, folder) is True
-        assert os.listdir(folder) == [name]
-        assert trees.hide(fd, "tree", name, folder) is False
-        support.make(f"{folder}/tree")
-        with pytest.raises(AlreadyExists):
-            trees.hide(fd, "tree", name, folder)
-        os.rmdir(f"{folder}/tree")
-        assert trees.hide(fd, name, "tree", folder) is True  # safety.md C2: back
-        trees.sync_dir(fd, folder)
-    finally:
-        os.close(fd)
-
-
-def test_D1_hide_into_another_directory(tmp_path: Path) -> None:
-    support.make(f"{tmp_path}/sbs/a")
-    listed, parent = os.open(tmp_path / "sbs", os.O_RDONLY), os.open(tmp_path, os.O_RDONLY)
-    assert trees.hide(listed, "a", ".sbx-del.a.0123456789abcdef", str(tmp_path / "sbs"), parent)
-    assert os.listdir(tmp_path / "sbs") == []
-    os.close(listed)
-    os.close(parent)
-
-
-@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOSYS])
-def test_D1_hide_where_the_file_system_cannot_refuse_to_replace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
-    def refused(*_arguments: object) -> None:
-        raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr(syscalls, "rename_noreplace", refused)
-    support.write(f"{tmp_path}/tree/file")
-    support.write(f"{tmp_path}/taken/precious")
-    (tmp_path / "plain").write_text("plain")
-    fd = os.open(tmp_path, os.O_RDONLY)
-    where = str(tmp_path)
-    with pytest.raises(AlreadyExists):
-        trees.hide(fd, "tree", "taken", where)
-    with pytest.raises(WriteFailed):
-        trees.hide(fd, "plain", "tombstone", where)
-    assert trees.hide(fd, "absent", "tombstone", where) is False
-    assert trees.hide(fd, "tree", "tombstone", where) is True
-    assert sorted(os.listdir(tmp_path)) == ["plain", "taken", "tombstone"]
-    assert (tmp_path / "tombstone" / "file").read_text() == "data"
-    assert (tmp_path / "taken" / "precious").read_text() == "data"
-    os.close(fd)
-
-
-@support.needs_root
-def test_D3_hide_of_a_mount_point_is_refused(tmp_path: Path) -> None:
-    def work() -> None:
-        support.make(f"{tmp_path}/a")
-        support.tmpfs(f"{tmp_path}/a")
-        with pytest.raises(Mounted):
-            trees.hide(os.open(tmp_path, os.O_RDONLY), "a", ".x", str(tmp_path))
-
-    support.in_private_namespace(work)
 
 
 def test_modes_do_not_matter_to_root_and_are_told_to_others(tmp_path: Path) -> None:

@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Reading, Roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Roots
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._layout.support_kata import (
     CID,
     KATA,
@@ -18,19 +16,25 @@ from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._l
     layout_of,
     roots_of,
 )
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._layout.support_kata_processes import (
+    BUNDLE,
+    CREATE,
+    JAIL,
+    QEMU,
+    READING,
+    RS,
+    SHARE,
+    SHIM,
+    SHORT,
+    STORE,
+    VM,
+    claim,
+    hosts,
+    process,
+)
 
-SHORT = SID[:32]
-VM = f"/run/vc/vm/{SID}"
-SHARE = f"/run/kata-containers/shared/sandboxes/{SID}"
-STORE = f"/run/vc/sbs/{SID}"
-RS = f"/run/kata/{SID}"
-JAIL = f"/run/vc/firecracker/{SHORT}/root"
-BUNDLE = f"/run/containerd/io.containerd.runtime.v2.task/k8s.io/{SID}"
-UUID = "6c5bcd4f-9ab0-4ff0-a4f1-9ab0c0ffee00"
-QEMU = f"/usr/bin/qemu-system-x86_64 -name sandbox-{SID} -uuid {UUID} -machine q35,accel=kvm"
+__all__ = ["hosts"]
 
-SHIM = f"/usr/local/bin/containerd-shim-kata-v2 -namespace k8s.io -address /run/containerd/containerd.sock -id {SID}"
-CREATE = f"/usr/bin/kata-runtime --log {BUNDLE}/log.json create --bundle {BUNDLE} --pid-file {BUNDLE}/init.pid"
 
 # Who is proved by the command line that Kata gives it (virtiofsd.md and the three of Kata): layout, line, why, order
 # of stopping.
@@ -166,36 +170,6 @@ PROVED: dict[str, tuple[str, str, str, int]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[dict[str, Roots]]:
-    """The roots of each layout at the paths that its runtime uses on every host."""
-    with roots_of("kata_store", Path("/")) as store, roots_of("kata_persist", Path("/")) as persist:
-        with roots_of("kata_rs", Path("/")) as rust:
-            yield {"kata_store": store, "kata_persist": persist, "kata_rs": rust}
-
-
-READING = Reading(SID, containers=(CID,))
-
-
-def process(argv: str | tuple[str, ...], exe: str | None = "", **more: Any) -> Process:
-    """A process by its command line. exe: empty for that of the command line."""
-    words = tuple(argv.split()) if isinstance(argv, str) else argv
-    program = words[0].rsplit("/", 1)[-1] if words else "exe"
-    executable = (words[0] if words else None) if exe == "" else exe
-    one = Process(4711, 1, "S", 100, program, executable, words, "/", "/", ("/user.slice",), 0, True, False)
-    return one._replace(**more)
-
-
-def claim(
-    hosts: dict[str, Roots],
-    layout: str,
-    one: Process,
-    pids: tuple[int, ...] | None = (4711,),
-    reading: Reading = READING,
-) -> Claim | None:
-    return layout_of(layout).claim(one, pids, hosts[layout], reading)
-
-
 @pytest.mark.parametrize("case", PROVED)
 def test_A7_owners_by_real_command_lines(hosts: dict[str, Roots], case: str) -> None:
     layout, line, why, order = PROVED[case]
@@ -300,64 +274,6 @@ def test_A10_a_shim_or_command_in_a_container_is_another_hosts(
 ) -> None:
     found = claim(hosts, "kata_persist", process(line), pids)
     assert found is not None and not found.proved
-
-
-UNDECIDED = {
-    "an editor": f"vi {SID}",
-    "a client of the engine": f"ctr -n k8s.io tasks ls {SID}",
-    "libvirt's virtiofsd": f"/usr/libexec/virtiofsd --fd=31 -o source=/srv/{SID}/data,xattr",
-    "a machine of somebody else": f"/usr/bin/qemu-system-x86_64 -drive file=/srv/images/{SID}.d/{SID}/disk.raw",
-    "a machine by its name alone": f"/usr/bin/qemu-system-x86_64 -name {SID}",
-    "virtiofsd by descriptor alone": f"/opt/kata/libexec/virtiofsd --fd=3 --shared-dir={SID}",
-    "another root": f"/opt/kata/libexec/virtiofsd --fd=3 --shared-dir=/srv/kata/shared/sandboxes/{SID}/shared",
-    "a jailer": f"/usr/bin/jailer --id {SHORT} --exec-file /usr/bin/firecracker --chroot-base-dir /run/vc",
-    "the factory": f"/usr/bin/kata-runtime factory init --template {SID}",
-    "a monitor": f"kata-monitor --listen {SID}",
-    "the directory that holds it": f"/opt/kata/libexec/virtiofsd --fd=3 --shared-dir=/run/vc/vm/x/{SID}",
-}
-
-
-@pytest.mark.parametrize("line", UNDECIDED.values(), ids=UNDECIDED)
-def test_A1_whoever_names_it_may_own_it_and_is_never_stopped(hosts: dict[str, Roots], line: str) -> None:
-    found = claim(hosts, "kata_persist", process(line))
-    assert found is not None
-    assert (found.proved, found.stop_order, found.why) == (False, None, "names it in its arguments")
-
-
-NOBODY = {
-    "an id inside a word": f"vi notes-{SID}",
-    "an id in a longer id": f"qemu-system-x86_64 -pidfile /run/vc/vm/{SID}0/pid",
-    "a file of that name with an ending": f"/bin/cat /run/vc/sbs/{SID}.json",
-    "another firecracker": f"/usr/bin/firecracker --id {SHORT[:-1]}",
-    "a firecracker of more characters": f"/usr/bin/firecracker --id {SID[:33]}",
-    "the directory of all": "/opt/kata/libexec/virtiofsd --fd=3 --shared-dir=/run/kata-containers/shared/sandboxes",
-    "nothing": "",
-}
-
-
-@pytest.mark.parametrize("line", NOBODY.values(), ids=NOBODY)
-def test_A8_what_has_nothing_to_do_with_it(hosts: dict[str, Roots], line: str) -> None:
-    assert claim(hosts, "kata_persist", process(line)) is None
-
-
-@pytest.mark.parametrize("layout", ["kata_store", "kata_persist"])
-def test_A8_a_jailed_firecracker_has_the_first_32_characters(hosts: dict[str, Roots], layout: str) -> None:
-    """Its arguments carry nothing else, and Kata may have removed its directory while it lives."""
-    jailed = process(f"firecracker --id {SHORT} --start-time-us 94679 --config-file fcConfig.json", exe="/firecracker")
-    for root, proved in ((JAIL, True), ("/", False)):
-        found = claim(hosts, layout, jailed._replace(root=root))
-        assert found is not None and found.proved is proved
-        assert found.stop_order == (2 if proved else None)
-    assert SHORT in layout_of(layout).tokens(hosts[layout], READING)
-
-
-def test_RS5_the_rust_runtimes_jail_has_the_whole_name(hosts: dict[str, Roots]) -> None:
-    jailed = process(f"firecracker --id {SID} --api-sock /run/fc.sock", exe="/firecracker")
-    found = claim(hosts, "kata_rs", jailed._replace(root=f"/run/kata/firecracker/{SID}/root"))
-    assert found is not None and (found.proved, found.why) == (True, "runs its machine")
-    cut = process(f"firecracker --id {SHORT}", root=f"/run/kata/firecracker/{SHORT}/root")
-    assert claim(hosts, "kata_rs", cut) is None, "that is another sandbox"
-    assert SHORT not in layout_of("kata_rs").tokens(hosts["kata_rs"], READING)
 
 
 def test_R6_the_machine_of_a_factory_is_found_by_its_own_name(hosts: dict[str, Roots]) -> None:
