@@ -19,12 +19,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.proces
     started_at,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd import read_command_line
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_origin import (
-    is_virtiofsd,
-    product_of,
-    sandbox_of,
-)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Known
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
@@ -76,16 +70,29 @@ def role_of(process: Process) -> Role | None:
         return Role("shim", sandbox_id) if sandbox_id and "delete" not in process.argv[1:] else None
     if process.program == "runsc-sandbox":
         return Role("runsc-sandbox", process.argv[-1]) if len(process.argv) > 1 else None
-    if is_virtiofsd(program) or is_virtiofsd(process.program):
-        seen = read_command_line(process.argv)
-        both = (sandbox_of((seen.shared_dir,)), sandbox_of((seen.socket_path,)))
-        return Role("virtiofsd", both[0] or both[1], frozenset(both))
+    if "virtiofsd" in (program + process.program) and (role := _virtiofsd_of(process, program)) is not None:
+        return role
     if _VMM.fullmatch(program) or _VMM.fullmatch(process.program):
         return _machine_of(process.argv)
     if "nydusd" in (program, process.program):  # a snapshotter's serves no machine
         served = _machine_of(process.argv)
         return served._replace(role="nydusd") if served.sandbox_id else None
     return None
+
+
+def _virtiofsd_of(process: Process, program: str) -> Role | None:
+    """Which sandbox a virtiofsd serves. Most hosts have none, and do without what knows its command lines."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd import read_command_line
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_origin import (
+        is_virtiofsd,
+        sandbox_of,
+    )
+
+    if not (is_virtiofsd(program) or is_virtiofsd(process.program)):
+        return None
+    seen = read_command_line(process.argv)
+    both = (sandbox_of((seen.shared_dir,)), sandbox_of((seen.socket_path,)))
+    return Role("virtiofsd", both[0] or both[1], frozenset(both))
 
 
 def _machine_of(argv: tuple[str, ...]) -> Role:
@@ -125,6 +132,9 @@ class ProcessCandidate(Candidate):
     def foreign(self) -> str:
         if self.role.role not in _OF_A_MACHINE:
             return ""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd import read_command_line
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_origin import product_of
+
         product = product_of(read_command_line(self.process.argv), self.process.cgroups)
         if not self.role.sandbox_id:
             return f"it belongs to {product}" if product else "it names nothing of a sandbox"
