@@ -114,7 +114,7 @@ objects:
     kind:
       description: >-
         V(process), V(daemon), V(socket), V(bundle), V(sandbox), V(mapping), V(rootless) (a temporary
-        user's directory) or V(cgroup).
+        user of Kata's or its directory) or V(cgroup).
       type: str
       returned: always
       sample: sandbox

@@ -233,10 +233,14 @@ class Lab:
 
     def start_module(self, name: str, /, **options: Any) -> Callable[[], Result]:
         """Start a module there; what is returned waits for its answer."""
+        return self.start_under((), name, **options)
+
+    def start_under(self, command: Sequence[str | Path], name: str, /, **options: Any) -> Callable[[], Result]:
+        """The same, by a command that starts it."""
         given = self.workspace.folder / "options.json"
         given.write_text(json.dumps({"sees_all_processes": True, **options}), encoding="utf-8")
         script = 'options=$1; shift; exec "$@" <"$options"'
-        running = self.host.spawn(["sh", "-c", script, "sh", given, *words_of(name)])
+        running = self.host.spawn(["sh", "-c", script, "sh", given, *command, *words_of(name)])
 
         def result() -> Result:
             try:

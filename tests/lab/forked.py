@@ -116,10 +116,16 @@ def killed_at(module: str, options: dict[str, Any], call: str, number: int) -> R
 
 def counted(module: str, options: dict[str, Any], calls: Sequence[str]) -> Counter[str]:
     """How many system calls of these names a module makes, those of its children left out. Raises Unavailable."""
+    lines = traced(module, options, calls)
+    return Counter(line.partition("(")[0] for line in lines if line.partition("(")[0] in calls)
+
+
+def traced(module: str, options: dict[str, Any], calls: Sequence[str]) -> list[str]:
+    """These system calls of a module, as strace shows them, those of its children left out. Raises Unavailable."""
     result, lines = _traced(Forked(module, options, stopped=True), calls)
     if result is None or result.failed:
         raise RuntimeError(f"the module failed: {result}")
-    return Counter(line.partition("(")[0] for line in lines if line.partition("(")[0] in calls)
+    return lines
 
 
 def _traced(one: Forked, calls: Sequence[str], *inject: str) -> tuple[Result | None, list[str]]:

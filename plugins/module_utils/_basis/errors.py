@@ -8,6 +8,7 @@ Private to the collection: no promise of stability for others.
 
 from __future__ import annotations
 
+import errno
 import os
 
 
@@ -73,4 +74,6 @@ class ChangedMeanwhile(StateError):
 
 def os_reason(error: OSError) -> str:
     """The system's own words for an error, for example "No space left on device"."""
+    if error.errno == errno.EMFILE:
+        return f"{os.strerror(error.errno)}: this process may have {os.sysconf('SC_OPEN_MAX')} (ulimit -n)"
     return os.strerror(error.errno) if error.errno else str(error)

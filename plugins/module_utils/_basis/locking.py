@@ -71,7 +71,7 @@ class HeldLock:
         try:
             return HeldLock(self.place, os.dup(self.fd), self.inode, made=False)
         except OSError as error:
-            raise Unreadable(self.place.path, os_reason(error), "Let more files be open (ulimit -n).") from error
+            raise Unreadable(self.place.path, os_reason(error)) from error
 
     def __enter__(self) -> HeldLock:
         return self

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls
@@ -108,6 +109,18 @@ class MountSurvey:
                 told.add((pid, mount.mount_id))
                 result.append(InTheWay(mount, pid, place, self._describe(pid, mount)))
         return result
+
+    def told(self, items: Iterable[InTheWay]) -> list[str]:
+        """These mounts and all that is mounted in them, in words. What lies in a mount of another namespace is no
+        place that in_the_way can know, and no less in use for that."""
+        tables: list[tuple[int | None, MountTable]] = [(None, self.own), *self.others]
+        found: dict[int, str] = {}
+        for item in items:
+            for pid, table in tables:
+                if item.mount.mount_id in table.by_id:
+                    below = table.at_or_below(item.mount.point)
+                    found.update((mount.mount_id, self._describe(pid, mount)) for mount in below)
+        return list(found.values())
 
     def is_free(self, path: str) -> bool:
         """Whether in_the_way(path) is empty, and with that in_the_way of all that lies below it."""

@@ -29,7 +29,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WITHIN = syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_BENEATH
 # Directories that are open at once. Above that the outermost is closed, and opened again through ".." on the way back.
-_OPEN_AT_ONCE = 64
+_OPEN_AT_ONCE = 16
 # Names of sub-directories that are remembered for one level, so that memory does not grow with the directory.
 _BATCH = 512
 # Times that a directory which was read to its end is found not empty; in a tree that nobody writes to it never happens.

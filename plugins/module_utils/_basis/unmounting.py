@@ -145,7 +145,7 @@ def unmount_all(path: str, timeout: float = 2.0, proc: str = "/proc", any_namesp
     image).
     Raises NotProved (another namespace than pid 1's), Mounted (it would reach a peer; or something stayed), InUse
     (busy; names the users that can be seen), ChangedMeanwhile, WriteFailed, Unreadable. What was unmounted before an
-    error stays unmounted, and what was made private stays private.
+    error stays unmounted, which the error's `changed` tells, and what was made private stays private.
     """
     table = MountTable.read("self", proc)
     if not table.at_or_below(path):
@@ -160,15 +160,23 @@ def unmount_all(path: str, timeout: float = 2.0, proc: str = "/proc", any_namesp
         why = f"mounts are stacked there, and unmounting them would also unmount below: {_list(peers)}"
         raise Mounted(path, why, "Unmount them by hand.")
     deadline = time.monotonic() + timeout
-    done = []
-    for step in plan_unmount(survey.own, path):
-        if _apply(step, survey.own, proc, deadline) and not step.private:
-            done.append(step.mount.point)
+    done: list[str] = []
+    try:
+        for step in plan_unmount(survey.own, path):
+            if _apply(step, survey.own, proc, deadline) and not step.private:
+                done.append(step.mount.point)
+        _refuse_left(path, proc)
+    except StateError as error:
+        error.changed = bool(done)
+        raise
+    return done
+
+
+def _refuse_left(path: str, proc: str) -> None:
     left = MountTable.read("self", proc)
     stayed = [left.describe(mount) for mount in left.at_or_below(path)]
     if stayed:
         raise Mounted(path, f"still mounted: {_list(stayed)}", "Something mounts there at this moment; stop it first.")
-    return done
 
 
 def _list(texts: list[str]) -> str:

@@ -36,7 +36,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.items
 )
 
 _MOST_LOCKS = 256  # safety.md C1
-_SPARE, _EACH = 64, 3  # descriptors that emptying a tree may need beside what is open, and that an item may need
+_SPARE, _EACH = 32, 3  # descriptors that emptying a tree may need beside what is open, and that an item may need
 
 
 class Held(NamedTuple):

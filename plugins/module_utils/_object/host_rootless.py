@@ -41,6 +41,11 @@ class RootlessCandidate(Candidate):
         self.place = place
         self._host_root = host_root
         self._directory: FileFacts | None = None
+        self._is_used = False  # whether something runs as that user
+
+    def _names(self) -> frozenset[str]:
+        """Nothing is tied to it: a sandbox may have such a name too."""
+        return frozenset()
 
     def _paths(self) -> list[str]:
         return [self.place.join(str(self.uid))] if self._directory is not None else []
@@ -65,7 +70,7 @@ class RootlessCandidate(Candidate):
         return _users(self._host_root).get(str(self.uid)) == self.name
 
     def foreign(self) -> str:
-        if self.paths:
+        if self.paths or self._is_used:
             return ""
         return f"user {self.name} has no runtime directory, and users are not deleted here: see userdel(8)"
 
@@ -74,6 +79,7 @@ class RootlessCandidate(Candidate):
 
         running = [one for one in view.processes.by_pid.values() if one.uid == self.uid and not one.dead]
         owners = tuple(f"{describe(one)} runs as {self.name}" for one in running[:3])
+        self._is_used = bool(owners)
         suspects = []
         with open_below(self._host_root, _LOGINS) as logins:
             if logins.exists and look(logins, str(self.uid)) is not None:

@@ -32,6 +32,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _LOOKS, _BETWEEN_LOOKS = 6, 0.05  # our own waiters open a lock for microseconds; a runtime that waits stays
+_SHOWN = 5  # mounts that a message names
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
 
 
@@ -108,13 +109,11 @@ def refuse_mounts_in(parts: Collection[Part], view: HostView) -> None:
 
 def refuse_still_mounted(path: str) -> None:
     """An unmount spreads to peers; where a copy has stayed, a delete would detach it there (safety.md D3)."""
-    left = MountSurvey.read().in_the_way(path)
+    survey = MountSurvey.read()
+    left = survey.told(survey.in_the_way(path))
     if left:
-        raise Mounted(
-            path,
-            f"still mounted: {'; '.join(mount.text for mount in left[:3])}",
-            "End what keeps it, and run again.",
-        )
+        more = f"; and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        raise Mounted(path, f"still mounted: {'; '.join(left[:_SHOWN])}{more}", "End what keeps it, and run again.")
 
 
 def _count(things: Collection[object], noun: str) -> str:

@@ -77,7 +77,7 @@ def test_P4_many_are_looked_at_and_removed_with_few_descriptors(tmp_path: Path, 
     assert left == []
 
 
-@pytest.mark.parametrize(("limit", "held"), [(8, 1), (84, 1), (276, 64), (1044, 256), (1 << 20, 256), (-1, 256)])
+@pytest.mark.parametrize(("limit", "held"), [(8, 1), (52, 1), (244, 64), (1012, 256), (1 << 20, 256), (-1, 256)])
 def test_P4_so_many_are_held_at_once_as_may_be_open(monkeypatch: pytest.MonkeyPatch, limit: int, held: int) -> None:
     """Twenty are open already."""
     monkeypatch.setattr(os, "sysconf", lambda _name: limit)

@@ -53,3 +53,8 @@ def test_errors_are_no_os_errors() -> None:
 )
 def test_system_reason(error: OSError, text: str) -> None:
     assert os_reason(error) == text
+
+
+def test_P4_who_may_open_too_few_files_is_told_what_to_raise() -> None:
+    text = os_reason(OSError(errno.EMFILE, "whatever"))
+    assert text == f"{os.strerror(errno.EMFILE)}: this process may have {os.sysconf('SC_OPEN_MAX')} (ulimit -n)"

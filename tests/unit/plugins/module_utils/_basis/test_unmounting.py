@@ -192,6 +192,23 @@ def test_D4_busy_is_kept_and_its_user_named(tmp_path: Path) -> None:
 
 
 @support.needs_root
+@pytest.mark.parametrize(("busy", "changed"), [("a", False), ("b", True)])
+def test_C6_an_error_tells_whether_something_was_unmounted_before_it(tmp_path: Path, busy: str, changed: bool) -> None:
+    top = f"{tmp_path}/sb"
+
+    def work() -> None:
+        for name in ("a", "b"):
+            support.make(f"{top}/{name}")
+            support.tmpfs(f"{top}/{name}")
+        with support.another_process(lambda: os.chdir(f"{top}/{busy}")):
+            with pytest.raises(InUse, match=f"^{top}/{busy}: ") as caught:
+                unmount(top, 0.1)
+        assert caught.value.changed is changed
+
+    support.in_private_namespace(work)
+
+
+@support.needs_root
 def test_problem_35_busy_for_a_moment_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def work() -> None:
         support.make(f"{tmp_path}/a")
