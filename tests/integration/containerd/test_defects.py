@@ -71,7 +71,8 @@ def copy_of_all_mounts(lab: Lab) -> Iterator[int]:
     running = lab.host.spawn(["unshare", "--mount", "--propagation", "private", "sh", "-c", script])
     try:
         processes.wait_until(lambda: "ready" in running.printed(), "the other namespace")
-        yield next(pid for pid in lab.host.pids("sleep") if mount_namespace(pid) != mount_namespace(lab.host.init))
+        (pid,) = [pid for pid in lab.host.pids("sleep") if mount_namespace(pid) != mount_namespace(lab.host.init)]
+        yield pid
     finally:
         processes.kill(
             *[pid for pid in lab.host.pids("sleep") if mount_namespace(pid) != mount_namespace(lab.host.init)]

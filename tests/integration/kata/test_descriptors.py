@@ -23,7 +23,7 @@ from ansible_collections.sandboxed.containers.tests.lab.kata import Sandbox
 prepare("sandbox_host_info", "sandbox_prune")
 pytestmark = pytest.mark.real
 FEW = 64  # descriptors; a login has 1,024
-MANY = 1000
+MANY = 400
 GO = pytest.mark.parametrize("layout", ["kata_persist"])
 
 
@@ -46,7 +46,7 @@ def prune(_modules: Modules, _boxes: list[Sandbox]) -> Result:
 
 
 @pytest.mark.parametrize("way", [remove, prune])
-def test_P4_thousands_are_looked_at_and_removed(
+def test_P4_hundreds_are_looked_at_and_removed(
     host: None, layout: str, way: Callable[[Modules, list[Sandbox]], Result]
 ) -> None:
     boxes = [kata.sandbox(layout, f"lab-web-{number}") for number in range(MANY)]
@@ -71,7 +71,7 @@ def test_P4_many_are_made(host: None, layout: str) -> None:
 
 
 @GO
-def test_P4_a_sandbox_of_a_thousand_containers(host: None, layout: str) -> None:
+def test_P4_a_sandbox_of_hundreds_of_containers(host: None, layout: str) -> None:
     box = kata.sandbox(layout, "lab-web-1", [f"lab-app-{number}" for number in range(MANY)])
     box.write()
     modules = Modules(box)
