@@ -31,7 +31,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.chang
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
-_LOOKS, _BETWEEN_LOOKS = 6, 0.05  # our own waiters open a lock for microseconds; a runtime that waits stays
+_LOOKS, _SURE, _BETWEEN_LOOKS = 6, 2, 0.05  # our own waiters open a lock for microseconds; a runtime that waits stays
 _SHOWN = 5  # mounts that a message names
 _TERM_SECONDS, _KILL_SECONDS = 3.0, 10.0
 
@@ -161,7 +161,8 @@ def lasting_users(inodes: Collection[Inode], trees: Collection[str] = (), parent
 
 
 def _lasting(look: Callable[[], set[tuple[Inode | str, int]]]) -> dict[Inode | str, str]:
-    """What the same process uses in two looks that follow each other: who only passes by is gone in the second."""
+    """What the same process uses in three looks that follow each other: who only passes by is gone by then, also where
+    many of us remove the same things on a busy machine."""
     before: set[tuple[Inode | str, int]] = set()
     lasting: set[tuple[Inode | str, int]] = set()
     for number in range(_LOOKS):
@@ -169,9 +170,9 @@ def _lasting(look: Callable[[], set[tuple[Inode | str, int]]]) -> dict[Inode | s
             time.sleep(_BETWEEN_LOOKS)
         now = look()
         lasting = now & before
-        if lasting or not now:
+        if not now or (lasting and number >= _SURE):
             break
-        before = lasting = now
+        before = lasting = lasting or now
     users: dict[Inode | str, str] = {}
     for used, pid in lasting:
         process = read(pid)
