@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import own_lock_place
 from ansible_collections.sandboxed.containers.tests.faults import kata_rules
 from ansible_collections.sandboxed.containers.tests.faults.harness import Case
 from ansible_collections.sandboxed.containers.tests.faults.kata_rules import TREES
@@ -394,13 +393,3 @@ def cases(layout: str) -> Iterator[Case]:
 def quiet_cases(layout: str) -> Iterator[Case]:
     """Where nothing is to be done, or something is refused."""
     yield from (_case(layout, row) for row in _QUIET_ROWS if layout in row.layouts)
-
-
-def forget_locks(root: Path) -> None:
-    """Remove our own locks for the trees below a directory, which a host keeps (safety.md C2)."""
-    for trees in TREES.values():
-        for tree in trees.values():
-            place = own_lock_place(str(root.resolve() / tree))
-            with place.directory:
-                if place.name in os.listdir(place.directory.fd):
-                    os.unlink(place.name, dir_fd=place.directory.fd)

@@ -88,7 +88,7 @@ def _mappings(host_root: str, beside: Collection[str]) -> Iterator[Candidate]:
 
 
 def _rootless(host_root: str) -> Iterator[Candidate]:
-    if USERS in _content(host_root, PASSWD):
+    if USERS in b"\n" + _content(host_root, PASSWD):
         from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_rootless
 
         yield from host_rootless.find(host_root)

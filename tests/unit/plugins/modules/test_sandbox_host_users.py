@@ -79,6 +79,12 @@ def test_problem_29_a_plan_for_a_directory_never_takes_the_user(host: HostTree) 
     assert not done.failed and not done.changed and user("kata-1") in passwd.read_text(), done.msg
 
 
+def test_problem_29_a_user_on_the_first_line_is_listed(host: HostTree) -> None:
+    host.write("etc/passwd", user("kata-1") + "\n")
+    (found,) = host.info(kinds=["rootless"], verdicts=["foreign"]).value["objects"]
+    assert found["id"] == "kata-1"
+
+
 @pytest.mark.parametrize("there", ["nothing of /run", "no passwd", "a passwd that is none"])
 def test_problem_29_where_there_is_less_than_on_a_host(host: HostTree, there: str) -> None:
     if there == "nothing of /run":

@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,26 +27,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lockin
     raise_if_held,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
-
-HOLDER = """
-import fcntl, os, sys, time
-fd = os.open(sys.argv[1], os.O_RDONLY)
-fcntl.flock(fd, getattr(fcntl, sys.argv[2]))
-print(flush=True)
-time.sleep(60)
-"""
-
-
-@contextmanager
-def held_by_another(path: Path, kind: str = "LOCK_EX") -> Iterator[subprocess.Popen[bytes]]:
-    """A real other process that holds a flock on path."""
-    command = ["lock-holder", "-c", HOLDER, str(path), kind]
-    with subprocess.Popen(command, executable=sys.executable, stdout=subprocess.PIPE) as child:
-        try:
-            assert child.stdout and child.stdout.readline()
-            yield child
-        finally:
-            child.kill()
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis.support_locking import (
+    held_by_another,
+    is_free,
+)
 
 
 @pytest.fixture
@@ -61,17 +43,6 @@ def root(tmp_path: Path) -> Iterator[Directory]:
 
 def sandbox(root: Directory) -> Path:
     return Path(root.path, "web-1")
-
-
-def is_free(path: Path) -> bool:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
 
 
 def taken(place: LockPlace, exclusive: bool = True) -> HeldLock:

@@ -16,11 +16,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.proces
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
     Judged,
-    Terms,
     identity_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import Scan
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, Evidence
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
@@ -52,9 +50,6 @@ class Thing(Candidate):
 
     def evidence(self, view: HostView) -> Evidence:
         return Evidence()
-
-    def item(self, terms: Terms) -> Item:
-        raise NotImplementedError
 
 
 def judged(kind: str, name: str, verdict: str = LEFTOVER, layout: str = "", **more: Any) -> Judged:
