@@ -167,6 +167,7 @@ bundles:
       returned: with O(with_documents), when it could be read
 """
 
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports  # noqa: F401 (first)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_options import INFO_OPTIONS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_report import report_all

@@ -110,6 +110,7 @@ mappings:
       returned: when something is
 """
 
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports  # noqa: F401 (first)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_options import INFO_OPTIONS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_report import (

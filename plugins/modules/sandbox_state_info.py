@@ -161,6 +161,7 @@ sandboxes:
       returned: when it exists and could be read
 """
 
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports  # noqa: F401 (first)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import in_words

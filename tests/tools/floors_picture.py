@@ -124,7 +124,7 @@ FLOORS = (
             Room("signalling, spawning", "end and start", ("signalling", "spawning", "transient_units")),
             Room("sockets…", "who listens", ("sockets", "open_sockets", "listening")),
             Room("bolt", "meta.db, read"),
-            Room("syscalls", "what Python lacks"),
+            Room("syscalls, imports", "what Python lacks", ("syscalls", "quick_imports")),
         ),
     ),
 )
