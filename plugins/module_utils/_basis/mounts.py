@@ -184,16 +184,19 @@ class MountTable:
         return self._step_onto(None, path) if path == "/" else self._holding_above(path)
 
     def _holding_above(self, path: str) -> Mount | None:
-        """The mount of the directory that a path is in: of thousands of objects it is the same one."""
+        """The mount of the directory that a path is in; kept for that and all above it, which many objects share."""
         if path == "/":
             return None
-        above = path[: path.rindex("/")] or "/"
-        if above not in self._holding:
-            current: Mount | None = None
-            for prefix in _prefixes(above):
-                current = self._step_onto(current, prefix)
-            self._holding[above] = current
-        return self._holding[above]
+        unknown: list[str] = []
+        while path != "/":
+            path = path[: path.rindex("/")] or "/"
+            if path in self._holding:
+                break
+            unknown.append(path)
+        current = self._holding.get(path)
+        for one in reversed(unknown):
+            current = self._holding[one] = self._step_onto(current, one)
+        return current
 
     def _step_onto(self, current: Mount | None, path: str) -> Mount | None:
         """Go on as the kernel does: a mount is reached only through its parent, so hidden ones are not met."""
@@ -246,13 +249,3 @@ class MountTable:
         if not mount.deleted and mount.root != other.root and sort_key(mount.root).startswith(sort_key(other.root)):
             return os.path.join(other.point, mount.root[len(other.root) :].lstrip("/"))
         return f"{mount.root} of {mount.fs_type} {mount.source}" + (" (deleted)" if mount.deleted else "")
-
-
-def _prefixes(path: str) -> Iterable[str]:
-    yield "/"
-    position = path.find("/", 1)
-    while position != -1:
-        yield path[:position]
-        position = path.find("/", position + 1)
-    if path != "/":
-        yield path

@@ -31,7 +31,7 @@ class Directory:
     child(); it is then opened from there, and never through a link.
     """
 
-    __slots__ = ("_borrowed", "_lent", "above", "fd", "made", "path")
+    __slots__ = ("_borrowed", "_lent", "_opened_by", "above", "fd", "made", "path")
 
     def __init__(self, descriptor: int, path: str, made: tuple[str, ...] = (), above: Directory | None = None) -> None:
         self.fd = descriptor
@@ -40,6 +40,7 @@ class Directory:
         self.above = above
         self._borrowed = False
         self._lent: Directory | None = None
+        self._opened_by = os.getpid() if descriptor >= 0 else 0
 
     @property
     def exists(self) -> bool:
@@ -87,6 +88,7 @@ class Directory:
         if self._lent is None:  # the same one for all: leaving it closes nothing
             self._lent = Directory(self.fd, self.path)
             self._lent._borrowed = True
+            self._lent._opened_by = self._opened_by
         return self._lent
 
     def reopened(self) -> Directory:
@@ -113,9 +115,11 @@ class Directory:
     def names(self) -> list[str]:
         """The names of all entries of this open directory. Raises OSError.
 
-        Read through a descriptor of its own: forks share the position in one that was opened before them, and each
-        would miss what the other has read.
+        A fork reads them through a descriptor of its own: it shares the position in one that was opened before it with
+        all others, and each would miss what another has read.
         """
+        if self._opened_by == os.getpid():
+            return os.listdir(self.fd)
         descriptor = os.open(".", _DIRECTORY_FLAGS, dir_fd=self.fd)
         try:
             return os.listdir(descriptor)

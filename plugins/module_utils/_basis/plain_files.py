@@ -94,12 +94,15 @@ def open_known_file(directory: Directory, name: str, facts: FileFacts) -> int | 
     return descriptor
 
 
-def _read_all(descriptor: int, where: str, size: int = 1 << 20) -> bytes:
-    """size: what it has, as far as that is known; it may have grown."""
+def _read_all(descriptor: int, where: str, size: int = -1) -> bytes:
+    """size: what it had just now, -1 where that is not known; it may have grown."""
     pieces: list[bytes] = []
     left = MOST_BYTES + 1
     while left > 0:
-        piece = os.read(descriptor, min(left, 1 << 20, max(size + 1, 4096)))
+        asked = min(left, 1 << 20, max(size + 1, 4096))
+        piece = os.read(descriptor, asked)
+        if len(piece) == size < asked and not pieces:  # fewer than asked for, and all that it had: that is its end
+            return piece
         if not piece:
             return b"".join(pieces)
         pieces.append(piece)

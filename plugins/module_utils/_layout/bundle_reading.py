@@ -56,7 +56,10 @@ class BundleReading(NamedTuple):
     @property
     def bundle(self) -> Part | None:
         """The bundle directory itself, if it is there."""
-        return next((part for part in self.parts if part.role == "bundle"), None)
+        for part in self.parts:
+            if part.role == "bundle":
+                return part
+        return None
 
     def parts_of(self, *roles: str) -> list[Part]:
         return [part for part in self.parts if part.role in roles]

@@ -353,10 +353,13 @@ def test_forks_that_list_the_same_open_directory_each_see_all_of_it(tmp_path: Pa
         if other == 0:
             complete = False
             try:
+                # The same whether it is asked directly or through a with statement of its own.
                 complete = all(set(directory.names()) == names for _again in range(30))
+                with directory.opened() as lent:
+                    complete = complete and all(set(lent.names()) == names for _again in range(30))
             finally:
                 os._exit(0 if complete else 1)
-        seen = [set(directory.names()) == names for _again in range(30)]
+        seen = [set(directory.names()) == names for _again in range(60)]
         status = os.waitpid(other, 0)[1]
     assert all(seen)
     assert status == 0

@@ -14,7 +14,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis import
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import write_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import MOST_BYTES, look, read_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import (
+    MOST_BYTES,
+    look,
+    read_file,
+    read_known_file,
+)
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis.support_files import (
     OLD,
     directory,
@@ -35,6 +40,17 @@ def test_promise_7_absent_is_none(directory: Directory) -> None:
 def test_content_is_read_whole(directory: Directory, data: bytes) -> None:
     write_file(directory, "a", data, 0o640)
     assert read_file(directory, "a") == data
+
+
+@pytest.mark.parametrize("size", [0, 3, 4095, 4096, 5000])
+def test_what_has_grown_or_shrunk_since_it_was_looked_at_is_read_whole(directory: Directory, size: int) -> None:
+    path = Path(directory.path, "a")
+    path.write_bytes(b"x" * size)
+    facts = look(directory, "a")
+    assert facts is not None
+    for now in (size, size + 1, size + 5000, max(size - 1, 0)):
+        path.write_bytes(b"y" * now)
+        assert read_known_file(directory, "a", facts) == b"y" * now
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, make_link], ids=["directory", "fifo", "link"])
