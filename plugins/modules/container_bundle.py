@@ -204,7 +204,10 @@ bundles:
         Nothing was changed.
 """
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports  # noqa: F401 (first)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports
+
+quick_imports.begin()
+
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_options import (
     BUNDLE_OPTIONS,

@@ -167,11 +167,14 @@ bundles:
       returned: with O(with_documents), when it could be read
 """
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports  # noqa: F401 (first)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports
+
+quick_imports.begin()
+
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_options import INFO_OPTIONS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_report import report_all
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import in_words
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_selection import INFO_OPTIONS
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.info_words import in_words
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import make_task
 
 

@@ -110,10 +110,13 @@ mappings:
       returned: when something is
 """
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports  # noqa: F401 (first)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports
+
+quick_imports.begin()
+
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_options import INFO_OPTIONS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_report import (
+    INFO_OPTIONS,
     bundle_check,
     in_words,
     report_all,

@@ -170,7 +170,10 @@ plan:
   type: dict
 """
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports  # noqa: F401 (first)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports
+
+quick_imports.begin()
+
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_options import PRUNE_OPTIONS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_task import prune
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import make_task

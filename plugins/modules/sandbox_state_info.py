@@ -161,16 +161,19 @@ sandboxes:
       returned: when it exists and could be read
 """
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports  # noqa: F401 (first)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports
+
+quick_imports.begin()
+
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import in_words
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import (
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.info_words import in_words
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import report_all
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_selection import (
     INFO_OPTIONS,
     roots_of,
     selection_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import report_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import budget_of, make_task
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 

@@ -145,10 +145,16 @@ daemons:
       sample: ["virtiofsd (pid 4711, running since 02:14) serves /run/web-data.sock, and is used"]
 """
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports  # noqa: F401 (first)
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import quick_imports
+
+quick_imports.begin()
+
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_options import INFO_OPTIONS
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_report import in_words, report_all
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_report import (
+    INFO_OPTIONS,
+    in_words,
+    report_all,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.task import make_task
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compile each file of a module once: a module imports this before all else of this collection.
+"""Compile each file of a module once: a module begins with this, before it imports all else of this collection.
 
 Ansible sends a module and what it imports as one zip archive (AnsiballZ) without compiled files. Python's zipimport
 compiles a file to say what it is called (`get_filename`, which each import asks), throws that away and compiles it once
@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import sys
 from zipimport import ZipImportError, zipimporter
+
+_LOADER = getattr(__spec__, "loader", None)
+_ARCHIVE = _LOADER.archive if isinstance(_LOADER, zipimporter) else ""
 
 
 class QuickImporter(zipimporter):
@@ -31,14 +34,11 @@ class QuickImporter(zipimporter):
         return f"{path}/__init__.py" if self.is_package(fullname) else f"{path}.py"
 
 
-def _lead_here() -> None:
+def begin() -> None:
+    """Import from the archive of this module in that way from now on; without one nothing changes."""
+    if not _ARCHIVE:
+        return
     sys.path_hooks.insert(0, QuickImporter)
     for entry, importer in list(sys.path_importer_cache.items()):
         if isinstance(importer, zipimporter) and importer.archive == _ARCHIVE:
             del sys.path_importer_cache[entry]
-
-
-_LOADER = getattr(__spec__, "loader", None)
-_ARCHIVE = _LOADER.archive if isinstance(_LOADER, zipimporter) else ""
-if _ARCHIVE:
-    _lead_here()

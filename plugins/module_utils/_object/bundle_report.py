@@ -15,7 +15,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identi
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import masked
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import NAMES
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_options import Places, namespace_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_owners import (
     changed_at,
     hierarchies_of,
@@ -24,6 +23,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundl
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_rootfs import remains
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_selection import Places, namespace_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.shares import in_workers, shares_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import UNKNOWN, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView

@@ -43,7 +43,6 @@ DAEMON_OPTIONS: dict[str, dict[str, Any]] = {
     "stop_timeout": {"type": "float", "default": 10},
     "force": {"type": "bool", "default": False},
 }
-INFO_OPTIONS: dict[str, dict[str, Any]] = {"name": {"type": "raw"}, "run_dir": {"type": "path"}}
 _TEXTS = ("socket_path", "shared_dir", "executable", "log_file", "network_namespace", "on_quit", "run_dir")
 # What says how a daemon is to be; without a share it is restarted as it was recorded, so none of them would count.
 _HOW = (

@@ -38,6 +38,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdi
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
+INFO_OPTIONS: dict[str, dict[str, Any]] = {"name": {"type": "raw"}, "run_dir": {"type": "path"}}
 FOREIGN = "foreign"
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the sandboxed.containers authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of container_id_mapping and container_id_mapping_info, and what they become."""
+"""The options of container_id_mapping, and what they become."""
 
 from __future__ import annotations
 
@@ -20,11 +20,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.mappi
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_root import MappingRoot
 
-INFO_OPTIONS: dict[str, dict[str, Any]] = {
-    "container_id": {"type": "raw"},
-    "root": {"type": "path"},
-    "bundle": {"type": "path"},
-}
 MAPPING_OPTIONS: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "container_id": {"type": "raw"},

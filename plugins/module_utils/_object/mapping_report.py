@@ -21,6 +21,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.mappi
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
+INFO_OPTIONS: dict[str, dict[str, Any]] = {
+    "container_id": {"type": "raw"},
+    "root": {"type": "path"},
+    "bundle": {"type": "path"},
+}
 _WORDS = {
     "none": "it leads to no sandbox: its runtime was killed between two steps, and refuses the container now",
     "several": "it leads to several sandboxes, and its runtime refuses the container now",

@@ -98,22 +98,3 @@ def diff_of_all(summaries: Sequence[Summary], plural: str, separate: bool) -> li
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import listing
 
     return [listing(f"{shown} {plural}", before, after)]
-
-
-def in_words(entries: Sequence[dict[str, Any]], noun: str, key: str) -> str:
-    """The summary of what an info module found: counts, then the first that are not simply alive, with what decided.
-
-    noun: "sandbox"; key: the field of an entry that has its name.
-    """
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, UNKNOWN
-
-    there = [entry for entry in entries if entry["exists"]]
-    counts = [(kind, sum(1 for entry in there if entry["verdict"] == kind)) for kind in (LIVE, LEFTOVER, UNKNOWN)]
-    plural = f"{noun}es" if noun.endswith("x") else f"{noun}s"
-    shown = [f"{count} {kind}" for kind, count in counts if count]
-    text = f"{len(there)} {noun if len(there) == 1 else plural}" + (f": {', '.join(shown)}." if shown else ".")
-    if len(entries) > len(there):
-        text += f" {len(entries) - len(there)} not there."
-    for entry in [entry for entry in there if entry["verdict"] != LIVE][:5]:
-        text += f" {entry['verdict'].capitalize()}: {entry[key]} ({'; '.join(entry['evidence'])})."
-    return text

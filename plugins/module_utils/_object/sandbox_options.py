@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, the sandboxed.containers authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of sandbox_state and sandbox_state_info, and how they become wishes."""
+"""The options of sandbox_state, and how they become wishes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import (
@@ -16,12 +16,13 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identi
     check_known_name,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Layout
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import SandboxState, Wish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_selection import (
+    SELECTORS,
+    name_of,
+    roots_of,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
-
-if TYPE_CHECKING:
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import Selection
 
 # The documents of all layouts; a test compares the two, since importing all layouts for it would cost every task.
 _MAPPINGS = ("config", "state", "network", "hypervisor", "agent", "process", "persist")
@@ -33,14 +34,6 @@ _DOCUMENTS = {
         **{name: {"type": "list", "elements": "dict"} for name in _LISTS},
     },
 }
-SELECTORS: dict[str, dict[str, Any]] = {
-    "layout": {"type": "str", "required": True, "choices": list(LAYOUTS)},
-    "sandbox_id": {"type": "raw"},
-    "container_id": {"type": "raw"},
-    "run_root": {"type": "path"},
-    "config_root": {"type": "path"},
-}
-INFO_OPTIONS: dict[str, dict[str, Any]] = {**SELECTORS, "with_documents": {"type": "bool", "default": False}}
 STATE_OPTIONS: dict[str, dict[str, Any]] = {
     **SELECTORS,
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -61,23 +54,6 @@ STATE_OPTIONS: dict[str, dict[str, Any]] = {
     "force": {"type": "bool", "default": False},
     "stop_processes": {"type": "bool", "default": False},
 }
-
-
-def selection_of(params: dict[str, Any], layout: Layout) -> Selection:
-    """The sandboxes that an info module is to show. Raises InvalidInput; an empty list is one, and means none."""
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import Selection
-
-    if params["sandbox_id"] is None:
-        if params["container_id"] is not None:
-            raise InvalidInput("container_id", "it is a container of one sandbox", "Give sandbox_id as well.")
-        return Selection(None, "")
-    names = [
-        check_known_name(name, "sandbox_id", layout.names)
-        for name in as_names(params["sandbox_id"], "sandbox_id", layout.names)
-    ]
-    if len(names) != 1 and params["container_id"] is not None:
-        raise InvalidInput("container_id", f"it is a container of one sandbox, and {len(names)} are given", "Give one.")
-    return Selection(names, name_of(params, "container_id", "", layout))
 
 
 def wishes_of(params: dict[str, Any], layout: Layout) -> list[Wish]:
@@ -104,14 +80,6 @@ def wishes_of(params: dict[str, Any], layout: Layout) -> list[Wish]:
             raise InvalidInput("sandboxes", f"'{container_id or wish.sandbox_id}' is there twice", "Give it once.")
         seen.add((wish.sandbox_id, container_id))
     return [wish._replace(with_sandbox=(wish.sandbox_id, "") in seen) if wish.container_id else wish for wish in wishes]
-
-
-def roots_of(params: dict[str, Any], layout: Layout) -> dict[str, str | None]:
-    """The root directories that the user named, by option. Raises InvalidInput for one that the layout has not."""
-    options = [rule.option for rule in layout.root_rules]
-    if "config_root" not in options and params["config_root"] is not None:
-        raise InvalidInput("config_root", f"{layout.name} has no such directory", "Leave it out.")
-    return {option: params[option] for option in options}
 
 
 def items_of(params: dict[str, Any], layout: Layout) -> Sequence[SandboxState]:
@@ -181,10 +149,3 @@ def _raw_items(given: dict[Any, Any], where: str, layout: Layout) -> dict[str, s
         if not isinstance(text, str):
             raise InvalidInput(f"{where}.{name}", f"it is a {type(text).__name__}, not a text", "Quote it.")
     return given
-
-
-def name_of(entry: dict[str, Any], option: str, prefix: str, layout: Layout) -> str:
-    """A name that can be on disk in this layout; empty when the option is not given."""
-    if entry[option] is None:
-        return ""
-    return check_known_name(as_name(entry[option], prefix + option), prefix + option, layout.names)

@@ -27,17 +27,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandb
     hints_in,
     owners_of,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_selection import Selection
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.shares import in_workers, shares_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import UNKNOWN, Verdict, judge
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
-
-
-class Selection(NamedTuple):
-    """What an info module is asked for. sandbox_ids None: all. container_id empty: all containers."""
-
-    sandbox_ids: list[str] | None
-    container_id: str
 
 
 class Look(NamedTuple):

@@ -26,7 +26,8 @@ archive, other, quick = sys.argv[1:]
 sys.path[:0] = [archive, other]
 import before
 if quick == "quick":
-    import {NAME}
+    from {NAME.rpartition(".")[0]} import quick_imports
+    quick_imports.begin()
 import after.inner, elsewhere
 seen = [after, after.inner, elsewhere]
 missing = []
@@ -84,4 +85,5 @@ def test_all_else_is_as_it_would_be(archives: tuple[Path, Path]) -> None:
 
 
 def test_outside_of_an_archive_nothing_is_led_anywhere() -> None:
+    quick_imports.begin()
     assert quick_imports.QuickImporter not in sys.path_hooks

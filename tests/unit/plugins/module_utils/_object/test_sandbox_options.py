@@ -10,13 +10,15 @@ import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_options import (
-    INFO_OPTIONS,
-    SELECTORS,
     STATE_OPTIONS,
     items_of,
+    wishes_of,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_selection import (
+    INFO_OPTIONS,
+    SELECTORS,
     roots_of,
     selection_of,
-    wishes_of,
 )
 
 GVISOR, LEGACY = LAYOUTS["gvisor"], LAYOUTS["gvisor_legacy"]

@@ -108,12 +108,14 @@ def test_legacy_an_empty_state_below_a_linked_root_may_be_a_live_pods(root: Path
 
 
 def test_legacy_a_stopped_containers_null_sandbox_is_found_by_its_annotation(root: Path) -> None:
-    spec = {"annotations": {"io.kubernetes.cri.sandbox-id": "pod"}}
-    (root / "pod.state").write_text(json.dumps({"id": "pod", "sandbox": {"id": "pod", "pid": 0}}))
-    (root / "ctr.state").write_text(json.dumps({"id": "ctr", "sandbox": None, "spec": spec}))
-    with titled("runsc-sandbox", f"--root={root}", "boot", "pod"):
-        error_of(absent(root, "gvisor_legacy", "pod", container_id="ctr"), InUse)
-    assert absent(root, "gvisor_legacy", "pod").action == "deleted"
+    pod, ctr = f"pod-{os.getpid()}", f"ctr-{os.getpid()}"  # names that no process of another test carries
+    spec = {"annotations": {"io.kubernetes.cri.sandbox-id": pod}}
+    (root / f"{pod}.state").write_text(json.dumps({"id": pod, "sandbox": {"id": pod, "pid": 0}}))
+    (root / f"{ctr}.state").write_text(json.dumps({"id": ctr, "sandbox": None, "spec": spec}))
+    with titled("runsc-sandbox", f"--root={root}", "boot", pod):
+        error_of(absent(root, "gvisor_legacy", pod, container_id=ctr), InUse)
+    gone = absent(root, "gvisor_legacy", pod)
+    assert gone.action == "deleted", gone.error
     assert os.listdir(root) == []
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import in_words
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import Selection, report_all
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.info_words import in_words
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_report import report_all
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_selection import Selection
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
