@@ -33,12 +33,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import (
     Scan,
     Selection,
-    doubts_of_engines,
+    doubts_of,
     served_by,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import (
     Clock,
-    doubts_of_age,
     groups_of,
     verdict_of,
 )
@@ -130,11 +129,12 @@ class Pruner:
             evidence = self._evidence(one, view) if id(one) not in self._gone else None
             if evidence is None:
                 continue
-            verdict = verdict_of(evidence, self._doubts(one, view), going)
+            clock = Clock(time.time(), host.boot_time(), self._min_age)
+            verdict = verdict_of(evidence, doubts_of(one, view, self._host_root, clock), going)
             if verdict.kind != LEFTOVER:
                 tied = "" if one is candidate else f"{one.kind} {one.name}, to which it belongs: "
                 raise InUse("", f"{tied}{'; '.join(verdict.reasons)}", "Nothing was removed.")
-        served = served_by(candidate, view) if self._host_root == "/" else ""
+        served = served_by(candidate, view, self._host_root)
         if served:
             raise InUse("", served, "Nothing was removed.")
 
@@ -174,10 +174,6 @@ class Pruner:
 
     def _locked(self) -> frozenset[tuple[int, int]]:
         return frozenset(lock.inode for item in self._items.values() for lock in item.locks)
-
-    def _doubts(self, one: Candidate, view: HostView) -> tuple[str, ...]:
-        clock = Clock(time.time(), host.boot_time(), self._min_age)
-        return (*doubts_of_age(one.changed, False, clock), *doubts_of_engines(one, view, self._host_root))
 
 
 def _folder_of(bundle: Candidate) -> tuple[str, ...]:

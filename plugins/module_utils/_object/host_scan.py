@@ -124,11 +124,8 @@ def _judged_all(found: list[Found], view: HostView, selection: Selection, proble
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
 
     clock = Clock(time.time(), host.boot_time(), selection.min_age)
-    verdicts = _verdicts(
-        _with_their_owners(found, view, selection.host_root, problems),
-        clock,
-        lambda one: doubts_of_engines(one, view, selection.host_root),
-    )
+    owned = _with_their_owners(found, view, selection.host_root, problems)
+    verdicts = _verdicts(owned, lambda one: doubts_of(one, view, selection.host_root, clock))
     return [_judged(one, verdict) for one, verdict in zip(found, verdicts)]
 
 
@@ -151,14 +148,16 @@ def _seen_whole(one: Found, view: HostView, host_root: str, problems: Sequence[s
     evidence = one.evidence
     if problems and one.candidate.kind in _BELONGS:
         evidence = evidence._replace(unknown=(*evidence.unknown, problems[0]))
-    served = served_by(one.candidate, view) if host_root == "/" else ""
+    served = served_by(one.candidate, view, host_root)
     if served:
         evidence = evidence._replace(owners=(served,))
     return one if evidence is one.evidence else one._replace(evidence=evidence)
 
 
-def served_by(one: Candidate, view: HostView) -> str:
+def served_by(one: Candidate, view: HostView, host_root: str) -> str:
     """Who serves the sandbox that an object belongs to, and so uses it in ways that need not show; or empty."""
+    if host_root != "/":
+        return ""
     from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_processes
 
     return host_processes.who_serves(view, one)
@@ -173,10 +172,10 @@ def _owned(one: Found, owners: dict[str, tuple[str, ...]]) -> Found:
     return one._replace(evidence=one.evidence._replace(owners=known)) if known else one
 
 
-def _verdicts(found: Sequence[Found], clock: Clock, doubts: Callable[[Candidate], tuple[str, ...]]) -> list[Verdict]:
+def _verdicts(found: Sequence[Found], doubts: Callable[[Candidate], tuple[str, ...]]) -> list[Verdict]:
     """Each by itself, bundles first, since a sandbox's engine is asked by its bundle; then all that is tied.
 
-    doubts: that an engine lists it, in sentences.
+    doubts: see doubts_of.
     """
     from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import engine_doubt
 
@@ -184,7 +183,7 @@ def _verdicts(found: Sequence[Found], clock: Clock, doubts: Callable[[Candidate]
     alone: dict[int, Verdict] = {}
     for one in sorted(found, key=lambda one: one.candidate.kind != "bundle"):
         candidate = one.candidate
-        alone[id(candidate)] = verdict = _alone(one, clock, going, doubts)
+        alone[id(candidate)] = verdict = _alone(one, going, doubts)
         if candidate.kind == "bundle" and verdict.kind == LEFTOVER:
             going.update(engine_doubt(path) for path in candidate.paths)
     candidates = [one.candidate for one in found]
@@ -193,19 +192,23 @@ def _verdicts(found: Sequence[Found], clock: Clock, doubts: Callable[[Candidate]
     return [old if old.kind == FOREIGN else new for old, new in zip(verdicts, tied)]
 
 
-def _alone(one: Found, clock: Clock, going: set[str], doubts: Callable[[Candidate], tuple[str, ...]]) -> Verdict:
+def _alone(one: Found, going: set[str], doubts: Callable[[Candidate], tuple[str, ...]]) -> Verdict:
     candidate = one.candidate
     foreign = candidate.foreign()
     if foreign:
         return Verdict(FOREIGN, (foreign,))
     if one.evidence is None:
         return Verdict(UNKNOWN, (one.problem,))
-    on_memory = any(path.startswith(_ON_MEMORY) for path in candidate.paths)
-    young = doubts_of_age(candidate.changed, on_memory, clock)
-    return verdict_of(one.evidence, (*young, *doubts(candidate)), going)
+    return verdict_of(one.evidence, doubts(candidate), going)
 
 
-def doubts_of_engines(one: Candidate, view: HostView, host_root: str) -> tuple[str, ...]:
+def doubts_of(one: Candidate, view: HostView, host_root: str, clock: Clock) -> tuple[str, ...]:
+    """What keeps an object whatever its owners are, in sentences: that it is too young, or that an engine lists it."""
+    on_memory = any(path.startswith(_ON_MEMORY) for path in one.paths)
+    return (*doubts_of_age(one.changed, on_memory, clock), *_doubts_of_engines(one, view, host_root))
+
+
+def _doubts_of_engines(one: Candidate, view: HostView, host_root: str) -> tuple[str, ...]:
     """That an engine lists it (safety.md A5). A bundle asks its own containerd; a socket and a daemon have none."""
     if one.kind not in ("sandbox", "mapping", "process", "cgroup"):
         return ()

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_scan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_reading import Found
@@ -21,6 +23,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdi
     Evidence,
     Verdict,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_host import (
     Thing,
     facts_of,
@@ -70,9 +73,12 @@ class OfTwoTrees(Thing):
 
 
 @pytest.mark.parametrize("kind", [Thing, OfTwoTrees])
-def test_F1_what_is_on_memory_in_part_cannot_be_older_than_the_boot(kind: type[Thing]) -> None:
+def test_F1_what_is_on_memory_in_part_cannot_be_older_than_the_boot(kind: type[Thing], tmp_path: Path) -> None:
     one = kind("sandbox", "web-1", facts=(facts_of(changed=NOW - 90_000),))
-    judged = host_scan._alone(Found(one, DEAD), CLOCK, set(), lambda _candidate: ())
+    view = HostView(str(tmp_path), True)
+    judged = host_scan._alone(
+        Found(one, DEAD), set(), lambda candidate: host_scan.doubts_of(candidate, view, str(tmp_path), CLOCK)
+    )
     assert judged.kind == UNKNOWN and "older than this boot" in judged.reasons[0]
 
 
