@@ -203,6 +203,12 @@ class TreeLayout(Layout):
             ]
         return self._rules[key]
 
+    def entries_of_a_sandbox(self) -> frozenset[str]:
+        """The names of all that the runtime makes itself in a sandbox's directory in the state tree."""
+        tree = self.state_tree
+        own = [name for name, _mode in (*tree.directories, *tree.files)]
+        return frozenset((*own, *(name for _rule, name in self.rules_at(tree, in_container=False))))
+
     def cut_name(self, sandbox_id: str) -> str:
         """Its name in the arguments of a program that is told only the beginning, also when the directory of that name
         is gone (safety.md A8); empty where the layout has no such program."""

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 _Found = TypeVar("_Found")
-# What Kata 1.6 to 1.8 has in a sandbox's directory below /run/vc/sbs, where the Go runtime has persist.json.
-_STORE_FILES = frozenset(("lock", "raw", "state.json", "network.json", "hypervisor.json", "agent.json", "devices.json"))
-_PERSIST = "persist.json"
 _FACTORY_CACHE = "/var/run/kata-containers/cache.sock"
 
 
@@ -98,7 +95,7 @@ class SandboxCandidate(Candidate):
     def _read(self, view: HostView, held: bool) -> bool:
         found = self._read_held(view) if held else self._look_at(view)
         store, self._store = self._store, None
-        if store is not None and found.reading.document("persist", "") is None and self._is_of_store():
+        if store is not None and all(one.container_id for one in found.reading.documents) and self._is_of(store):
             self.tree, self.layout = store, store.layout.name
             found = self._look_at(view)
         # What the documents say takes most of the memory, and is needed for files side by side alone.
@@ -108,14 +105,15 @@ class SandboxCandidate(Candidate):
     def _look_at(self, view: HostView) -> Look:
         return look_at(self.tree, self.name, view, LockBudget(0), contents=False)
 
-    def _is_of_store(self) -> bool:
-        """Whether Kata 1.x has made the directory, by the files that only it has there. Without persist.json."""
+    def _is_of(self, other: Tree) -> bool:
+        """Whether the other generation has made the directory that both have it in: by what only that has there."""
+        own, others = (cast(TreeLayout, tree.layout).entries_of_a_sandbox() for tree in (self.tree, other))
         try:
             with self.tree.root_of("state").child(self.name).opened() as directory:
                 names = set(directory.listed())
         except (FileNotFoundError, StateError):
             return False
-        return _PERSIST not in names and bool(names & _STORE_FILES)
+        return not names & own and bool(names & others)
 
     def _read_held(self, view: HostView) -> Look:
         reading = self.tree.read(view, self.name)
@@ -136,7 +134,7 @@ class SandboxCandidate(Candidate):
 
 def find(host_root: str, view: HostView, problems: list[str]) -> Iterator[SandboxCandidate]:
     """All sandboxes. problems: gets what could not be listed; this hides no other (gvisor#5052)."""
-    for name in ("gvisor", "gvisor_legacy"):
+    for name in (name for name, layout in LAYOUTS.items() if layout.is_flat):
         yield from each(_flat(host_root, name, view, problems), problems)
     yield from each(_kata(host_root, view), problems)
 
@@ -195,7 +193,7 @@ def _kata(host_root: str, view: HostView) -> Iterator[SandboxCandidate]:
     shared = store.names(view).keys() | persist.names(view).keys()
     for sandbox_id in sorted(shared):
         in_store = sandbox_id in hidden or (config.exists and look(config, sandbox_id) is not None)
-        if in_store and not _has_persist(state, sandbox_id):
+        if in_store and not _has_any(state.child(sandbox_id), cast(TreeLayout, persist.layout).entries_of_a_sandbox()):
             yield SandboxCandidate(store, sandbox_id)
         else:
             yield SandboxCandidate(persist, sandbox_id, store)
@@ -205,11 +203,11 @@ def _kata(host_root: str, view: HostView) -> Iterator[SandboxCandidate]:
     yield from (SandboxCandidate(persist, one) for one in sorted(left))
 
 
-def _has_persist(state: Directory, sandbox_id: str) -> bool:
+def _has_any(sandbox: Directory, names: frozenset[str]) -> bool:
     """Kata 1.11 leaves a directory of the old store beside each persist.json (runtime#2921); this tells whose it is."""
     try:
-        with state.child(sandbox_id).opened() as directory:
-            return look(directory, _PERSIST) is not None
+        with sandbox.opened() as directory:
+            return any(look(directory, name) is not None for name in names)
     except (FileNotFoundError, StateError):
         return False
 

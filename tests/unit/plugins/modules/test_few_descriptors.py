@@ -18,7 +18,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.batch
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import run
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.test_container_bundle import Site
 
-NAMES = [f"unit-{number}" for number in range(120)]
+NAMES = [f"few-{os.getpid()}-{number}" for number in range(120)]  # names that no process of another test carries
 LAYOUTS = ("kata_store", "kata_persist", "kata_rs", "gvisor", "containerd_v2")
 
 
@@ -73,7 +73,7 @@ def test_P4_many_are_looked_at_and_removed_with_few_descriptors(tmp_path: Path, 
     assert [entry["verdict"] for entry in entries] == ["leftover"] * len(NAMES), entries[-1]
     done = run(module, {**options, "state": "absent"})
     assert not done.failed, done.msg
-    left = [path.name for path in tmp_path.rglob("*") if path.name.startswith("unit-") or path.is_file()]
+    left = [path.name for path in tmp_path.rglob("*") if path.name.startswith("few-") or path.is_file()]
     assert left == []
 
 
