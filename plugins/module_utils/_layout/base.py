@@ -181,7 +181,7 @@ class Roots:
         self._directories = directories
         self._paths = paths
         self._given = given
-        self._mounts: list[MountTable] = []  # one, when it was asked for
+        self._mounts: MountTable | None = None  # when it was asked for
         self._real_paths: dict[tuple[str, str], str] = {}
 
     def __getitem__(self, option: str) -> Directory:
@@ -192,13 +192,13 @@ class Roots:
         """The mounts of this host, read once."""
         from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
 
-        if not self._mounts:
-            self._mounts.append(MountTable.read())
-        return self._mounts[0]
+        if self._mounts is None:
+            self._mounts = MountTable.read()
+        return self._mounts
 
-    def share_mounts(self, other: Roots) -> None:
-        """Look at the mounts of this host once for both: there may be tens of thousands."""
-        self._mounts = other._mounts
+    def share_mounts(self, table: MountTable) -> None:
+        """Take these mounts of this host, which were looked at just now: there may be tens of thousands."""
+        self._mounts = table
 
     def is_default(self, option: str) -> bool:
         """Whether this is the very directory that the runtime uses on this host unless it is told another one."""

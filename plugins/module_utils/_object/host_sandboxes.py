@@ -150,11 +150,7 @@ def each(finder: Iterable[_Found], problems: list[str]) -> Iterator[_Found]:
 def _tree(name: str, host_root: str, view: HostView, given: dict[str, str | None] | None = None) -> Tree:
     """A layout below a root. All share one look at the mounts, made before there are workers."""
     tree = Tree(LAYOUTS[name], host_root, given or {})
-    first = view.once(("mounts for roots", host_root), lambda: tree.roots)
-    if first is tree.roots:
-        bool(first.mounts)  # read now
-    else:
-        tree.roots.share_mounts(first)
+    tree.roots.share_mounts(view.own_mounts)
     return tree
 
 

@@ -96,7 +96,7 @@ class MappingRoot:
             judge,
         )
 
-        trees: list[Tree] = view.once(("stores of", self.directory.path), self._stores)
+        trees: list[Tree] = view.once(("stores of", self.directory.path), lambda: self._stores(view))
         found = [(tree, tree.read(view, sandbox_id)) for tree in trees]
         verdicts = [
             judge(owners_of(tree.layout, tree.roots, reading, view).evidence)
@@ -108,12 +108,13 @@ class MappingRoot:
             verdicts = [judge(Evidence(suspects=suspects, dead=("it has no state",), blind=view.blind))]
         return next((one for one in verdicts if one.kind != LEFTOVER), verdicts[0])
 
-    def _stores(self) -> list[Tree]:
+    def _stores(self, view: HostView) -> list[Tree]:
         from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 
         trees = [Tree(LAYOUTS[name], self._host_root, {}) for name in ("kata_store", "kata_persist")]
-        trees[1].roots.share_mounts(trees[0].roots)
+        for tree in trees:
+            tree.roots.share_mounts(view.own_mounts)
         return trees
 
     def read(self, container_id: str) -> Mapping:
