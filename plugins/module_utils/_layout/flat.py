@@ -32,6 +32,11 @@ class FlatLayout(Layout):
         """Read one sandbox from the file names that sandboxes_of found."""
 
     @abstractmethod
+    def containers_in(self, sandbox_id: str, names: list[str]) -> list[str]:
+        """The containers that these files of a sandbox are of; its own last, which identifies the rest (kata-store.md
+        K12)."""
+
+    @abstractmethod
     def place(self, roots: Roots, document: str, sandbox_id: str, container_id: str) -> tuple[Directory, str]:
         """Where a document is, or would be."""
 

@@ -87,14 +87,16 @@ class _Runsc(FlatLayout):
         name = self.stem(sandbox_id, container_id) + _LOCK
         return LockPlace(roots["run_root"], name, 0o600 if create else None)
 
+    def containers_in(self, sandbox_id: str, names: list[str]) -> list[str]:
+        matches = [match for match in map(self._match, names) if match is not None]
+        return sorted({match["cid"] for match in matches}, key=lambda cid: (cid == sandbox_id, cid))
+
     def read(self, roots: Roots, sandbox_id: str, names: list[str]) -> Reading:
         root = roots["run_root"]
         parts: list[Part] = []
         documents: list[Document] = []
         missing: list[str] = []
-        matches = [match for match in map(self._match, names) if match is not None]
-        containers = sorted({match["cid"] for match in matches}, key=lambda cid: (cid == sandbox_id, cid))
-        for container_id in containers:  # the sandbox's own container last: it identifies the rest (kata-store.md K12)
+        for container_id in self.containers_in(sandbox_id, names):
             stem = self.stem(sandbox_id, container_id)
             found = {role: self._part(root, stem, role, container_id) for role in ("state", "temporary", "lock")}
             state = found["state"]

@@ -127,9 +127,8 @@ def _locks_to_share(tree: Tree, sandbox_id: str, view: HostView) -> list[LockPla
     """The runtime's locks that a reader may take. One that the runtime does not wait for is looked at in /proc alone:
     raises LockTimeout where somebody holds that."""
     if isinstance(tree.layout, FlatLayout):
-        locks = [part for part in tree.read(view, sandbox_id).parts if part.role == "lock"]
-        owners = dict.fromkeys(part.container_id for part in locks)
-        return [tree.layout.lock_place(tree.roots, sandbox_id, name, create=False) for name in owners]
+        containers = tree.layout.containers_in(sandbox_id, tree.names(view).get(sandbox_id, []))
+        return [tree.layout.lock_place(tree.roots, sandbox_id, name, create=False) for name in containers]
     layout = cast(TreeLayout, tree.layout)
     place = layout.lock_place(tree.roots, sandbox_id)
     if place is None or not place.directory.exists:
