@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the sandboxed.containers authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options that every module of the collection accepts (Task.SHARED_OPTIONS)."""
+"""What every module of the collection accepts (Task.SHARED_OPTIONS) and wants."""
 
 from __future__ import annotations
 
@@ -35,4 +35,12 @@ options:
       - Write files and directories through to the disk before the task returns.
     type: bool
     default: true
+requirements:
+  - Linux, and Python 3.9 or newer, on the managed host
+"""
+
+    AS_ROOT = r"""
+options: {}
+notes:
+  - Run as root. Without it, processes of other users cannot be seen, and what has no proved owner is unknown and kept.
 """

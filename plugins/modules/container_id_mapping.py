@@ -60,8 +60,6 @@ extends_documentation_fragment:
   - sandboxed.containers.attributes
 notes:
   - A mapping neither goes nor leads elsewhere while the sandbox that it leads to lives in Kata's store, or may live.
-requirements:
-  - Linux, and Python 3.9 or newer, on the managed host
 seealso:
   - module: sandboxed.containers.container_id_mapping_info
   - module: sandboxed.containers.sandbox_state

@@ -33,8 +33,6 @@ options:
 extends_documentation_fragment:
   - sandboxed.containers.options
   - sandboxed.containers.attributes.info
-requirements:
-  - Linux, and Python 3.9 or newer, on the managed host
 seealso:
   - module: sandboxed.containers.container_id_mapping
 """

@@ -71,11 +71,8 @@ options:
     default: false
 extends_documentation_fragment:
   - sandboxed.containers.options
+  - sandboxed.containers.options.as_root
   - sandboxed.containers.attributes
-notes:
-  - Run as root. Without it, processes of other users cannot be seen, and what has no proved owner is unknown and kept.
-requirements:
-  - Linux, and Python 3.9 or newer, on the managed host
 seealso:
   - module: sandboxed.containers.sandbox_host_info
 """

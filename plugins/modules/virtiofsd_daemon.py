@@ -133,7 +133,7 @@ extends_documentation_fragment:
   - sandboxed.containers.options
   - sandboxed.containers.attributes
 requirements:
-  - Linux 5.3 and Python 3.9, or newer, on the managed host
+  - Linux 5.3 or newer on the managed host
 seealso:
   - module: sandboxed.containers.virtiofsd_daemon_info
 """

@@ -31,8 +31,6 @@ extends_documentation_fragment:
   - sandboxed.containers.attributes.info
 notes:
   - An executable is asked for its version only where nobody but root could have written it.
-requirements:
-  - Linux, and Python 3.9 or newer, on the managed host
 seealso:
   - module: sandboxed.containers.virtiofsd_daemon
 """

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def given(version: str, url: bool = True) -> dict[str, Any]:
     """The variables of one of Debian's versions, and its options for a container without a network."""
     binary = runsc.binary(version).resolve()
     return {
-        "sandbox_gvisor_runsc": f"file://{binary}" if url else str(binary),
+        "sandbox_gvisor_runsc": f"file://{binary}" if url else os.path.relpath(binary),
         "sandbox_gvisor_runsc_checksum": f"sha256:{hashlib.sha256(binary.read_bytes()).hexdigest()}",
         "sandbox_gvisor_options": {"platform": "ptrace", "network": "none", "ignore_cgroups": True},
     }

@@ -11,6 +11,7 @@ beside it, in the order of their names.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -272,9 +273,17 @@ def test_containerd_1_and_2_read_the_handlers(system: Booted, suite: str) -> Non
     assert "kata" not in system.run(*dump).output
 
 
-def test_options_that_kata_does_not_take_are_refused(system: Booted) -> None:
+def of_the_controller(system: Booted, known: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same archive in a folder of the controller, by a path from where Ansible is started."""
+    there = system.path(known["sandbox_kata_archive"].removeprefix("file://"))
+    here = folder / there.name
+    here.write_bytes(there.read_bytes())
+    return {**known, "sandbox_kata_archive": os.path.relpath(here)}
+
+
+def test_options_that_kata_does_not_take_are_refused(system: Booted, tmp_path: Path) -> None:
     """The Go runtime starts no sandbox with a key that it does not know."""
-    known = {**archive(system), "sandbox_kata_runtimes": ["go"]}
+    known = {**of_the_controller(system, archive(system), tmp_path), "sandbox_kata_runtimes": ["go"]}
     theirs = "/etc/containerd/sandbox_handlers.d/theirs.json"
     system.must("mkdir", "-p", str(Path(theirs).parent))
     system.path(theirs).write_text('{"handlers": [{"name": "kata-qemu"}], "default": ""}', encoding="utf-8")
@@ -314,6 +323,7 @@ def test_wrong_input_is_refused_before_anything_is_changed(system: Booted) -> No
         ({}, "sandbox_kata_archive must be given"),
         ({"sandbox_kata_archive": "/x.tar.zst"}, "must be sha256: and 64 hexadecimal digits"),
         ({**known, "sandbox_kata_archive": __file__}, "on the controller is not the file with the checksum sha256:"),
+        ({**known, "sandbox_kata_archive": "no/such.tar.zst"}, "no/such.tar.zst on the controller does not exist."),
         ({**known, "sandbox_kata_handlers": ["kata-fc"]}, "kata-fc: sandbox_kata_runtimes and"),
         ({**known, "sandbox_kata_hypervisors": []}, "Nothing to install: sandbox_kata_runtimes and"),
         ({**known, "sandbox_kata_extra_options": {"hypervisor.xen": {}}}, "have tables (runtime, factory,"),
