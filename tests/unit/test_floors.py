@@ -126,7 +126,7 @@ CHANGING = [name for name in FILES if name.startswith("modules.") and name not i
 
 
 def test_what_only_looks_ships_nothing_that_removes() -> None:
-    """What is sent to each host of a fleet only to look at it could not delete, unmount, start or end anything."""
+    """What empties trees, unmounts, and starts or ends daemons is not sent to a fleet that is only looked at."""
     basis = ("trees", "new_trees", "unmounting", "signalling", "spawning", "transient_units")
     names = [f"_basis.{name}" for name in basis] + ["_object.batches", "_object.host_removal"]
     removing = {f"module_utils.{name}" for name in names}

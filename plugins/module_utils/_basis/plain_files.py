@@ -96,8 +96,8 @@ def open_known_file(directory: Directory, name: str, facts: FileFacts) -> int | 
     return descriptor
 
 
-def _read_all(descriptor: int, where: str, size: int = -1) -> bytes:
-    """size: what it had just now, -1 where that is not known; it may have grown."""
+def _read_all(descriptor: int, where: str, size: int) -> bytes:
+    """size: what it had just now; it may have grown."""
     pieces: list[bytes] = []
     left = MOST_BYTES + 1
     while left > 0:

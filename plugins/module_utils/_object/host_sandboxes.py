@@ -134,8 +134,9 @@ class SandboxCandidate(Candidate):
 
 def find(host_root: str, view: HostView, problems: list[str]) -> Iterator[SandboxCandidate]:
     """All sandboxes. problems: gets what could not be listed; this hides no other (gvisor#5052)."""
-    for name in (name for name, layout in LAYOUTS.items() if layout.is_flat):
-        yield from each(_flat(host_root, name, view, problems), problems)
+    for name, layout in LAYOUTS.items():
+        if layout.is_flat:
+            yield from each(_flat(host_root, name, view, problems), problems)
     yield from each(_kata(host_root, view), problems)
 
 
@@ -200,7 +201,8 @@ def _kata(host_root: str, view: HostView) -> Iterator[SandboxCandidate]:
 
 
 def _has_any(sandbox: Directory, names: frozenset[str]) -> bool:
-    """Kata 1.11 leaves a directory of the old store beside each persist.json (runtime#2921); this tells whose it is."""
+    """Whether one of these is in a sandbox's directory. Kata 1.11 leaves a directory of the old store beside each
+    persist.json (runtime#2921), which is told by that."""
     try:
         with sandbox.opened() as directory:
             return any(look(directory, name) is not None for name in names)

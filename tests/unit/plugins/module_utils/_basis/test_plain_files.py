@@ -87,7 +87,7 @@ def test_B6_a_file_that_grows_while_it_is_read_is_refused(
     descriptor = os.open("/dev/zero", os.O_RDONLY)
     try:
         with pytest.raises(Unreadable, match="it grew beyond 10 bytes"):
-            plain_files._read_all(descriptor, "here")
+            plain_files._read_all(descriptor, "here", 0)
     finally:
         os.close(descriptor)
 

@@ -6,12 +6,19 @@ from __future__ import annotations
 
 import gc
 import weakref
+from typing import cast
 
+import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Terms
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_prune import Pruner
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import Selection
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.items import Item
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_host import (
     Thing,
+    facts_of,
+    judged,
     scan_of,
     view_of,
 )
@@ -26,3 +33,19 @@ def test_A1_a_view_keeps_the_object_whose_evidence_it_keeps() -> None:
     del one
     gc.collect()
     assert known() is not None
+
+
+@pytest.mark.parametrize(("before_boot", "kept"), [(90_000, True), (-1, False)])
+def test_F1_the_last_look_keeps_what_is_on_memory_and_older_than_the_boot(before_boot: int, kept: bool) -> None:
+    """As the scan does: then the clock was stepped, and its age says nothing."""
+    facts = (facts_of(changed=host.boot_time() - before_boot),)
+    wanted = judged("socket", "web-1")._replace(candidate=Thing("socket", "web-1", facts=facts))
+    pruner = Pruner(scan_of(wanted), [wanted], Selection(min_age=0), Terms(False, False))
+    item = cast(Item, object())
+    pruner._by_item[id(item)] = wanted
+    pruner._guard(item, view_of())  # the first plan, made right after the scan
+    if kept:
+        with pytest.raises(InUse, match="it is older than this boot"):
+            pruner._guard(item, view_of())
+    else:
+        pruner._guard(item, view_of())
