@@ -95,7 +95,7 @@ ON_BOOTED = ["tests/integration/roles", "tests/integration/virtiofsd/test_role.p
 LONG_REAL = [
     pytest("long real runtimes", "tests/integration", "-m", "long", *(f"--ignore={path}" for path in ON_BOOTED)),
     ansible_test("all pylint", results.of_sanity, *PYLINT),
-    pytest("long units", "tests/unit", "-m", "long"),
+    pytest("long units", "tests/unit", "-m", "long", "-n", "1"),  # a worker has its processes for itself
 ]
 LONG_ALONE = [
     pytest("roles", *ON_BOOTED, "-m", "long", "-n", "2"),

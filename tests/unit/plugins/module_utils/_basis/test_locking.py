@@ -174,8 +174,8 @@ def test_R2_a_lock_file_that_is_replaced_while_we_wait_is_locked_anew(directory:
         "fcntl.flock(fd, fcntl.LOCK_EX)\n"
         "print(flush=True)\n"
         "time.sleep(0.2)\n"
-        "os.unlink(path)\n"
-        "os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))\n"
+        "os.close(os.open(path + '.new', os.O_CREAT | os.O_EXCL, 0o600))\n"
+        "os.rename(path + '.new', path)\n"  # at no moment is there none
     )
     old = path.stat().st_ino
     keep = os.open(path, os.O_RDONLY)  # so that its inode number is not given to the new file

@@ -276,13 +276,6 @@ def test_A1_a_process_on_its_way_out_is_incomplete(tmp_path: Path, arguments: st
     assert len(ProcessTable.scan(str(tmp_path)).incomplete) == (not complete)
 
 
-def test_kernel_threads_are_complete() -> None:
-    process = processes.read(2)
-    if process is None or process.program != "kthreadd":
-        pytest.skip("kernel threads are not visible here")
-    assert process.complete and process.exe is None and process.argv == ()
-
-
 def test_a_scan_sees_a_daemon_that_forks_away() -> None:
     # Each turn forks and ends, so the pid changes all the time; the id must be seen in every scan.
     code = (
