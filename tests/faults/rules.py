@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import TEMPORARY_SUFFIX
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import TEMPORARY_SUFFIX
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import parse_tombstone
 from ansible_collections.sandboxed.containers.tests.faults.running import Ended
 from ansible_collections.sandboxed.containers.tests.faults.snapshot import ROOT, Tree, differences

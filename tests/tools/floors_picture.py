@@ -118,7 +118,7 @@ FLOORS = (
             Room("identifiers…", "names, secrets, errors", ("identifiers", "tombstones", "masking", "errors")),
             Room("locking", "flock, checked", ("locking", "lock_budget")),
             Room("plain_, atomic_files", "old or new, never torn", ("plain_files", "atomic_files", "paths")),
-            Room("trees…", "safe deletes", ("trees", "new_trees", "cgroup_directories")),
+            Room("trees…", "safe deletes", ("trees", "new_trees", "cgroup_*")),
             Room("mounts, namespaces", "all that are mounted", ("mounts", "namespaces", "unmounting")),
             Room("processes…", "who, proved", ("processes", "descriptors", "host")),
             Room("signalling, spawning", "end and start", ("signalling", "spawning", "transient_units")),

@@ -96,10 +96,10 @@ LONG_REAL = [
     pytest("long real runtimes", "tests/integration", "-m", "long", *(f"--ignore={path}" for path in ON_BOOTED)),
     ansible_test("all pylint", results.of_sanity, *PYLINT),
     pytest("long units", "tests/unit", "-m", "long", "-n", "1"),  # a worker has its processes for itself
+    pytest("long faults", "tests/faults", "-m", "long"),
 ]
 LONG_ALONE = [
     pytest("roles", *ON_BOOTED, "-m", "long", "-n", "2"),
-    pytest("long faults", "tests/faults", "-m", "long"),
     pytest("all fleet", "tests/fleet", "-m", ""),
     pytest("bench", "tests/bench", "-m", ""),
 ]
@@ -119,8 +119,8 @@ TARGETS: dict[str, list[Step]] = {
     "long-real": LONG_REAL,
     "long-alone": LONG_ALONE,
 }
-# How many run at a time, else two. Real runtimes are waited for most of the time; races and crashes by the thousand
-# have the machine for themselves.
+# How many run at a time, else two. Real runtimes are waited for most of the time; what boots systems, two at a time,
+# has the machine for itself.
 AT_ONCE = {"test": 3, "long-alone": 1}
 # The end comes with the first step of a target: what runs beside it gives way to it.
 NICE = 10

@@ -11,17 +11,13 @@ import stat
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import READ_FLAGS, look
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import (
+    READ_FLAGS,
+    look,
+    temporary_name,
+)
 
-# No runtime lists a name like this: hidden, and it does not end in ".state" (README.md R3).
-TEMPORARY_SUFFIX = ".sbx-tmp"
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-def temporary_name(name: str) -> str:
-    """The one temporary name of a file. Writers hold the object's lock, so there is never more than one of them;
-    and a name that is known in advance is found again after a crash without listing the directory."""
-    return f".{name}{TEMPORARY_SUFFIX}"
 
 
 def write_file(directory: Directory, name: str, data: bytes, mode: int, durable: bool = True) -> None:

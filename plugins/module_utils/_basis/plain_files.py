@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the sandboxed.containers authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an entry of a directory is, and bounded reads of plain files (safety.md B6)."""
+"""What an entry of a directory is, bounded reads of plain files (safety.md B6), and the names of their temporaries."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 
 MOST_BYTES = 64 << 20  # safety.md B6: a larger document is unknown
+# No runtime lists a name like this: hidden, and it does not end in ".state" (README.md R3).
+TEMPORARY_SUFFIX = ".sbx-tmp"
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -29,6 +31,12 @@ class FileFacts(NamedTuple):
     @property
     def identity(self) -> tuple[int, int]:
         return (self.device, self.inode)
+
+
+def temporary_name(name: str) -> str:
+    """The one temporary name of a file. Writers hold the object's lock, so there is never more than one of them;
+    and a name that is known in advance is found again after a crash without listing the directory."""
+    return f".{name}{TEMPORARY_SUFFIX}"
 
 
 def look(directory: Directory, name: str) -> FileFacts | None:

@@ -53,11 +53,8 @@ class FlatLayout(Layout):
         """Parts that only the arguments of living owners lead to, where no document names them."""
 
     @abstractmethod
-    def before_commit(self, roots: Roots, sandbox_id: str, container_id: str) -> bool:
-        """Write down, under the lock, what a crash right after the commit would lose; whether there was anything.
-
-        Raises WriteFailed.
-        """
+    def lock_text(self, sandbox_id: str, container_id: str) -> bytes:
+        """What the lock of a container has to say before its state goes, because only that said it; mostly empty."""
 
     @abstractmethod
     def hint(self, reading: Reading) -> str:

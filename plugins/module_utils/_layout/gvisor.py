@@ -9,11 +9,6 @@ import re
 from abc import abstractmethod
 from typing import Any
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
-    TEMPORARY_SUFFIX,
-    temporary_name,
-    write_in_place,
-)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     InvalidInput,
     Unreadable,
@@ -22,7 +17,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import FILE_NAME_BYTES, NameRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look, read_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import (
+    TEMPORARY_SUFFIX,
+    look,
+    read_file,
+    temporary_name,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json, gvisor_processes
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
@@ -166,9 +166,9 @@ class _Runsc(FlatLayout):
         found = filestores_of_bundles(roots, bundles, reading.sandbox_id)
         return [part for part in found if part.path not in known]
 
-    def before_commit(self, roots: Roots, sandbox_id: str, container_id: str) -> bool:
-        """Nothing is lost: the lock's own name says of which sandbox it is."""
-        return False
+    def lock_text(self, sandbox_id: str, container_id: str) -> bytes:
+        """Nothing: the lock's own name says of which sandbox it is."""
+        return b""
 
     def hint(self, reading: Reading) -> str:
         if any(document.content for document in reading.documents):
@@ -226,12 +226,9 @@ class GvisorLegacy(_Runsc):
                 f"documents.{name}", "it has no sandbox.id, and nothing else tells which sandbox it is of", "Give it."
             )
 
-    def before_commit(self, roots: Roots, sandbox_id: str, container_id: str) -> bool:
+    def lock_text(self, sandbox_id: str, container_id: str) -> bytes:
         """Without its state, nothing says of which pod a lock is. So the lock itself does: runsc never reads it."""
-        if container_id == sandbox_id:
-            return False
-        write_in_place(roots["run_root"], container_id + _LOCK, f"{sandbox_id}\n".encode())
-        return True
+        return b"" if container_id == sandbox_id else f"{sandbox_id}\n".encode()
 
     def check_place(self, roots: Roots, sandbox_id: str, container_id: str) -> None:
         """File names do not tell sandboxes apart here, so a state in our place may be somebody else's."""
@@ -269,7 +266,7 @@ def _damaged(reading: Reading) -> bool:
 
 
 def _recorded_sandbox(root: Directory, container_id: str) -> str | None:
-    """The sandbox that a legacy state names, or the lock that before_commit wrote when the state is gone.
+    """The sandbox that a legacy state names, or its lock when the state is gone (lock_text).
 
     None where nothing can be read: one bad file stops nobody (gvisor#5052).
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories, cgroup_population
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, WriteFailed, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import still_there
@@ -31,7 +31,7 @@ class RemoveCgroup(NamedTuple):
 
     def make(self) -> bool:
         """False: it was gone. Raises InUse where a process is in it by now, and WriteFailed."""
-        if cgroup_directories.is_populated(self.path):
+        if cgroup_population.is_populated(self.path):
             raise InUse(self.path, "a process is in this cgroup", "Nothing of it was removed.")
         return cgroup_directories.remove(self.path)
 

@@ -9,7 +9,7 @@ import os
 import stat
 from contextlib import ExitStack, suppress
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories, cgroup_population
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import remove_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
@@ -156,7 +156,7 @@ class PresentBundle(Bundle):
         if not self.wish.cgroups or spec is None:
             return []
         wanted = to_make(dict(spec), hierarchies_of(view))
-        return [MakeCgroup(cgroup.path) for cgroup in wanted if not cgroup_directories.exists(cgroup.path)]
+        return [MakeCgroup(cgroup.path) for cgroup in wanted if not cgroup_population.exists(cgroup.path)]
 
     def _note(self) -> str:
         """What is wrong and is left as it is, since nothing was given for it."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_population
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, WriteFailed
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import TOMBSTONE_PREFIX
@@ -87,8 +87,8 @@ class AbsentBundle(Bundle):
             for cgroup in cgroups_of(self.reading, hierarchies_of(view))
             if cgroup.carries(self.wish.container_id)
             and not cgroup.path.endswith(".slice")
-            and cgroup_directories.exists(cgroup.path)
-            and not cgroup_directories.is_populated(cgroup.path)
+            and cgroup_population.exists(cgroup.path)
+            and not cgroup_population.is_populated(cgroup.path)
         ]
 
     def begin(self, plan: Plan) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import stat
 from typing import Any
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_population
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import age_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import as_names, check_known_name
@@ -142,6 +142,6 @@ def _hierarchies_with(folder: str, mounts: list[str], view: HostView) -> frozens
 
 def _is_there(path: str) -> bool:
     try:
-        return cgroup_directories.exists(path)
+        return cgroup_population.exists(path)
     except StateError:
         return True

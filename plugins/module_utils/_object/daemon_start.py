@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import (
     cgroup_directories,
+    cgroup_population,
     host,
     processes,
     transient_units,
@@ -211,7 +212,7 @@ def _ends_sessions(hierarchy: Hierarchy) -> bool:
 def remove_cgroups(paths: tuple[str, ...]) -> None:
     """Remove the cgroups of a daemon that has ended, and the one above them when it was the last."""
     for path in paths:
-        if not cgroup_directories.is_populated(path):
+        if not cgroup_population.is_populated(path):
             cgroup_directories.remove(path)
             cgroup_directories.take_back([os.path.dirname(path)])
 

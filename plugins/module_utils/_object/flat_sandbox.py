@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import cast
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import remove_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
+    remove_file,
+    write_in_place,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode, lock_waiters
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
@@ -180,10 +183,8 @@ class FlatSandbox(SandboxState):
             raise ChangedMeanwhile("", "its lock went away while this task came for it", "Nothing was done; run again.")
 
     def _remove(self, change: Remove) -> None:
-        layout = self.layout
-        if change.role == layout.commit_role:
-            wrote = layout.before_commit(self.tree.roots, self.wish.sandbox_id, change.container_id)
-            self.acted = wrote or self.acted
+        if change.role == self.layout.commit_role:
+            self._write_into_lock(change.container_id)
         held = next((lock for lock in self.locks if lock.place.name == change.name), None)
         if change.role == "lock":
             self._refuse_lost_lock(change, held)
@@ -191,6 +192,14 @@ class FlatSandbox(SandboxState):
             self.did(change.directory)
         if held is not None:
             held.release()  # it guards nothing any more, and the kernel's list of locks is read for each item
+
+    def _write_into_lock(self, container_id: str) -> None:
+        """What a crash right after the commit would lose."""
+        text = self.layout.lock_text(self.wish.sandbox_id, container_id)
+        if text:
+            place = self.layout.lock_place(self.tree.roots, self.wish.sandbox_id, container_id, create=False)
+            write_in_place(place.directory, place.name, text)
+            self.acted = True
 
     def _refuse_lost_lock(self, change: Remove, held: HeldLock | None) -> None:
         """Only a lock that is held, is in its place, and is waited for by nobody goes away (safety.md C3, G2)."""

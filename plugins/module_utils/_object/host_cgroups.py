@@ -55,10 +55,10 @@ class CgroupCandidate(Candidate):
         return self._status is not None
 
     def evidence(self, view: HostView) -> Evidence:
-        from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_population
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import named_by_processes
 
-        owners = ("a process is in it",) if cgroup_directories.is_populated(self.path) else ()
+        owners = ("a process is in it",) if cgroup_population.is_populated(self.path) else ()
         return Evidence(owners, named_by_processes(self.names, view), dead=("no process is in it",), blind=view.blind)
 
 

@@ -145,6 +145,5 @@ def test_what_a_killed_test_run_left_is_swept_by_the_next(version: str) -> None:
     with Lab(version):
         assert not Path(folder).exists()
         # The kernel ends most of them with the run itself; one on its way out has neither arguments nor a cgroup.
-        for number in map(int, numbers):
-            processes.wait_until(lambda number=number: not processes.lives(number), f"pid {number} to end", 10)
+        processes.wait_until(lambda: not any(map(processes.lives, map(int, numbers))), "its processes to end", 10)
         assert not any(path.exists() for path in cgroups.folders(Path(folder).name))

@@ -14,12 +14,14 @@ import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import (
     remove_file,
     sync_directory,
-    temporary_name,
     write_file,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import (
+    read_file,
+    temporary_name,
+)
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis.support_files import (
     OLD,

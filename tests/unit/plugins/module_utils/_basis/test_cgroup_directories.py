@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories, cgroup_population
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, Unreadable, WriteFailed
 
 
@@ -25,27 +25,27 @@ def put(path: Path, **files: str) -> Path:
 def test_D7_v2_says_for_all_below_whether_a_process_is_there(tmp_path: Path) -> None:
     full = put(tmp_path / "full", cgroup_events="populated 1\nfrozen 0\n", cgroup_procs="")
     empty = put(tmp_path / "empty", cgroup_events="populated 0\nfrozen 1\n", cgroup_procs="")
-    assert cgroup_directories.is_populated(str(full))
-    assert not cgroup_directories.is_populated(str(empty))
+    assert cgroup_population.is_populated(str(full))
+    assert not cgroup_population.is_populated(str(empty))
 
 
 def test_D7_v1_is_asked_for_each_below(tmp_path: Path) -> None:
     put(tmp_path / "web-1", tasks="", cgroup_procs="")
-    assert not cgroup_directories.is_populated(str(tmp_path / "web-1"))
+    assert not cgroup_population.is_populated(str(tmp_path / "web-1"))
     put(tmp_path / "web-1" / "inner", tasks="4711\n", cgroup_procs="")
-    assert cgroup_directories.is_populated(str(tmp_path / "web-1"))
+    assert cgroup_population.is_populated(str(tmp_path / "web-1"))
 
 
 def test_one_that_is_not_there_is_empty_and_nothing_to_remove(tmp_path: Path) -> None:
-    assert not cgroup_directories.is_populated(str(tmp_path / "gone"))
-    assert not cgroup_directories.exists(str(tmp_path / "gone"))
+    assert not cgroup_population.is_populated(str(tmp_path / "gone"))
+    assert not cgroup_population.exists(str(tmp_path / "gone"))
     assert not cgroup_directories.remove(str(tmp_path / "gone"))
 
 
 def test_what_cannot_be_looked_at_is_not_taken_for_absent(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Unreadable):
-        cgroup_directories.exists(str(tmp_path / "file" / "web-1"))
+        cgroup_population.exists(str(tmp_path / "file" / "web-1"))
 
 
 def test_CG1_it_goes_by_rmdir_deepest_first_and_files_are_never_touched(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_D7_a_child_that_goes_meanwhile_says_nothing_of_the_others(
         return found
 
     monkeypatch.setattr(os, "walk", walked)
-    assert cgroup_directories.is_populated(str(top))
+    assert cgroup_population.is_populated(str(top))
     (top / "cgroup.procs").unlink()
-    assert not cgroup_directories.is_populated(str(top))
+    assert not cgroup_population.is_populated(str(top))
     assert cgroup_directories.remove(str(top)) and not top.exists()
