@@ -5,13 +5,7 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import locking
@@ -23,22 +17,3 @@ def _own_locks_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(locking, "_OWN_LOCKS", str(tmp_path_factory.mktemp("locks") / "sandboxed.containers"))
         yield
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes(specs: list[Any]) -> None:
-    """A pid namespace for each worker: the modules look at all processes, and so at those of other tests.
-
-    Whoever may not make one (who is not root) has the tests' names alone to keep them apart.
-    """
-    words = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    if shutil.which("unshare") and subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0:
-        for spec in specs:
-            # The shell is its pid 1 and reaps orphans; without a second command the worker would take its place.
-            spec.python = shlex.join([*words, "sh", "-c", '"$@"; exit $?', "sh", sys.executable])
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """In CI each worker has to be alone: nobody would see that one no longer is, but for a failure now and then."""
-    if hasattr(config, "workerinput") and os.environ.get("CI", "").lower() == "true" and os.getppid() != 1:
-        raise pytest.UsageError("this worker has no pid namespace of its own: see pytest_xdist_setupnodes")
