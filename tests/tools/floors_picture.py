@@ -72,7 +72,7 @@ FLOORS = (
             Room("steps…", "for one and thousands", ("steps", "items", "batches", "workers", "shares")),
             Room("view, verdict", "live? pure", ("view", "verdict", "evidence")),
             Room("changes, removal", "and what is in the way", ("changes", "removal", "owned")),
-            Room("task, report", "seam to Ansible", ("task", "change_task", "report", "info_words")),
+            Room("task, report", "seam to Ansible", ("task", "change_task", "report", "info_words", "printable")),
             Room("sandbox…, tree…", "states", ("sandbox*", "flat_sandbox", "tree*", "raw_items", "rests")),
             Room("bundle…", "of containerd, or plain", ("bundle*",)),
             Room("mapping…", "container to sandbox", ("mapping*",)),

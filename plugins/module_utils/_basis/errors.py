@@ -72,6 +72,11 @@ class ChangedMeanwhile(StateError):
     """Under the lock the object is not what it was when the change was planned (safety.md C4)."""
 
 
+def way_out(error: OSError, otherwise: str = "") -> str:
+    """What to do about an error of the system: mostly what the caller knows; be root where that is what is missing."""
+    return "Run as root (become: true)." if error.errno in (errno.EACCES, errno.EPERM) else otherwise
+
+
 def os_reason(error: OSError) -> str:
     """The system's own words for an error, for example "No space left on device"."""
     if error.errno == errno.EMFILE:

@@ -26,14 +26,16 @@ class NameRule(NamedTuple):
     """Which names a layout can have on disk.
 
     characters: a regular expression for the whole name, or empty for any single path component.
-    described: the same in words. extra_bytes: what file names of the layout add to it at least. reserved: names that
-    are not an object's.
+    described: the same in words, "have only letters". extra_bytes: what file names of the layout add to it at least.
+    reserved: names that are not an object's. has_comma: its names may have one, so that a text with commas may be a
+    single name.
     """
 
     characters: str = ""
     described: str = ""
     extra_bytes: int = 0
     reserved: frozenset[str] = frozenset()
+    has_comma: bool = False
 
 
 def as_name(value: Any, option: str) -> str:
@@ -52,7 +54,7 @@ def as_name(value: Any, option: str) -> str:
 
 def as_names(value: Any, option: str, rule: NameRule | None = None) -> list[str]:
     """The names of an option that takes one, several, or a text with commas (Ansible's own convention for lists)."""
-    if isinstance(value, str) and "," in value and rule and rule.characters and re.fullmatch(rule.characters, ","):
+    if isinstance(value, str) and "," in value and rule is not None and rule.has_comma:
         raise InvalidInput(option, f"'{value}' may be one name or several: names may have a comma here", "Give a list.")
     if isinstance(value, str):
         value = [name.strip() for name in value.split(",")]
@@ -61,7 +63,7 @@ def as_names(value: Any, option: str, rule: NameRule | None = None) -> list[str]
     names = [as_name(element, option) for element in value]
     seen: set[str] = set()
     for name in names:
-        if name in seen:
+        if name in seen and name:
             raise InvalidInput(option, f"'{name}' is given twice", "Give each name once.")
         seen.add(name)
     return names
@@ -75,13 +77,12 @@ def check_known_name(name: str, option: str, rule: NameRule) -> str:
     if name in ("", ".", "..") or "/" in name:
         raise InvalidInput(option, f"'{name}' is not a name", "A name is not empty, '.' or '..', and has no '/'.")
     if name in rule.reserved:
-        raise InvalidInput(option, f"'{name}' is the runtime's own directory, and no sandbox", "Give a sandbox's name.")
+        what = "container" if option.endswith("container_id") else "sandbox"
+        raise InvalidInput(option, f"'{name}' is the runtime's own, and no {what}", f"Give a {what}'s name.")
     if re.search(_CONTROL, name):
         raise InvalidInput(option, f"{name!r} has a control character or is not valid Unicode", "Give the exact name.")
     if rule.characters and not re.fullmatch(rule.characters, name):
-        raise InvalidInput(
-            option, f"'{name}' cannot be a name in this layout", f"Its names have only {rule.described}."
-        )
+        raise InvalidInput(option, f"'{name}' cannot be a name in this layout", f"Its names {rule.described}.")
     size = len(name.encode("utf-8")) + rule.extra_bytes
     if size > FILE_NAME_BYTES:
         raise InvalidInput(

@@ -19,6 +19,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     Unreadable,
     WriteFailed,
     os_reason,
+    way_out,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
 
@@ -229,7 +230,8 @@ def own_lock_place(root: str) -> LockPlace:
         try:
             descriptor = os.open(name, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=locks.fd)
         except OSError as error:
-            raise Unreadable(_OWN_LOCKS, os_reason(error), "Remove what was put there in its place.") from error
+            remedy = way_out(error, "Remove what was put there in its place.")
+            raise Unreadable(_OWN_LOCKS, os_reason(error), remedy) from error
         directory = Directory(descriptor, locks.join(name))
     owner = os.fstat(directory.fd).st_uid
     if owner not in (0, os.geteuid()):

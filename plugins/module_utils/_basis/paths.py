@@ -16,6 +16,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     Unreadable,
     WriteFailed,
     os_reason,
+    way_out,
 )
 
 _MOST_LINKS = 40  # the kernel's own limit
@@ -148,7 +149,7 @@ def open_given(path: str, create_mode: int | None = None, above_mode: int = 0o75
     except FileNotFoundError:
         return open_below("/", absolute, create_mode, above_mode)
     except OSError as error:
-        raise Unreadable(path, os_reason(error), "Nothing was changed.") from error
+        raise Unreadable(path, os_reason(error), way_out(error, "Nothing was changed.")) from error
     return Directory(descriptor, _plain_path(descriptor, absolute))
 
 
@@ -177,6 +178,14 @@ def mount_id_of(fd: int) -> int:
     raise Unreadable(path, os.strerror(errno.ENODATA))
 
 
+def inside_of(root: str, path: str) -> str:
+    """The same path as a process would name it that has `root` as its root directory. Raises OutsideRoot."""
+    for base in (os.path.normpath(root), os.path.realpath(root)):
+        if path == base or path.startswith(f"{base.rstrip('/')}/"):
+            return path[len(base.rstrip("/")) :] or "/"
+    raise OutsideRoot(path, f"it does not lie below {root}")
+
+
 def open_below(root: str, path: str, create_mode: int | None = None, above_mode: int = 0o755) -> Directory:
     """Open the directory `path` as a process would that has `root` as its root directory.
 
@@ -194,7 +203,7 @@ def open_below(root: str, path: str, create_mode: int | None = None, above_mode:
         return walk.finish()
     except OSError as error:
         walk.take_back()
-        raise Unreadable(walk.shown(), os_reason(error), "Nothing was changed.") from error
+        raise Unreadable(walk.shown(), os_reason(error), way_out(error, "Nothing was changed.")) from error
     except StateError:
         walk.take_back()
         raise

@@ -10,6 +10,7 @@ caller's to handle. ctypes is imported at the first call only: most tasks need n
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from typing import Any, NoReturn
 
@@ -35,6 +36,7 @@ RESOLVE_BENEATH = 0x08
 CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
 
+_NS_GET_NSTYPE = 0xB703
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 _SYS_OPENAT2 = 437
@@ -185,3 +187,16 @@ def setns(fd: int, kind: int) -> None:
     calls = _calls()
     if calls.setns(fd, kind) != 0:
         _fail(calls.get_errno(), f"/proc/self/fd/{fd}")
+
+
+def namespace_type(path: str) -> int:
+    """The kind of namespace that an entry leads to, as CLONE_NEWNET; 0: it is none (ioctl_ns(2)). Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        return fcntl.ioctl(descriptor, _NS_GET_NSTYPE)
+    except OSError as error:
+        if error.errno != errno.ENOTTY:
+            raise
+        return 0
+    finally:
+        os.close(descriptor)

@@ -311,6 +311,11 @@ class Layout(ABC):
     raw_directory = ""
     inherits_owner = False
 
+    @property
+    def container_names(self) -> NameRule:
+        """Which names containers can have on disk."""
+        return self.names
+
     @abstractmethod
     def sandboxes_of(self, roots: Roots) -> dict[str, list[str]]:
         """One pass over the roots: sandbox id to the names of entries that belong to it."""

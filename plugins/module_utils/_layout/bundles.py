@@ -61,6 +61,6 @@ LAYOUTS = {
 # What is on disk may have other names than containerd would take today; hidden ones are unfinished deletes.
 NAMES = NameRule(
     r"[^.].*",
-    "names that do not begin with '.', which those of unfinished deletes do",
+    "do not begin with '.', as those of unfinished deletes do",
     extra_bytes=len(tombstone_name("", TOMBSTONE_PREFIX)),
 )

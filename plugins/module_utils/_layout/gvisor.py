@@ -187,7 +187,7 @@ class Gvisor(_Runsc):
     """runsc from release-20210112.0: <cid>_sandbox:<sid>.state and .lock. The container's id comes first."""
 
     name = "gvisor"
-    names = NameRule(_NAMES, "letters, digits, '_', '+', '.' and '-'", len("_sandbox:" + _STATE) + 1)
+    names = NameRule(_NAMES, "have only letters, digits, '_', '+', '.' and '-'", len("_sandbox:" + _STATE) + 1)
     # anchored, unlike runsc's own pattern (G9)
     _FILE = re.compile(rf"(?P<cid>{_NAMES})_sandbox:(?P<sid>{_NAMES})(?:{_STATE}|{_LOCK})", re.A)
     _TEMPORARY = re.compile(rf"\.(?P<cid>{_NAMES})_sandbox:(?P<sid>{_NAMES}){_STATE}{TEMPORARY_SUFFIX}", re.A)
@@ -212,7 +212,9 @@ class GvisorLegacy(_Runsc):
     """runsc before release-20210112.0: <cid>.state and .lock; which sandbox it is stands in the state alone."""
 
     name = "gvisor_legacy"
-    names = NameRule(_LEGACY_NAMES, "letters, digits, '_', '+', ',', '.' and '-'", len(_STATE))
+    names = NameRule(
+        _LEGACY_NAMES, "have only letters, digits, '_', '+', ',', '.' and '-'", len(_STATE), has_comma=True
+    )
     _FILE = re.compile(rf"(?P<cid>{_LEGACY_NAMES})(?:{_STATE}|{_LOCK})", re.A)
     _TEMPORARY = re.compile(rf"\.(?P<cid>{_LEGACY_NAMES}){_STATE}{TEMPORARY_SUFFIX}", re.A)
 

@@ -43,7 +43,7 @@ _ELSEWHERE = {"remote": "whose machine runs elsewhere", "dragonball": "which run
 class Kata(TreeLayout):
     """What the three generations share."""
 
-    names = NameRule("", "any character but '/'")
+    names = NameRule()
     runtime_waits = True
 
     def claim(self, process: Process, pids: tuple[int, ...] | None, roots: Roots, reading: Reading) -> Claim | None:

@@ -36,7 +36,7 @@ class KataRs(Kata):
     lock_file = ""
     not_containers = frozenset({"root"})
     sign_directories = ("root",)
-    names = NameRule("", "any character but '/'", reserved=frozenset({"firecracker"}))
+    names = NameRule(reserved=frozenset({"firecracker"}))
     places = (SHARE, JAIL)
     documents = (DocumentRule("state", 0o644, container=False),)
 

@@ -3,34 +3,71 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What engines other than containerd keep on disk of the containers that they know (safety.md A5).
 
-Docker: /var/lib/docker/containers/<id>/config.v2.json. CRI-O and Podman: a JSON list of {"id": …} in
-/var/lib/containers/storage/overlay-containers/containers.json. A stopped container is listed as well: its engine may
-start or delete it at any time.
+Docker: a directory <data-root>/containers/<id>. CRI-O and Podman: a directory <graphroot>/<driver>-containers/<id>, and
+JSON lists of {"id": …} beside them, containers.json and, of what is not to outlive the boot, volatile-containers.json.
+A stopped container is listed as well: its engine may start or delete it at any time.
 """
 
 from __future__ import annotations
 
+import re
+
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
 
-DOCKER = "/var/lib/docker/containers"
-STORAGE = "/var/lib/containers/storage/overlay-containers"
-_STORAGE_FILE = "containers.json"
+_DOCKER_ROOTS = ("/var/lib/docker", "/var/snap/docker/common/var-lib-docker")
+_DOCKER_CONFIG = "/etc/docker/daemon.json"
+_STORAGE_ROOT = "/var/lib/containers/storage"
+_STORAGE_CONFIG = "/etc/containers/storage.conf"
+_GRAPHROOT = r"""\s*graphroot\s*=\s*["']([^"']+)["']"""
+_STORAGE_FILES = ("containers.json", "volatile-containers.json")
 
 
-def docker_ids(directory: Directory) -> set[str]:
-    """The ids that Docker lists; its directory may not exist. Raises Unreadable."""
-    return set(directory.listed()) if directory.exists else set()
+def docker_ids(host_root: str) -> set[str]:
+    """The ids that a host's Docker lists. Raises StateError."""
+    found: set[str] = set()
+    for root in (*_DOCKER_ROOTS, *_docker_data_root(host_root)):
+        with open_below(host_root, f"{root}/containers") as directory:
+            found.update(directory.listed() if directory.exists else ())
+    return found
 
 
-def storage_ids(directory: Directory) -> set[str]:
-    """The ids that CRI-O and Podman list; their directory may not exist. Raises Unreadable."""
-    data = read_file(directory, _STORAGE_FILE) if directory.exists else None
+def _docker_data_root(host_root: str) -> list[str]:
+    data = _configuration(host_root, _DOCKER_CONFIG)
+    content = go_json.decode(data, _DOCKER_CONFIG) if data.strip() else {}
+    if not isinstance(content, dict):
+        raise Unreadable(_DOCKER_CONFIG, "it is no object")
+    return [root for root in (content.get("data-root"), content.get("graph")) if isinstance(root, str) and root]
+
+
+def storage_ids(host_root: str) -> set[str]:
+    """The ids that a host's CRI-O and Podman list. Raises StateError."""
+    config = _configuration(host_root, _STORAGE_CONFIG).decode("utf-8", "replace")
+    configured = [match[1] for match in map(re.compile(_GRAPHROOT).match, config.splitlines()) if match]
+    found: set[str] = set()
+    for root in (_STORAGE_ROOT, *configured):
+        with open_below(host_root, root) as storage:
+            drivers = [name for name in storage.listed() if name.endswith("-containers")] if storage.exists else []
+        for name in drivers:
+            with open_below(host_root, f"{root}/{name}") as directory:
+                found |= _listed_in(directory)
+    return found
+
+
+def _listed_in(directory: Directory) -> set[str]:
+    found = set(directory.listed()) if directory.exists else set()
+    for name in found.intersection(_STORAGE_FILES):
+        found |= _ids_in(directory, name)
+    return found.difference(_STORAGE_FILES)
+
+
+def _ids_in(directory: Directory, name: str) -> set[str]:
+    data = read_file(directory, name)
     if not data:
-        return set()  # it is written anew and renamed, so an empty one lists nothing
-    path = directory.join(_STORAGE_FILE)
+        return set()  # nothing was ever written to it; a container that it should list has its directory
+    path = directory.join(name)
     content = go_json.decode(data, path)
     if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
         raise Unreadable(path, "it is no list of containers")
@@ -38,3 +75,9 @@ def storage_ids(directory: Directory) -> set[str]:
     if not all(isinstance(one, str) for one in ids):
         raise Unreadable(path, "a container in it has no id")
     return ids
+
+
+def _configuration(host_root: str, path: str) -> bytes:
+    folder, _slash, name = path.rpartition("/")
+    with open_below(host_root, folder) as directory:
+        return (read_file(directory, name) or b"") if directory.exists else b""

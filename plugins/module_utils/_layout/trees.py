@@ -14,7 +14,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     Unreadable,
     os_reason,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import FILE_NAME_BYTES
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import FILE_NAME_BYTES, NameRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import (
@@ -87,6 +87,12 @@ class TreeLayout(Layout):
         return self.trees[-1]
 
     # names
+
+    @property
+    def container_names(self) -> NameRule:
+        """A container is a directory in its sandbox's; what the runtime itself has there is none."""
+        own = self.not_containers.union(*(self._entries(tree) for tree in self.trees))
+        return self.names._replace(reserved=self.names.reserved | own)
 
     def sandboxes_of(self, roots: Roots) -> dict[str, list[str]]:
         listed = [name for rule in self.trees for name in _names_in(roots[rule.option])]
@@ -205,7 +211,9 @@ class TreeLayout(Layout):
 
     def entries_of_a_sandbox(self) -> frozenset[str]:
         """The names of all that the runtime makes itself in a sandbox's directory in the state tree."""
-        tree = self.state_tree
+        return self._entries(self.state_tree)
+
+    def _entries(self, tree: TreeRule) -> frozenset[str]:
         own = [name for name, _mode in (*tree.directories, *tree.files)]
         return frozenset((*own, *(name for _rule, name in self.rules_at(tree, in_container=False))))
 

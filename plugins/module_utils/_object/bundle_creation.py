@@ -104,6 +104,8 @@ class PresentBundle(Bundle):
             raise InvalidInput(
                 "spec.root.path", f"'{path}' is not directly in the bundle", "Give one name, or a full path."
             )
+        if name == SPEC:
+            raise InvalidInput("spec.root.path", f"'{path}' is where the spec itself goes", "Give another name.")
         return ((name, INNER_MODE),)
 
     def _work_directory(self) -> list[Change]:

@@ -116,16 +116,20 @@ def _spec(entry: dict[str, Any], prefix: str) -> dict[str, Any] | None:
         return oci_spec.check_spec(entry["spec"], f"{prefix}spec")
     if entry["spec_file"] is None:
         return None
-    folder, name = os.path.split(entry["spec_file"])
-    with open_given(folder or ".") as directory:
-        data = read_file(directory, name) if directory.exists else None
-    if data is None:
-        raise InvalidInput(
-            f"{prefix}spec_file", f"there is no file {entry['spec_file']} on the host", "Copy it there first."
-        )
+    option, path = f"{prefix}spec_file", entry["spec_file"]
+    if not path or "\0" in path:
+        raise InvalidInput(option, "it is empty or has a NUL", "Give the path of a file on the host.")
     try:
-        return oci_spec.check_spec(go_json.decode(data, entry["spec_file"]), f"{prefix}spec_file")
+        data = _content_of(path)
+        if data is None:
+            raise InvalidInput(option, f"there is no file {path} on the host", "Copy it there first.")
+        return oci_spec.check_spec(go_json.decode(data, path), option)
     except Unreadable as error:
-        raise InvalidInput(
-            f"{prefix}spec_file", f"{entry['spec_file']}: {error.why}", "Give a JSON document."
-        ) from error
+        raise InvalidInput(option, f"{path}: {error.why}", "Give a file with a JSON document.") from error
+
+
+def _content_of(path: str) -> bytes | None:
+    """The user names this file, so links on the way to it are followed. None: there is none. Raises Unreadable."""
+    folder, name = os.path.split(os.path.realpath(path))
+    with open_given(folder) as directory:
+        return read_file(directory, name) if directory.exists else None

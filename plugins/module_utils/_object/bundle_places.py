@@ -20,6 +20,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identi
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
     Directory,
+    inside_of,
     open_below,
     open_given,
     remove_empty,
@@ -61,7 +62,8 @@ class Listing(NamedTuple):
 class BundleRoots(NamedTuple):
     """What the user says of the directories. state, work: containerd's own; path: of bundles without an engine.
 
-    None: the defaults, below host_root. others: state directories of further containerds, as seen from here.
+    None: the defaults, below host_root. others: state directories of further containerds, as seen from here. found:
+    nobody gave them, they were found on that host, and no link in them leads out of it either.
     """
 
     host_root: str
@@ -69,6 +71,7 @@ class BundleRoots(NamedTuple):
     work: str | None = None
     path: str | None = None
     others: tuple[str, ...] = ()
+    found: bool = False
 
 
 class BundlePlace:
@@ -108,9 +111,10 @@ class BundlePlace:
 
     def _at(self, path: str, as_it_is: bool, create: bool = False) -> Directory:
         mode = INNER_MODE if create else None
-        if as_it_is:
+        host_root = self._given.host_root
+        if as_it_is and not self._given.found:
             return open_given(path, mode, ROOT_MODE)
-        return open_below(self._given.host_root, path, mode, ROOT_MODE)
+        return open_below(host_root, inside_of(host_root, path) if as_it_is else path, mode, ROOT_MODE)
 
     def create(self) -> None:
         """Make the directories that are missing, as containerd would (0711)."""
@@ -146,7 +150,7 @@ class BundlePlace:
         return sorted(name for name in found if not name.startswith("."))
 
     def _listing(self, directory: Directory, view: HostView) -> Listing:
-        return view.once(("bundles in", directory.path), lambda: _list(directory))
+        return view.once(("bundles in", directory.path), lambda: _list(directory, self.layout.has_engine))
 
     def read_bundle(self, container_id: str, known: BundleReading | None = None) -> BundleReading:
         """What is in its bundle. known: what this has returned before. Raises Unreadable."""
@@ -184,11 +188,15 @@ class BundlePlace:
     def all_namespaces(self) -> Iterator[Directory]:
         """Every directory of this host in which containerds keep bundles, open (safety.md A10). Raises Unreadable."""
         inner = [layout.inside for layout in LAYOUTS.values() if layout.has_engine]
-        given = [*([self._given.state] if self._given.state is not None else []), *self._given.others]
-        for state in dict.fromkeys([*given, *STATE_ROOTS]):
+        host_root, own, others = self._given.host_root, self._given.state, self._given.others
+        for state in dict.fromkeys([*([own] if own is not None else []), *others, *STATE_ROOTS]):
             for inside in inner:
                 path = f"{state}/{inside}"
-                with open_given(path) if state in given else open_below(self._given.host_root, path) as tasks:
+                with (
+                    self._at(path, True)
+                    if state == own
+                    else open_below(host_root, inside_of(host_root, path) if state in others else path) as tasks
+                ):
                     for name in _folders(tasks):
                         namespace = tasks.child(name)
                         try:
@@ -240,13 +248,15 @@ class BundlePlace:
         return is_shim_socket(path, [self.sockets.path])
 
 
-def _list(directory: Directory) -> Listing:
+def _list(directory: Directory, has_engine: bool) -> Listing:
     names = _names(directory) if directory.exists else []
     tombstones: dict[str, list[str]] = {}
     hidden = [name for name in names if name[0] == "."]
     for name in hidden:
-        # containerd's own is ".<id>"; an id may itself end as ours do: both are trees to finish (safety.md D2).
-        owners = [parse_tombstone(name, TOMBSTONE_PREFIX), name[1:] if is_engines_name(name[1:]) else None]
+        # containerd's own is ".<id>"; an id may itself end as ours do: both are trees to finish (safety.md D2). Where
+        # there is no containerd, nobody but us has hidden a bundle, and a name like ".git" says nothing.
+        engines = name[1:] if has_engine and is_engines_name(name[1:]) else None
+        owners = [parse_tombstone(name, TOMBSTONE_PREFIX), engines]
         for owner in filter(None, owners):
             tombstones.setdefault(owner, []).append(name)
     return Listing(frozenset(names).difference(hidden), tombstones)

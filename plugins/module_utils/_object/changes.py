@@ -15,6 +15,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import MASK, masked
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.printable import on_one_line
 
 
 class Stop(NamedTuple):
@@ -171,7 +172,7 @@ def listing(label: str, before: list[str], after: list[str]) -> dict[str, str]:
 
 
 def _line(change: Change) -> str:
-    return f"{change.role:<9} {change.path}"
+    return on_one_line(f"{change.role:<9} {change.path}")
 
 
 def _document(change: Write) -> dict[str, str]:

@@ -174,7 +174,9 @@ class Daemon(Item):
         """
         record = self.record
         found: list[Change] = []
-        places = {record.socket_path: frozenset(record.socket_file)} if record is not None else {}
+        places: dict[str, frozenset[SocketInode]] = {}
+        if record is not None and self.run_dir.is_here:
+            places[record.socket_path] = frozenset(record.socket_file)
         if order is not None:
             places[order.socket_path] = frozenset()
         for path, known in places.items():
@@ -289,7 +291,7 @@ class Daemon(Item):
             start,
         )
 
-        if self.record is not None:
+        if self.record is not None and self.run_dir.is_here:
             remove_cgroups(self.record.cgroups)
         for change in plan.changes:
             if isinstance(change, Remove) and change.make():

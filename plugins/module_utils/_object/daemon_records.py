@@ -26,6 +26,11 @@ class RunDir:
         self._given = given
         self.directory = self._open(create=False)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the paths in its records are this machine's, and not those of another one's tree."""
+        return self.host_root == "/"
+
     def _open(self, create: bool) -> Directory:
         mode = RUN_DIR_MODE if create else None
         if self._given is not None:

@@ -13,6 +13,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis import
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.listening import check_socket_path
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import masked_arguments
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.syscalls import CLONE_NEWNET, namespace_type
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd import (
     C,
     Dialect,
@@ -74,6 +75,8 @@ def order_of(wish: DaemonWish) -> Order:
     check_share(wish.share, dialect)
     if wish.log_file:
         _check_folder(wish.log_file, "log_file")
+        if os.path.isdir(wish.log_file):
+            raise InvalidInput("log_file", f"{wish.log_file} is a directory", "Give the path of a file.")
     elif not wish.share.syslog:
         raise InvalidInput("syslog", "without it and without log_file its output would be lost", "Give log_file.")
     elif dialect.name == C and not os.path.exists(_SYSLOG):
@@ -158,9 +161,11 @@ def _network_namespace(given: str) -> str:
         return ""
     path = given if "/" in given else os.path.join(_NETWORK_NAMESPACES, given)
     try:
-        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+        is_one = namespace_type(path) == CLONE_NEWNET
     except OSError as error:
         raise InvalidInput("network_namespace", f"{path}: {os_reason(error)}", "Give its name or path.") from error
+    if not is_one:
+        raise InvalidInput("network_namespace", f"{path} is no network namespace", "Give its name or path.")
     return path
 
 

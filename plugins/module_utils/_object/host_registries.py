@@ -9,28 +9,25 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registries import (
-    DOCKER,
-    STORAGE,
     docker_ids,
     storage_ids,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_engine import engine_at
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import (
-    configuration_problems,
     engine_roots,
+    problems_of_roots,
     roots_given,
 )
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
-_ENGINES: tuple[tuple[str, str, Callable[[Directory], set[str]]], ...] = (
-    ("Docker", DOCKER, docker_ids),
-    ("CRI-O or Podman", STORAGE, storage_ids),
+_ENGINES: tuple[tuple[str, Callable[[str], set[str]]], ...] = (
+    ("Docker", docker_ids),
+    ("CRI-O or Podman", storage_ids),
 )
 
 
@@ -40,10 +37,13 @@ class Registries(NamedTuple):
     engines: dict[str, str]
     problems: tuple[str, ...]
 
+    def listed(self, names: Collection[str]) -> tuple[str, ...]:
+        """Which of these ids are listed, in sentences."""
+        return tuple(f"{self.engines[name]} lists {name}" for name in sorted(names) if name in self.engines)
+
     def doubts(self, names: Collection[str]) -> tuple[str, ...]:
         """Why objects with these ids are in doubt, in sentences."""
-        listed = tuple(f"{self.engines[name]} lists {name}" for name in sorted(names) if name in self.engines)
-        return (*listed, *self.problems)
+        return (*self.listed(names), *self.problems)
 
 
 def registries(host_root: str, view: HostView) -> Registries:
@@ -54,19 +54,22 @@ def registries(host_root: str, view: HostView) -> Registries:
 def _look(host_root: str, view: HostView) -> Registries:
     found: dict[str, str] = {}
     problems: list[str] = []
-    for engine, path, read in _ENGINES:
+    for engine, read in _ENGINES:
         try:
-            with open_below(host_root, path) as directory:
-                found.update(dict.fromkeys(read(directory), engine))
+            found.update(dict.fromkeys(read(host_root), engine))
         except StateError as error:
             problems.append(f"what {engine} lists cannot be read: {error}")
     layout = next(one for one in LAYOUTS.values() if one.has_engine)
-    problems += configuration_problems(host_root)
+    problems += problems_of_roots(host_root, view)
     for roots in engine_roots(host_root, view):
         if roots.work is None:
             problems.append(f"what the containerd of {roots.state} lists is not known: its root directory is not found")
             continue
-        containerd = engine_at(BundlePlace(layout, "", roots_given(host_root, roots)).metadata, view)
+        try:
+            containerd = engine_at(BundlePlace(layout, "", roots_given(host_root, roots)).metadata, view)
+        except StateError as error:
+            problems.append(f"what the containerd of {roots.state} lists is not known: {error}")
+            continue
         for listed in containerd.listed.values():
             found.update(dict.fromkeys((*listed.containers, *listed.sandboxes), "containerd"))
         if containerd.problem:

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
@@ -36,7 +37,9 @@ _RUNSC_PARENTS = ("/run/containerd/runsc", "/run/docker/runtime-runsc")
 _CONFIG = "/etc/containerd/config.toml"
 _CONFIG_BYTES = 1 << 20
 _LINKS = 8  # of a configuration that follow one another
-_SETTING = r"""\s*(root|state)\s*=\s*["']([^"']+)["']\s*(?:#.*)?$"""
+_SETTING = r"""\s*["']?(root|state)["']?\s*=\s*["']([^"']+)["']\s*(?:#.*)?$"""
+_IMPORTS = r"""(?ms)^\s*["']?imports["']?\s*=\s*\[(.*?)\]"""
+_LISTED = r"""["']([^"']+)["']"""
 _INSIDE = tuple(layout.inside for layout in BUNDLE_LAYOUTS.values() if layout.has_engine)
 
 
@@ -64,6 +67,7 @@ def runsc_roots(host_root: str, view: HostView) -> list[str]:
 def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
     """The directories of each containerd that runs or may have run here, below host_root."""
     found = {_at(host_root, one): _at(host_root, two) for one, two in ENGINE_ROOTS.items()}
+    found.pop("", None)
     if _top_level(host_root, _CONFIG):
         set_up = _configured(host_root, ())
         found[set_up.state] = set_up.work or ""  # it holds while containerd does not run too (safety.md A4)
@@ -78,9 +82,9 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
                     found.setdefault(state[0], "")
     # Of the usual one both directories are there as soon as it is installed and has run, whatever else is.
     usual = (_at(host_root, STATE_ROOT), _at(host_root, WORK_ROOT))
-    if configuration_problems(host_root):
+    if problems_of_roots(host_root, view):
         found[usual[0]] = ""  # it may have been moved, and nobody can tell where to
-    engines = [(state, work, os.path.isdir(work)) for state, work in found.items()]
+    engines = [(state, work, os.path.isdir(work)) for state, work in found.items() if state]
     return [
         # Where the root directory is not, a user may have moved it, or it is not mounted yet; but for the usual one.
         EngineRoots(state, work if is_there or (state, work) == usual else None)
@@ -89,12 +93,25 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
     ]
 
 
-def configuration_problems(host_root: str) -> list[str]:
-    """Why it is not known where containerd has its directories, in sentences."""
+def problems_of_roots(host_root: str, view: HostView) -> list[str]:
+    """Why it is not known where a containerd has its directories, in sentences."""
+    problems = []
+    running = [_config_of(one.argv) for one in _of_this_host(host_root, view) if one.program == "containerd"]
+    for path in dict.fromkeys((_CONFIG, *running)):
+        try:
+            _read_settings(host_root, path, is_needed=path != _CONFIG)
+        except StateError as error:
+            problems.append(f"what containerd lists is not known, since its configuration cannot be read: {error}")
+    if host_root != "/":
+        problems += [found for path in (*ENGINE_ROOTS, *ENGINE_ROOTS.values()) for found in _way_out(host_root, path)]
+    return problems
+
+
+def _way_out(host_root: str, path: str) -> list[str]:
     try:
-        _read_settings(host_root, _CONFIG)
+        open_below(host_root, path).close()
     except StateError as error:
-        return [f"what containerd lists is not known, since its configuration cannot be read: {error}"]
+        return [f"what a containerd of {path} lists is not known: {error}"]
     return []
 
 
@@ -105,18 +122,20 @@ def roots_given(host_root: str, roots: EngineRoots, others: tuple[str, ...] = ()
     if roots.state == _at(host_root, STATE_ROOT) and roots.work == _at(host_root, WORK_ROOT):
         return BundleRoots(host_root, others=others)
     # Without a root directory of its own, no other one's database is taken for it.
-    return BundleRoots(host_root, roots.state, roots.work or os.path.join(roots.state, ".unknown"), others=others)
+    work = roots.work or os.path.join(roots.state, ".unknown")
+    return BundleRoots(host_root, roots.state, work, others=others, found=True)
 
 
 def _at(host_root: str, path: str) -> str:
-    """Where a path of that host is reached from here."""
+    """Where a path of that host is reached from here; empty where its links lead out of it, or it cannot be looked at:
+    problems_of_roots says so."""
     if host_root == "/":
         return os.path.realpath(path)  # each directory under one name, or what is in it would count twice
     try:
         with open_below(host_root, path) as directory:
             return directory.path
     except StateError:
-        return host_root.rstrip("/") + path
+        return ""
 
 
 def _of_this_host(host_root: str, view: HostView) -> Iterator[Process]:
@@ -137,30 +156,49 @@ def _of_this_host(host_root: str, view: HostView) -> Iterator[Process]:
 def _configured(host_root: str, argv: tuple[str, ...]) -> EngineRoots:
     """By its arguments, else by its configuration file, else as it is by default."""
     given = {"root": option_of(argv, "root"), "state": option_of(argv, "state")}
-    settings = _top_level(host_root, option_of(argv, "config") or option_of(argv, "c") or _CONFIG)
+    settings = _top_level(host_root, _config_of(argv))
     state = given["state"] or settings.get("state", STATE_ROOT)
     work = given["root"] or settings.get("root", ENGINE_ROOTS.get(state, WORK_ROOT))
     return EngineRoots(_at(host_root, state.rstrip("/")), _at(host_root, work.rstrip("/")))
 
 
+def _config_of(argv: tuple[str, ...]) -> str:
+    return option_of(argv, "config") or option_of(argv, "c") or _CONFIG
+
+
 def _top_level(host_root: str, path: str) -> dict[str, str]:
-    """The settings of a configuration, none where it cannot be read: see configuration_problems."""
+    """The settings of a configuration, none where it cannot be read: see problems_of_roots."""
     try:
         return _read_settings(host_root, path)
     except StateError:
         return {}
 
 
-def _read_settings(host_root: str, path: str) -> dict[str, str]:
-    """The settings of these names that stand before the first table of a TOML file. Raises StateError."""
-    found: dict[str, str] = {}
-    for line in _followed(host_root, path)[:_CONFIG_BYTES].decode("utf-8", "replace").splitlines():
-        if line.lstrip().startswith("["):
-            break
-        match = re.match(_SETTING, line)
-        if match:
-            found[match[1]] = match[2]
+def _read_settings(host_root: str, path: str, is_needed: bool = False, depth: int = 0) -> dict[str, str]:
+    """The settings of these names that stand before the first table of a TOML file, and in what it imports.
+
+    is_needed: a running daemon was told to read it, so that it cannot be absent. Raises StateError.
+    """
+    if depth > _LINKS:
+        raise Unreadable(path, "it is imported by too many others")
+    data = _followed(host_root, path)
+    if data is None and is_needed:
+        raise Unreadable(path, "it is not there any more")
+    top = re.split(r"(?m)^\s*\[", (data or b"")[:_CONFIG_BYTES].decode("utf-8", "replace"))[0]
+    found = {match[1]: match[2] for match in (re.match(_SETTING, line) for line in top.splitlines()) if match}
+    for listed in re.findall(_IMPORTS, top):
+        for pattern in re.findall(_LISTED, listed):
+            for imported in _matching(host_root, os.path.join(os.path.dirname(path), pattern)):
+                found.update(_read_settings(host_root, imported, False, depth + 1))
     return found
+
+
+def _matching(host_root: str, pattern: str) -> list[str]:
+    """The files of a host that a pattern of an import means, in their order. Raises StateError."""
+    folder, name = os.path.split(pattern)
+    with open_below(host_root, folder) as directory:
+        names = directory.listed() if directory.exists else []
+    return [os.path.join(folder, one) for one in names if fnmatchcase(one, name)]
 
 
 def _target_of(directory: Directory, name: str) -> str:
@@ -170,15 +208,15 @@ def _target_of(directory: Directory, name: str) -> str:
         raise Unreadable(directory.join(name), os_reason(error)) from error
 
 
-def _followed(host_root: str, path: str) -> bytes:
-    """What is in a file, or in the one that it is a link to; empty where there is none. Raises StateError."""
+def _followed(host_root: str, path: str) -> bytes | None:
+    """What is in a file, or in the one that it is a link to; None where there is none. Raises StateError."""
     for _link in range(_LINKS):
         with open_below(host_root, os.path.dirname(path)) as directory:
             name = os.path.basename(path)
             facts = look(directory, name) if directory.exists else None
             if facts is None:
-                return b""
+                return None
             if not stat.S_ISLNK(facts.mode):
-                return read_file(directory, name) or b""
+                return read_file(directory, name)
             path = os.path.join(os.path.dirname(path), _target_of(directory, name))
     raise Unreadable(path, "it is reached through too many links")

@@ -150,7 +150,7 @@ def each(finder: Iterable[_Found], problems: list[str]) -> Iterator[_Found]:
 
 def _tree(name: str, host_root: str, view: HostView, given: dict[str, str | None] | None = None) -> Tree:
     """A layout below a root. All share one look at the mounts, made before there are workers."""
-    tree = Tree(LAYOUTS[name], host_root, given or {})
+    tree = Tree(LAYOUTS[name], host_root, given or {}, found=True)
     tree.roots.share_mounts(view.own_mounts)
     return tree
 

@@ -209,13 +209,15 @@ def doubts_of(one: Candidate, view: HostView, host_root: str, clock: Clock) -> t
 
 
 def _doubts_of_engines(one: Candidate, view: HostView, host_root: str) -> tuple[str, ...]:
-    """That an engine lists it (safety.md A5). A bundle asks its own containerd; a socket and a daemon have none."""
-    if one.kind not in ("sandbox", "mapping", "process", "cgroup"):
+    """That an engine lists it (safety.md A5); a socket and a daemon have none. What keeps a bundle is also what its own
+    containerd says, so that another one's list which cannot be read says nothing about it."""
+    if one.kind not in ("sandbox", "bundle", "mapping", "process", "cgroup"):
         return ()
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import registries
 
     try:
-        return registries(host_root, view).doubts(one.names)
+        known = registries(host_root, view)
+        return known.listed(one.names) if one.kind == "bundle" else known.doubts(one.names)
     except StateError as error:
         return (f"whether an engine lists it cannot be told: {error}",)
 

@@ -136,8 +136,18 @@ class ContainerMapping(Item):
             [Part("mapping", self.wish.container_id, self.root.directory, self.wish.container_id, facts)], view
         )
 
-    def _refuse_unless_dead(self, sandboxes: Sequence[str], view: HostView) -> None:
-        """Without its mapping, the command line cannot find a container of a sandbox that lives."""
+    def _refuse_named(self, view: HostView) -> None:
+        from ansible_collections.sandboxed.containers.plugins.module_utils._object.evidence import named_by_processes
+
+        named = named_by_processes((self.wish.container_id,), view)
+        if named:
+            raise NotProved("", f"it may still have an owner: {'; '.join(named)}", _DOUBT_REMEDY)
+
+    def _refuse_unless_dead(self, sandboxes: Sequence[str], view: HostView, is_last: bool = False) -> None:
+        """Without its mapping, the command line cannot find a container of a sandbox that lives.
+
+        is_last: who judged it before has no part in what has come since, so doubts count in any case.
+        """
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE
 
         for name in sandboxes:
@@ -145,7 +155,7 @@ class ContainerMapping(Item):
             which, why = f"sandbox '{name}', to which it leads,", "; ".join(verdict.reasons)
             if verdict.kind == LIVE:
                 raise InUse("", f"{which} is in use: {why}", "Remove the sandbox first. Nothing was changed.")
-            if verdict.kind != LEFTOVER and self.wish.doubts_count:
+            if verdict.kind != LEFTOVER and (self.wish.doubts_count or is_last):
                 raise NotProved("", f"{which} may still have an owner: {why}", _DOUBT_REMEDY)
 
     # locks and changes
@@ -191,7 +201,8 @@ class ContainerMapping(Item):
     def confirm(self, view: HostView) -> None:
         """Its sandbox may have come to life between the last look and the rename (safety.md C2)."""
         try:
-            self._refuse_unless_dead(self.mapping.entries, view)
+            self._refuse_unless_dead(self.mapping.entries, view, is_last=True)
+            self._refuse_named(view)
         except StateError:
             if self._hidden is not None:
                 self._hidden.bring_back()

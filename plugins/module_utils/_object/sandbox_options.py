@@ -148,4 +148,8 @@ def _raw_items(given: dict[Any, Any], where: str, layout: Layout) -> dict[str, s
             check_known_name(as_name(name, where), where, NameRule())
         if not isinstance(text, str):
             raise InvalidInput(f"{where}.{name}", f"it is a {type(text).__name__}, not a text", "Quote it.")
+        try:
+            text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise InvalidInput(f"{where}.{name}", "it is not valid Unicode", "Give another text.") from error
     return given

@@ -60,4 +60,5 @@ def name_of(entry: dict[str, Any], option: str, prefix: str, layout: Layout) -> 
     """A name that can be on disk in this layout; empty when the option is not given."""
     if entry[option] is None:
         return ""
-    return check_known_name(as_name(entry[option], prefix + option), prefix + option, layout.names)
+    rule = layout.container_names if option == "container_id" else layout.names
+    return check_known_name(as_name(entry[option], prefix + option), prefix + option, rule)

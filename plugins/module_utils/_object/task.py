@@ -10,13 +10,16 @@ import io
 import json
 import math
 import os
+import stat
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import MASK, masked
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.printable import json_of, printable
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 SHARED_OPTIONS: dict[str, dict[str, Any]] = {
@@ -27,6 +30,8 @@ SHARED_OPTIONS: dict[str, dict[str, Any]] = {
 }
 _LONG = 1000  # a list that is worth a way of its own into the result
 _SHOWN = 100  # elements of a parameter
+# The options that say where state is kept. Relative to what Ansible happens to start in, they would name another place.
+_PLACES = ("host_root", "run_root", "config_root", "state_root", "work_root", "path", "root", "run_dir")
 
 
 class Task(AnsibleModule):
@@ -53,11 +58,11 @@ class Task(AnsibleModule):
         try:
             with contextlib.redirect_stdout(printed) if lists else contextlib.nullcontext():
                 # AnsibleModule would put all parameters as they are into every result, also when it refuses them itself
-                end(**{**result, **marks, "invocation": {"module_args": self._shown_params()}})
+                end(**printable({**result, **marks, "invocation": {"module_args": self._shown_params()}}))
         finally:
             text = printed.getvalue()
             for key, mark in marks.items():
-                text = text.replace(json.dumps(mark), json.dumps(lists[key]), 1)
+                text = text.replace(json.dumps(mark), json_of(lists[key]), 1)
             sys.stdout.write(text)
         raise SystemExit  # it does not return; this says so to the type checker
 
@@ -83,12 +88,41 @@ def _shortened(name: str, value: Any) -> Any:
 
 def make_task(options: dict[str, dict[str, Any]], **settings: Any) -> Task:
     """The task object of a module: its own options and the shared ones."""
-    return Task(argument_spec={**SHARED_OPTIONS, **options}, supports_check_mode=True, **settings)
+    spec = {**SHARED_OPTIONS, **options}
+    task = Task(argument_spec=spec, supports_check_mode=True, **settings)
+    try:
+        for name, option in spec.items():
+            if option["type"] == "path" and task.params[name] is not None:
+                _check_path(name, task.params[name])
+        _check_host_root(task.params["host_root"])
+        _check_seconds(task.params["lock_timeout"])
+    except InvalidInput as error:
+        task.fail_json(str(error))
+    return task
+
+
+def _check_path(option: str, path: str) -> None:
+    if "\0" in path:
+        raise InvalidInput(option, "it has a NUL, which neither a path nor a command can have", "Leave that out.")
+    if option in _PLACES and not path.startswith("/"):
+        what = f"'{path}' is no absolute path" if path else "it is empty"
+        raise InvalidInput(option, what, "Give a path that begins with '/'.")
+
+
+def _check_host_root(path: str) -> None:
+    try:
+        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError as error:
+        raise InvalidInput("host_root", f"{path}: {os_reason(error)}", "Give a directory that is there.") from error
+    if not is_directory:
+        raise InvalidInput("host_root", f"{path} is no directory", "Give the root directory of a host.")
+
+
+def _check_seconds(seconds: float) -> None:
+    if not math.isfinite(seconds) or seconds < 0:  # one that is no number would wait for ever
+        raise InvalidInput("lock_timeout", f"{seconds} is no number of seconds", "Give 0 or more.")
 
 
 def budget_of(task: Task) -> LockBudget:
-    """The waiting that the task may spend on locks. A number that is none would wait for ever."""
-    seconds = task.params["lock_timeout"]
-    if not math.isfinite(seconds) or seconds < 0:
-        task.fail_json(f"lock_timeout: {seconds} is no number of seconds. Give 0 or more.")
-    return LockBudget(seconds)
+    """The waiting that the task may spend on locks."""
+    return LockBudget(task.params["lock_timeout"])

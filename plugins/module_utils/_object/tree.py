@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
     Directory,
+    inside_of,
     open_below,
     open_given,
     remove_empty,
@@ -29,11 +30,15 @@ if TYPE_CHECKING:
 
 
 class Tree:
-    """A layout and its root directories. given: option to path, as the user gave it (taken as it is) or None."""
+    """A layout and its root directories. given: option to path, as the user gave it (taken as it is) or None.
 
-    def __init__(self, layout: Layout, host_root: str, given: dict[str, str | None]) -> None:
+    found: nobody gave them, they were found on that host, and no link in them leads out of it.
+    """
+
+    def __init__(self, layout: Layout, host_root: str, given: dict[str, str | None], found: bool = False) -> None:
         self.layout = layout
         self._host_root = host_root
+        self._found = found
         self._given = {option: path for option, path in given.items() if path is not None}
         self._directories = {rule.option: self._open(rule, create=False) for rule in layout.root_rules}
         paths = {rule.option: self._given.get(rule.option, rule.default) for rule in layout.root_rules}
@@ -67,7 +72,9 @@ class Tree:
         mode = rule.mode if create else None
         path = os.path.join(self._given.get(rule.option, rule.default), rule.inside).rstrip("/") or "/"
         if rule.option in self._given:
-            return open_given(path, mode, rule.above_mode)
+            if not self._found:
+                return open_given(path, mode, rule.above_mode)
+            path = inside_of(self._host_root, path)
         return open_below(self._host_root, path, mode, rule.above_mode)
 
     @property

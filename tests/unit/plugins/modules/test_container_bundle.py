@@ -239,7 +239,7 @@ def test_what_cannot_be_read_is_unknown_and_kept(site: Site) -> None:
         ({}, "container_id: it is missing"),
         ({"container_id": 123}, "Quote it"),
         ({"container_id": "../x", "state": "absent"}, "is not a name"),
-        ({"container_id": ".unit-5", "state": "absent"}, "that do not begin with '.'"),
+        ({"container_id": ".unit-5", "state": "absent"}, "Its names do not begin with '.'"),
         ({"container_id": "-x", "spec": SPEC}, "cannot be the name of something new"),
         ({"container_id": "unit-5", "namespace": "a/b", "state": "absent"}, "namespace: 'a/b' is not a name"),
         ({"container_id": "unit-5"}, "there is nothing to make it from. Give spec or spec_file"),
@@ -260,6 +260,13 @@ def test_wrong_options_are_refused_in_words(tmp_path: Path, options: dict[str, A
     assert refused.failed
     assert text in refused.msg
     assert not site.state_root.exists()
+
+
+def test_a_text_with_commas_is_several(site: Site) -> None:
+    bundles = [site.add(name) for name in ("a1", "a2")]
+    done = site.run(container_id="a1, a2", state="absent")
+    assert [one["action"] for one in done.value["bundles"]] == ["deleted", "deleted"], done.msg
+    assert not any(path.exists() for path in bundles)
 
 
 def test_an_empty_list_means_none(site: Site) -> None:

@@ -6,16 +6,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import Result, run
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.test_container_bundle import SPEC
 
 
-def make(folder: Path, **options: Any) -> Result:
+def make(folder: Path, check: bool = False, **options: Any) -> Result:
     given = {"layout": "oci", "path": str(folder), "sees_all_processes": True}
-    return run("container_bundle", {**given, **options})
+    return run("container_bundle", {**given, **options}, check)
 
 
 def test_a_relative_root_is_made_and_all_of_it_goes(tmp_path: Path) -> None:
@@ -41,3 +43,32 @@ def test_an_absolute_root_must_be_there_and_stays(tmp_path: Path) -> None:
 def test_it_needs_a_path_and_knows_no_namespace(tmp_path: Path) -> None:
     assert "path: oci needs" in run("container_bundle", {"layout": "oci", "container_id": "x1"}).msg
     assert "has no namespaces" in make(tmp_path, container_id="x1", namespace="a", state="absent").msg
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_hidden_directory_beside_it_is_nobodys_tombstone(tmp_path: Path, state: str) -> None:
+    (tmp_path / ".git" / "objects").mkdir(parents=True)
+    (tmp_path / ".git.0123456789abcdef").mkdir()  # that is one of ours
+    given: dict[str, Any] = {"spec": SPEC} if state == "present" else {}
+    done = make(tmp_path, container_id="git", state=state, **given)
+    assert done.changed, done.msg
+    assert (tmp_path / ".git" / "objects").is_dir()
+    assert not (tmp_path / ".git.0123456789abcdef").exists()
+    assert not make(tmp_path, container_id="git", state="absent").failed
+    assert not make(tmp_path, container_id="git", state="absent").changed
+
+
+def test_a_root_in_the_place_of_the_spec_is_refused(tmp_path: Path) -> None:
+    for check_mode in (True, False):
+        refused = make(tmp_path, container_id="hello", spec={**SPEC, "root": {"path": "config.json"}}, check=check_mode)
+        assert "spec.root.path: 'config.json' is where the spec itself goes" in refused.msg
+
+
+def test_a_spec_file_may_be_a_link_and_is_named_when_it_is_none(tmp_path: Path) -> None:
+    (tmp_path / "real.json").write_text(json.dumps(SPEC))
+    (tmp_path / "link.json").symlink_to("real.json")
+    bundles = tmp_path / "bundles"
+    for path, why in (("", "it is empty or has a NUL"), ("a\0b", "it has a NUL"), (str(tmp_path), "not a plain file")):
+        refused = make(bundles, container_id="hello", spec_file=path)
+        assert refused.msg.startswith("spec_file: ") and why in refused.msg
+    assert make(bundles, container_id="hello", spec_file=str(tmp_path / "link.json")).changed

@@ -272,7 +272,7 @@ def test_one_container(tmp_path: Path, layout: str) -> None:
         (
             "kata_rs",
             {"sandbox_id": "firecracker"},
-            "sandbox_id: 'firecracker' is the runtime's own directory, and no sandbox. Give a sandbox's name.",
+            "sandbox_id: 'firecracker' is the runtime's own, and no sandbox. Give a sandbox's name.",
         ),
         (
             "kata_persist",

@@ -164,7 +164,32 @@ def test_fail_if_exists(tmp_path: Path, layout: str) -> None:
         (
             "kata_rs",
             {"sandbox_id": "firecracker", "state": "absent"},
-            "sandbox_id: 'firecracker' is the runtime's own directory, and no sandbox. Give a sandbox's name.",
+            "sandbox_id: 'firecracker' is the runtime's own, and no sandbox. Give a sandbox's name.",
+        ),
+        (
+            "kata_store",
+            {"sandbox_id": "ab", "container_id": "config.json", "state": "absent"},
+            "container_id: 'config.json' is the runtime's own, and no container. Give a container's name.",
+        ),
+        (
+            "kata_store",
+            {"sandbox_id": "ab", "container_id": "raw"},
+            "container_id: 'raw' is the runtime's own, and no container. Give a container's name.",
+        ),
+        (
+            "kata_store",
+            {"sandbox_id": "ab", "container_id": "lock"},
+            "container_id: 'lock' is the runtime's own, and no container. Give a container's name.",
+        ),
+        (
+            "kata_persist",
+            {"sandbox_id": "ab", "container_id": "persist.json"},
+            "container_id: 'persist.json' is the runtime's own, and no container. Give a container's name.",
+        ),
+        (
+            "kata_store",
+            {"sandbox_id": "ab", "raw_items": {"a": "\ud800"}},
+            "raw_items.a: it is not valid Unicode. Give another text.",
         ),
         (
             "kata_rs",

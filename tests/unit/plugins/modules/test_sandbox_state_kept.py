@@ -157,7 +157,7 @@ def test_promise_5_a_link_that_leads_out_of_the_image_is_refused(tmp_path: Path)
 
 def test_a_missing_image_is_no_empty_host(tmp_path: Path) -> None:
     result = run("sandbox_state", {**BASE, **ABSENT, "host_root": str(tmp_path / "none")})
-    assert result.failed and "must be an existing directory" in result.msg
+    assert result.failed and result.msg.startswith("host_root: ")
 
 
 def test_a_listener_on_its_socket_keeps_a_sandbox(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identi
 )
 
 ANY = NameRule()
-LETTERS = NameRule("[a-z]+", "lower-case letters", 10)
+LETTERS = NameRule("[a-z]+", "have only lower-case letters", 10)
 
 
 @pytest.mark.parametrize(

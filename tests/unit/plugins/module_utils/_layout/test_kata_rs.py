@@ -115,7 +115,7 @@ def test_RS5_the_directory_of_all_jails_is_no_sandbox(tmp_path: Path) -> None:
     (tmp_path / "run/kata/firecracker" / NAME / "root").mkdir(parents=True)
     with roots_of("kata_rs", tmp_path) as roots:
         assert list(RS.sandboxes_of(roots)) == [NAME]
-    with pytest.raises(InvalidInput, match="'firecracker' is the runtime's own directory, and no sandbox"):
+    with pytest.raises(InvalidInput, match="'firecracker' is the runtime's own, and no sandbox"):
         check_known_name("firecracker", "sandbox_id", RS.names)
     assert [(part.role, part.path) for part in read("kata_rs", tmp_path).parts] == [
         ("jail", f"{tmp_path}/run/kata/firecracker/{NAME}"),

@@ -51,7 +51,7 @@ def test_the_data_of_every_layout_is_whole(name: str) -> None:
     )
     assert layout.documents and all(rule.sandbox or rule.container for rule in layout.documents)
     assert check_known_name("web-1", "sandbox_id", layout.names) == "web-1"
-    assert layout.names.described
+    assert bool(layout.names.described) == bool(layout.names.characters)
     if isinstance(layout, FlatLayout):
         assert layout.commit_role in [rule.name for rule in layout.documents]
         assert all(rule.mode & 0o007 == 0 for rule in layout.documents), "no state is readable by all"

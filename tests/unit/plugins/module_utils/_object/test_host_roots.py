@@ -13,8 +13,8 @@ import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import (
     EngineRoots,
-    configuration_problems,
     engine_roots,
+    problems_of_roots,
     runsc_roots,
 )
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_host import (
@@ -93,10 +93,10 @@ def test_B6_a_configuration_that_is_no_file_stops_nobody(tmp_path: Path) -> None
 
 
 def test_A5_a_configuration_that_cannot_be_read_is_not_absent(tmp_path: Path) -> None:
-    assert configuration_problems("/") == []
+    assert problems_of_roots("/", view_of()) == []
     (tmp_path / "default.toml").symlink_to("loop.toml")
     (tmp_path / "loop.toml").symlink_to("default.toml")
-    (problem,) = configuration_problems("/")
+    (problem,) = problems_of_roots("/", view_of())
     assert problem.startswith("what containerd lists is not known, since its configuration cannot be read: ")
 
 
@@ -122,7 +122,7 @@ def test_A4_a_configuration_is_followed_inside_host_root(tmp_path: Path, monkeyp
     (host / "etc/containerd/config.toml").symlink_to("/usr/share/c.toml")
     seen = engine_roots(str(host), view_of(host_root=str(host)))
     assert seen == [EngineRoots(str(host / "run/containerd"), str(host / "data/work"))]
-    assert configuration_problems(str(host)) == []
+    assert problems_of_roots(str(host), view_of(host_root=str(host))) == []
 
 
 def test_A10_a_directory_that_is_named_through_a_link_is_one(tmp_path: Path) -> None:

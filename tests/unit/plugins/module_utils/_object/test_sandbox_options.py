@@ -235,7 +235,7 @@ def test_U10_the_rust_runtime_keeps_nothing_for_single_containers(wanted: str) -
 
 def test_RS5_the_directory_of_all_jails_is_no_name() -> None:
     for wanted in ("present", "absent"):
-        with pytest.raises(InvalidInput, match="'firecracker' is the runtime's own directory, and no sandbox"):
+        with pytest.raises(InvalidInput, match="'firecracker' is the runtime's own, and no sandbox"):
             wishes_of(state(state=wanted, sandbox_id="firecracker"), RUST)
     assert wishes_of(state(state="absent", sandbox_id="firecracker"), PERSIST)[0].sandbox_id == "firecracker"
 
