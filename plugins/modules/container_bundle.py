@@ -86,6 +86,9 @@ options:
   work_root:
     description:
       - containerd's own C(root) directory, C(/var/lib/containerd) below O(host_root) when omitted.
+      - With O(state_root) it is the one that goes with that, as C(/var/lib/rancher/k3s/agent/containerd) does with
+        C(/run/k3s/containerd). Where no engine has that O(state_root), what its containerd lists is not known without
+        this option, and a bundle is kept.
     type: path
   path:
     description:

@@ -18,6 +18,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
     Directory,
+    inside_of,
     open_below,
     open_given,
 )
@@ -167,7 +168,8 @@ class Claim(NamedTuple):
 class Roots:
     """The open root directories of one layout, by the option that names them, and the host that they are of.
 
-    paths: the path of each as the user or the layout's rule gave it; default: whether it is the rule's.
+    paths: the path of each as the user or the layout's rule gave it; default: whether it is the rule's. found: it was
+    not the user who gave them, they were found on that host.
     """
 
     def __init__(
@@ -176,8 +178,10 @@ class Roots:
         directories: dict[str, Directory],
         paths: Mapping[str, str] = MappingProxyType({}),
         given: Collection[str] = (),
+        found: bool = False,
     ) -> None:
         self._host_root = host_root
+        self._found = found
         self._directories = directories
         self._paths = paths
         self._given = given
@@ -204,12 +208,22 @@ class Roots:
         """Whether this is the very directory that the runtime uses on this host unless it is told another one."""
         return self._host_root == "/" and option not in self._given
 
+    @property
+    def host_root(self) -> str:
+        """The root directory of the host that they are of."""
+        return self._host_root
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the user named one of them: what runs on the host need not know of it."""
+        return bool(self._given) and not self._found
+
     def beside(self, option: str, relative: str) -> Directory:
         """A directory whose place is told from a root's: open, or one that does not exist. Raises Unreadable."""
         path = os.path.normpath(os.path.join(self._paths[option], relative))
-        if option in self._given:
-            return open_given(path)
-        return open_below(self._host_root, path)
+        if option not in self._given:
+            return open_below(self._host_root, path)
+        return open_below(self._host_root, inside_of(self._host_root, path)) if self._found else open_given(path)
 
     def path_beside(self, option: str, relative: str) -> str:
         """The path without links of a directory whose place is told from a root's, whether it exists or not."""

@@ -15,6 +15,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombst
 
 # containerd's own `state` and `root`.
 STATE_ROOT, WORK_ROOT = "/run/containerd", "/var/lib/containerd"
+CONFIGURATION = "/etc/containerd/config.toml"
 # The same of each engine that brings a containerd of its own: k3s and rke2, Docker, microk8s (safety.md A10).
 ENGINE_ROOTS = {
     STATE_ROOT: WORK_ROOT,

@@ -85,7 +85,15 @@ def hierarchies_of(view: HostView) -> tuple[Hierarchy, ...]:
 
 def engine_of(place: BundlePlace, view: HostView) -> Engine:
     """The containerd that owns these bundles; one that is not there where the layout has none."""
-    return engine_at(place.metadata, view) if place.layout.has_engine else Engine()
+    if not place.layout.has_engine:
+        return Engine()
+    if place.why_no_list:
+        return Engine(problem=place.why_no_list)
+    engine = engine_at(place.metadata, view)
+    if engine.installed or not place.is_set_up(view):
+        return engine
+    # Its file system may not be mounted (yet).
+    return Engine(problem=f"{place.metadata.path}: it has no database, though containerd is set up here")
 
 
 def owners_of(

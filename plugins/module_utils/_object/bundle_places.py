@@ -33,6 +33,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundl
     read_bundle,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import (
+    CONFIGURATION,
+    ENGINE_ROOTS,
     INNER_MODE,
     LAYOUTS,
     ROOT_MODE,
@@ -83,7 +85,12 @@ class BundlePlace:
         self.namespace = namespace
         self._given = given
         none = Directory(-1, "")
+        self.why_no_list = ""
         if layout.has_engine:
+            if given.state is not None and given.work is None:
+                given = self._given = given._replace(work=_work_beside(given.state))
+                if given.work is None:
+                    self.why_no_list = f"which one is that of {given.state} is not known (give work_root as well)"
             self.state = self._open(given.state, STATE_ROOT, layout.inside, namespace)
             self.work = self._open(given.work, WORK_ROOT, layout.inside, namespace)
             self.runtime = self._open(given.state, STATE_ROOT, "runc", namespace)
@@ -115,6 +122,13 @@ class BundlePlace:
         if as_it_is and not self._given.found:
             return open_given(path, mode, ROOT_MODE)
         return open_below(host_root, inside_of(host_root, path) if as_it_is else path, mode, ROOT_MODE)
+
+    def is_set_up(self, view: HostView) -> bool:
+        """Whether a containerd with the usual directories is set up on this host. Raises StateError."""
+        given = self._given
+        if given.state is not None and given.state != given.host_root.rstrip("/") + STATE_ROOT:
+            return False
+        return view.once(("containerd is set up", given.host_root), lambda: _has_configuration(given.host_root))
 
     def create(self) -> None:
         """Make the directories that are missing, as containerd would (0711)."""
@@ -246,6 +260,20 @@ class BundlePlace:
 
     def _is_in_folder(self, path: str) -> bool:
         return is_shim_socket(path, [self.sockets.path])
+
+
+def _work_beside(state: str) -> str | None:
+    """The root directory that goes with a state directory; None for one that no engine has by default."""
+    for usual, work in ENGINE_ROOTS.items():
+        if state.rstrip("/").endswith(usual):
+            return state.rstrip("/")[: -len(usual)] + work
+    return None
+
+
+def _has_configuration(host_root: str) -> bool:
+    folder, name = os.path.split(CONFIGURATION)
+    with open_below(host_root, folder) as directory:
+        return directory.exists and look(directory, name) is not None
 
 
 def _list(directory: Directory, has_engine: bool) -> Listing:

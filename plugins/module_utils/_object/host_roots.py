@@ -20,6 +20,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look, read_file
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import (
+    CONFIGURATION,
     ENGINE_ROOTS,
     STATE_ROOT,
     WORK_ROOT,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 # Below which engines have a root directory of runsc's for each namespace (gvisor.md, Paths).
 _RUNSC_PARENTS = ("/run/containerd/runsc", "/run/docker/runtime-runsc")
-_CONFIG = "/etc/containerd/config.toml"
 _CONFIG_BYTES = 1 << 20
 _LINKS = 8  # of a configuration that follow one another
 _SETTING = r"""\s*["']?(root|state)["']?\s*=\s*["']([^"']+)["']\s*(?:#.*)?$"""
@@ -68,7 +68,7 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
     """The directories of each containerd that runs or may have run here, below host_root."""
     found = {_at(host_root, one): _at(host_root, two) for one, two in ENGINE_ROOTS.items()}
     found.pop("", None)
-    if _top_level(host_root, _CONFIG):
+    if _top_level(host_root, CONFIGURATION):
         set_up = _configured(host_root, ())
         found[set_up.state] = set_up.work or ""  # it holds while containerd does not run too (safety.md A4)
     for process in _of_this_host(host_root, view):
@@ -97,9 +97,9 @@ def problems_of_roots(host_root: str, view: HostView) -> list[str]:
     """Why it is not known where a containerd has its directories, in sentences."""
     problems = []
     running = [_config_of(one.argv) for one in _of_this_host(host_root, view) if one.program == "containerd"]
-    for path in dict.fromkeys((_CONFIG, *running)):
+    for path in dict.fromkeys((CONFIGURATION, *running)):
         try:
-            _read_settings(host_root, path, is_needed=path != _CONFIG)
+            _read_settings(host_root, path, is_needed=path != CONFIGURATION)
         except StateError as error:
             problems.append(f"what containerd lists is not known, since its configuration cannot be read: {error}")
     if host_root != "/":
@@ -163,7 +163,7 @@ def _configured(host_root: str, argv: tuple[str, ...]) -> EngineRoots:
 
 
 def _config_of(argv: tuple[str, ...]) -> str:
-    return option_of(argv, "config") or option_of(argv, "c") or _CONFIG
+    return option_of(argv, "config") or option_of(argv, "c") or CONFIGURATION
 
 
 def _top_level(host_root: str, path: str) -> dict[str, str]:

@@ -126,7 +126,9 @@ class SandboxCandidate(Candidate):
     def evidence(self, view: HostView) -> Evidence:
         if self._look is None:
             return Evidence(unknown=("it was not read",))
-        found = owners_of(self.tree.layout, self.tree.roots, self._look.reading, view, self._look.hints).evidence
+        layout, roots, reading, hints = self.tree.layout, self.tree.roots, self._look.reading, self._look.hints
+        # That an engine lists it is asked in one place for objects of every kind (host_scan.py).
+        found = owners_of(layout, roots, reading, view, hints, asks_engines=False).evidence
         if isinstance(self.tree.layout, TreeLayout) and not may_be_an_id(self.name):
             found = found._replace(unknown=(*found.unknown, NO_ID))
         return found._replace(suspects=(self._look.locked, *found.suspects)) if self._look.locked else found

@@ -148,7 +148,7 @@ class SandboxState(OwnedItem):
 
         layout, roots = self.tree.layout, self.tree.roots
         self._hints = hints_in(layout, roots, self.reading, self._hints)
-        return owners_of(layout, roots, self.reading, view, self._hints)
+        return owners_of(layout, roots, self.reading, view, self._hints, asks_engines=not self.wish.present)
 
     def written_ns(self) -> list[int]:
         return [document.facts.ctime_ns for document in self.reading.documents if document.facts is not None]

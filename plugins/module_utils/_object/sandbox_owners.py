@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
     Process,
     describe,
@@ -51,11 +52,22 @@ def hints_in(layout: Layout, roots: Roots, reading: Reading, known: Hints | None
     )
 
 
-def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, known: Hints | None = None) -> Owners:
-    """Gather the evidence for one sandbox from a view whose files were read before."""
+def owners_of(
+    layout: Layout,
+    roots: Roots,
+    reading: Reading,
+    view: HostView,
+    known: Hints | None = None,
+    asks_engines: bool = True,
+) -> Owners:
+    """Gather the evidence for one sandbox from a view whose files were read before.
+
+    asks_engines: whether one that an engine lists is in doubt for that (safety.md A5).
+    """
     hints = hints_in(layout, roots, reading, known)
     naming = _naming(hints, view)
-    if not (naming or hints.recorded or hints.referrers or hints.unreadable) and not (
+    listed = _listed(roots, reading, view) if asks_engines else ()
+    if not (naming or hints.recorded or hints.referrers or hints.unreadable or listed) and not (
         reading.doubts or reading.problems or reading.sockets
     ):
         return view.once(("nobody", roots), lambda: Owners((), (), Evidence(blind=_blind(roots, view))))
@@ -70,7 +82,7 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
     for there in map(roots.found_at, hints.referrers):
         if there:
             suspects.append(engine_doubt(there))
-    suspects += reading.doubts
+    suspects += (*reading.doubts, *listed)
     owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]
     unknown = [*reading.problems, *hints.unreadable]
     if reading.sockets:
@@ -83,6 +95,19 @@ def owners_of(layout: Layout, roots: Roots, reading: Reading, view: HostView, kn
         blind=_blind(roots, view),
     )
     return Owners(tuple(claim for claim in claims if claim.proved), evidence.suspects, evidence)
+
+
+def _listed(roots: Roots, reading: Reading, view: HostView) -> tuple[str, ...]:
+    """That an engine lists it, or why that is not known. Of a directory that the user named, engines need not know:
+    there only what they do list counts."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import registries
+
+    try:
+        known = registries(roots.host_root, view)
+    except StateError as error:
+        return (f"whether an engine lists it cannot be told: {error}",)
+    names = {reading.sandbox_id, *reading.containers}
+    return known.listed(names) if roots.is_named else known.doubts(names)
 
 
 def _blind(roots: Roots, view: HostView) -> str:

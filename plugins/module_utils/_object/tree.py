@@ -42,7 +42,7 @@ class Tree:
         self._given = {option: path for option, path in given.items() if path is not None}
         self._directories = {rule.option: self._open(rule, create=False) for rule in layout.root_rules}
         paths = {rule.option: self._given.get(rule.option, rule.default) for rule in layout.root_rules}
-        self.roots = Roots(host_root, self._directories, paths, frozenset(self._given))
+        self.roots = Roots(host_root, self._directories, paths, frozenset(self._given), found)
         self._own_lock: LockPlace | None = None
         self._above: dict[str, Directory] = {}
 

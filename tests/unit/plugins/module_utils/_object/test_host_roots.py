@@ -30,7 +30,7 @@ def nothing_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What this machine has itself stays out of it."""
     monkeypatch.setattr(host_roots, "ENGINE_ROOTS", {})
     monkeypatch.setattr(host_roots, "_RUNSC_PARENTS", (str(tmp_path / "runsc"),))
-    monkeypatch.setattr(host_roots, "_CONFIG", str(tmp_path / "default.toml"))
+    monkeypatch.setattr(host_roots, "CONFIGURATION", str(tmp_path / "default.toml"))
 
 
 def made(*paths: Path) -> None:
@@ -76,7 +76,7 @@ def test_A4_the_configuration_counts_while_containerd_does_not_run(tmp_path: Pat
 
 
 def test_A4_also_in_a_tree_that_lies_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_roots, "_CONFIG", "/etc/containerd/config.toml")
+    monkeypatch.setattr(host_roots, "CONFIGURATION", "/etc/containerd/config.toml")
     made(tmp_path / "data/work", tmp_path / "run/containerd", tmp_path / "etc/containerd")
     (tmp_path / "etc/containerd/config.toml").write_text('root = "/data/work"\n')
     seen = engine_roots(str(tmp_path), view_of(host_root=str(tmp_path)))
@@ -103,7 +103,7 @@ def test_A5_a_configuration_that_cannot_be_read_is_not_absent(tmp_path: Path) ->
 def test_A5_where_it_cannot_be_read_the_usual_root_is_not_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host_roots, "_CONFIG", "/etc/containerd/config.toml")
+    monkeypatch.setattr(host_roots, "CONFIGURATION", "/etc/containerd/config.toml")
     monkeypatch.setattr(host_roots, "ENGINE_ROOTS", {"/run/containerd": "/var/lib/containerd"})
     made(tmp_path / "run/containerd", tmp_path / "var/lib/containerd", tmp_path / "etc/containerd")
     host = str(tmp_path)
@@ -115,7 +115,7 @@ def test_A5_where_it_cannot_be_read_the_usual_root_is_not_known(
 
 
 def test_A4_a_configuration_is_followed_inside_host_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_roots, "_CONFIG", "/etc/containerd/config.toml")
+    monkeypatch.setattr(host_roots, "CONFIGURATION", "/etc/containerd/config.toml")
     host = tmp_path / "host"
     made(host / "data/work", host / "run/containerd", host / "etc/containerd", host / "usr/share")
     (host / "usr/share/c.toml").write_text('root = "/data/work"\n')
