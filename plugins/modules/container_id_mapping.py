@@ -57,6 +57,7 @@ options:
     default: false
 extends_documentation_fragment:
   - sandboxed.containers.options
+  - sandboxed.containers.options.as_root
   - sandboxed.containers.attributes
 notes:
   - A mapping neither goes nor leads elsewhere while the sandbox that it leads to lives in Kata's store, or may live.

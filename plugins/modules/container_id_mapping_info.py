@@ -32,6 +32,7 @@ options:
     type: path
 extends_documentation_fragment:
   - sandboxed.containers.options
+  - sandboxed.containers.options.as_root
   - sandboxed.containers.attributes.info
 seealso:
   - module: sandboxed.containers.container_id_mapping

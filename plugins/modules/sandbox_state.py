@@ -39,7 +39,8 @@ options:
     required: true
   sandbox_id:
     description:
-      - Exact name of the sandbox. With O(state=absent) also a list of names, or a text with commas.
+      - Exact name of the sandbox. With O(state=absent) also a list of names, or a text with commas. The
+        names of V(gvisor_legacy) may have one themselves, and only a list means several there.
       - Quote names that look like numbers. YAML reads an unquoted V(0123) as 83, and numbers are refused.
       - An empty list means none, nothing changes. Required unless O(sandboxes) is given.
     type: raw

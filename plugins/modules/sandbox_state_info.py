@@ -25,7 +25,8 @@ options:
     required: true
   sandbox_id:
     description:
-      - Exact name of a sandbox, a list of names, or a text with commas.
+      - Exact name of a sandbox, a list of names, or a text with commas. The names of V(gvisor_legacy) may have one
+        themselves, and only a list means several there.
       - All sandboxes when omitted, none with an empty list.
     type: raw
   container_id:

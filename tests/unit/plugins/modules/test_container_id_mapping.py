@@ -6,15 +6,22 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping import ContainerMapping
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_root import MappingRoot
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LIVE, Verdict
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+from ansible_collections.sandboxed.containers.tests.lab.processes import argv, wait_until
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._layout.support_kata import NAME
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import Result, run
+from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_host_tree import HostTree
 
 
 class Site:
@@ -315,3 +322,31 @@ def test_more_than_one_process_works_on_many(site: Site) -> None:
     gone = site.run(container_id=[entry["container_id"] for entry in entries], state="absent")
     assert not gone.failed, gone.msg
     assert site.tree() == ["mapping"]
+
+
+@pytest.mark.parametrize("entry", [True, False], ids=["its sandbox", "its container"])
+def test_C2_in_a_prune_too_what_came_meanwhile_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: bool
+) -> None:
+    host = HostTree(tmp_path)
+    names = (f"ctr-{NAME}", f"sbx-{NAME}")
+    mapping = host.mapping(*names) if entry else host.folder(f"run/kata-containers/containers-mapping/{names[0]}")
+    begin = ContainerMapping.begin
+    started: list[subprocess.Popen[bytes]] = []
+
+    def starts(self: ContainerMapping, plan: Plan) -> bool:
+        words = ("kata-runtime", "-c", "import time; time.sleep(60)", names[int(entry)])
+        started.append(subprocess.Popen(words, executable=sys.executable))
+        wait_until(lambda: words[-1] in argv(started[-1].pid), "its arguments")
+        return begin(self, plan)
+
+    monkeypatch.setattr(ContainerMapping, "begin", starts)
+    done = host.prune()
+    for child in started:
+        child.kill()
+        child.wait()
+    (kept,) = done.value["objects"]
+    assert kept["action"] == "skipped" and "may still have an owner: kata-runtime" in kept["msg"]
+    assert mapping.is_dir()
+    monkeypatch.undo()
+    assert host.prune().changed and not mapping.exists()

@@ -125,6 +125,40 @@ def test_A4_a_configuration_is_followed_inside_host_root(tmp_path: Path, monkeyp
     assert problems_of_roots(str(host), view_of(host_root=str(host))) == []
 
 
+@pytest.mark.parametrize("pattern", ["conf.d/*.toml", "{0}/conf.d/a.toml"])
+def test_A10_what_a_configuration_imports_counts(tmp_path: Path, pattern: str) -> None:
+    made(tmp_path / "work", tmp_path / "state", tmp_path / "conf.d")
+    imports = f'imports = [\n  "{pattern.format(tmp_path)}",\n]\n'
+    (tmp_path / "c.toml").write_text(f'version = 3\n{imports}"root" = "{tmp_path}/work"\n[plugins]\n')
+    (tmp_path / "conf.d/a.toml").write_text(f'state = "{tmp_path}/state"\n')
+    (tmp_path / "conf.d/b.txt").write_text('state = "/nowhere"\n')
+    view = view_of(process(f"/usr/bin/containerd --config {tmp_path}/c.toml"))
+    assert engine_roots("/", view) == [EngineRoots(str(tmp_path / "state"), str(tmp_path / "work"))]
+    assert problems_of_roots("/", view) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, "it is not there any more"),
+        ("directory", "it is not a plain file"),
+        ('imports = ["{0}/c.toml"]', "it is imported by too many others"),
+        ('imports = ["loop/*.toml"]', "too many levels of symbolic links"),
+    ],
+    ids=["missing", "directory", "imports itself", "imports what cannot be listed"],
+)
+def test_A5_what_a_running_daemon_was_told_to_read_is_not_the_default(
+    tmp_path: Path, text: str | None, why: str
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    if text == "directory":
+        made(tmp_path / "c.toml")
+    elif text is not None:
+        (tmp_path / "c.toml").write_text(text.format(tmp_path))
+    (problem,) = problems_of_roots("/", view_of(process(f"/usr/bin/containerd --config {tmp_path}/c.toml")))
+    assert problem.startswith("what containerd lists is not known, since its configuration") and why in problem
+
+
 def test_A10_a_directory_that_is_named_through_a_link_is_one(tmp_path: Path) -> None:
     made(tmp_path / "run/state", tmp_path / "work")
     (tmp_path / "link").symlink_to("run")

@@ -1,0 +1,110 @@
+# Copyright: (c) 2026, the sandboxed.containers authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an engine lists is kept, wherever it keeps its list (safety.md A4, A5, A10)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import Result, run
+from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_host_tree import HostTree
+
+NAME = "hostunit-1"
+STORAGE = "var/lib/containers/storage"
+LISTED = json.dumps([{"id": NAME}])
+LISTS = {
+    "CRI-O": {f"{STORAGE}/overlay-containers/containers.json": LISTED},
+    "for this boot": {f"{STORAGE}/overlay-containers/volatile-containers.json": LISTED},
+    "a directory alone": {
+        f"{STORAGE}/overlay-containers/containers.json": "",
+        f"{STORAGE}/overlay-containers/{NAME}/userdata/config.json": "{}",
+    },
+    "another driver": {f"{STORAGE}/vfs-containers/containers.json": LISTED},
+    "configured storage": {
+        "etc/containers/storage.conf": '[storage]\ndriver = "overlay"\ngraphroot = "/data/storage"\n',
+        "data/storage/overlay-containers/containers.json": LISTED,
+    },
+    "Docker": {f"var/lib/docker/containers/{NAME}/config.v2.json": "{}"},
+    "Docker of a snap": {f"var/snap/docker/common/var-lib-docker/containers/{NAME}/config.v2.json": "{}"},
+    "configured Docker": {
+        "etc/docker/daemon.json": '{"data-root": "/data/docker"}',
+        f"data/docker/containers/{NAME}/config.v2.json": "{}",
+    },
+}
+UNKNOWN_LISTS = {
+    "cut": {f"{STORAGE}/overlay-containers/volatile-containers.json": '[{"id":'},
+    "Docker's configuration": {"etc/docker/daemon.json": "{"},
+}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> HostTree:
+    return HostTree(tmp_path)
+
+
+def absent(host: HostTree, module: str, **options: object) -> Result:
+    given = {name: value for name, value in host.options.items() if name != "min_age"}
+    return run(module, {**given, "state": "absent", **options})
+
+
+def made(host: HostTree) -> dict[str, Path]:
+    return {
+        "sandbox": host.kata_persist(NAME),
+        "mapping": host.mapping(NAME, f"{NAME}-gone"),
+        "bundle": host.bundle(NAME),
+    }
+
+
+@pytest.mark.parametrize("files", LISTS.values(), ids=LISTS)
+def test_A5_what_is_listed_is_kept_by_everyone(host: HostTree, files: dict[str, str]) -> None:
+    paths = made(host)
+    for path, text in files.items():
+        host.write(path, text)
+    assert host.verdicts() == dict.fromkeys((f"{kind} {NAME}" for kind in paths), "unknown")
+    assert not host.prune().changed
+    kept = absent(host, "sandbox_state", layout="kata_persist", sandbox_id=NAME)
+    assert kept.failed and f"lists {NAME}" in kept.msg
+    assert all(path.exists() for path in paths.values())
+    asked = {"host_root": str(host.root), "sees_all_processes": True, "layout": "kata_persist"}
+    shown = run("sandbox_state_info", asked)
+    assert [one["verdict"] for one in shown.value["sandboxes"]] == ["unknown"]
+
+
+@pytest.mark.parametrize("files", UNKNOWN_LISTS.values(), ids=UNKNOWN_LISTS)
+def test_A5_what_a_list_says_that_cannot_be_read_is_not_known(host: HostTree, files: dict[str, str]) -> None:
+    state = host.kata_persist(NAME)
+    for path, text in files.items():
+        host.write(path, text)
+    assert host.verdicts() == {f"sandbox {NAME}": "unknown"}
+    kept = absent(host, "sandbox_state", layout="kata_persist", sandbox_id=NAME)
+    assert kept.failed and "lists cannot be read" in kept.msg
+    named = absent(host, "sandbox_state", layout="kata_persist", sandbox_id=NAME, run_root=str(host.root / "run/vc"))
+    assert named.changed and not state.exists()  # no engine need know of a directory that the user names
+
+
+def test_A4_a_containerd_that_is_set_up_has_a_list_somewhere(host: HostTree) -> None:
+    """Its file system may not be mounted yet."""
+    bundle = host.bundle(NAME)
+    assert host.verdicts() == {f"bundle {NAME}": "leftover"}
+    host.write("etc/containerd/config.toml", "version = 2\n")
+    assert host.verdicts() == {f"bundle {NAME}": "unknown"}
+    assert "it has no database, though containerd is set up here" in host.evidence(f"bundle {NAME}")
+    kept = absent(host, "container_bundle", layout="containerd_v2", namespace="k8s.io", container_id=NAME)
+    assert kept.failed and bundle.exists()
+    forced = absent(host, "container_bundle", layout="containerd_v2", namespace="k8s.io", container_id=NAME, force=True)
+    assert forced.changed and not bundle.exists()
+
+
+@pytest.mark.parametrize("state", ["run/k3s/containerd", "data/containerd"])
+def test_A4_a_state_directory_is_never_judged_by_another_ones_list(host: HostTree, state: str) -> None:
+    bundle = host.write(f"{state}/io.containerd.runtime.v2.task/k8s.io/{NAME}/config.json", "{}").parent
+    host.write("var/lib/rancher/k3s/agent/containerd/io.containerd.metadata.v1.bolt/meta.db", "no database")
+    given = {"layout": "containerd_v2", "namespace": "k8s.io", "container_id": NAME}
+    kept = absent(host, "container_bundle", **given, state_root=str(host.root / state))
+    assert kept.failed and "what containerd lists cannot be read" in kept.msg and bundle.exists()
+    alone = absent(host, "container_bundle", **given, state_root=str(host.root / state), work_root=str(host.root / "w"))
+    assert alone.changed and not bundle.exists()
