@@ -25,6 +25,7 @@ EXCUSES = (
     "it is not the lock that this task holds",
     "somebody else has made it meanwhile",
     "it was removed meanwhile",
+    "it was taken away while it was made",
     "did not wait",
     "this task has waited 0 s",
     "Try again when it is done",
