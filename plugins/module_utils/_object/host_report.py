@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Judged
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import FOREIGN, Scan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.info_words import in_one
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, UNKNOWN
 
 _VERDICTS = (LIVE, LEFTOVER, UNKNOWN, FOREIGN)
@@ -84,7 +85,7 @@ def _told(one: Judged) -> str:
     facts += [size_in_words(candidate.size)] if candidate.size else []
     facts += [f"unchanged for {age_in_words(one.age)}"] if one.age is not None and one.verdict == LEFTOVER else []
     more = f", {', '.join(facts)}" if facts else ""
-    return f"{candidate.kind} {candidate.name}{f' ({where})' if where else ''}{more}: {'; '.join(one.reasons[:2])}"
+    return f"{candidate.kind} {candidate.name}{f' ({where})' if where else ''}{more}: {in_one(one.reasons[:2])}"
 
 
 def size_in_words(size: int) -> str:

@@ -24,5 +24,10 @@ def in_words(entries: Sequence[dict[str, Any]], noun: str, key: str) -> str:
     if len(entries) > len(there):
         text += f" {len(entries) - len(there)} not there."
     for entry in [entry for entry in there if entry["verdict"] != LIVE][:5]:
-        text += f" {entry['verdict'].capitalize()}: {entry[key]} ({'; '.join(entry['evidence'])})."
+        text += f" {entry['verdict'].capitalize()}: {entry[key]} ({in_one(entry['evidence'])})."
     return text
+
+
+def in_one(reasons: Sequence[str]) -> str:
+    """Reasons one after the other, as a part of a sentence; an error among them is a whole one."""
+    return "; ".join(reason.rstrip(".") for reason in reasons)

@@ -115,6 +115,12 @@ def test_in_words_a_tired_person_reads_the_first_leftovers_and_what_to_do() -> N
     )
 
 
+def test_in_words_a_reason_that_is_a_whole_error_ends_once() -> None:
+    doubt = Judged(Thing("sandbox", "web-6"), "unknown", ("/run: it cannot be listed. Run as root.", "b"), 5)
+    said = in_words(scan_of(doubt))
+    assert said == "1 object: 1 unknown. Unknown: sandbox web-6: /run: it cannot be listed. Run as root; b."
+
+
 def test_in_words_what_could_not_be_looked_at() -> None:
     said = in_words(scan_of(problems=("/run/vc/sbs: it cannot be listed.",)))
     assert said == "0 objects. Not all could be looked at: /run/vc/sbs: it cannot be listed."
