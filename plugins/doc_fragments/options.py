@@ -14,7 +14,8 @@ options:
       - Tree below which every default path is resolved, component by component.
       - Symbolic links are followed inside this tree, absolute ones too (C(/var/run) is one). A path that leaves it
         is refused.
-      - A path that is given explicitly is taken as it is, O(host_root) is not put before it unless its own text says so.
+      - A path that is given explicitly is taken as it is, O(host_root) is not put before it unless its own text says
+        so.
       - Paths of directories that hold state are absolute. An empty one is refused.
     type: path
     default: /
