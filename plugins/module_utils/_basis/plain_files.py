@@ -10,8 +10,9 @@ import stat
 from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, os_reason
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
 
+_MOST_LINKS = 8  # that follow one another
 MOST_BYTES = 64 << 20  # safety.md B6: a larger document is unknown
 # No runtime lists a name like this: hidden, and it does not end in ".state" (README.md R3).
 TEMPORARY_SUFFIX = ".sbx-tmp"
@@ -118,3 +119,27 @@ def _read_all(descriptor: int, where: str, size: int) -> bytes:
         pieces.append(piece)
         left -= len(piece)
     raise Unreadable(where, f"it grew beyond {MOST_BYTES} bytes while it was read")
+
+
+def read_followed(root: str, path: str) -> bytes | None:
+    """read_file of what a path of the host below root leads to, also through links, which stay inside root.
+
+    Raises StateError.
+    """
+    for _link in range(_MOST_LINKS):
+        with open_below(root, os.path.dirname(path)) as directory:
+            name = os.path.basename(path)
+            facts = look(directory, name) if directory.exists else None
+            if facts is None:
+                return None
+            if not stat.S_ISLNK(facts.mode):
+                return read_known_file(directory, name, facts)
+            path = os.path.join(os.path.dirname(path), _target_of(directory, name))
+    raise Unreadable(path, "it is reached through too many links")
+
+
+def _target_of(directory: Directory, name: str) -> str:
+    try:
+        return os.readlink(name, dir_fd=directory.fd)
+    except OSError as error:
+        raise Unreadable(directory.join(name), os_reason(error)) from error

@@ -14,13 +14,13 @@ import re
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_file, read_followed
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
 
 _DOCKER_ROOTS = ("/var/lib/docker", "/var/snap/docker/common/var-lib-docker")
 _DOCKER_CONFIG = "/etc/docker/daemon.json"
 _STORAGE_ROOT = "/var/lib/containers/storage"
-_STORAGE_CONFIG = "/etc/containers/storage.conf"
+_STORAGE_CONFIGS = ("/usr/share/containers/storage.conf", "/etc/containers/storage.conf")
 _GRAPHROOT = r"""\s*graphroot\s*=\s*["']([^"']+)["']"""
 _STORAGE_FILES = ("containers.json", "volatile-containers.json")
 
@@ -35,7 +35,7 @@ def docker_ids(host_root: str) -> set[str]:
 
 
 def _docker_data_root(host_root: str) -> list[str]:
-    data = _configuration(host_root, _DOCKER_CONFIG)
+    data = read_followed(host_root, _DOCKER_CONFIG) or b""
     content = go_json.decode(data, _DOCKER_CONFIG) if data.strip() else {}
     if not isinstance(content, dict):
         raise Unreadable(_DOCKER_CONFIG, "it is no object")
@@ -44,8 +44,9 @@ def _docker_data_root(host_root: str) -> list[str]:
 
 def storage_ids(host_root: str) -> set[str]:
     """The ids that a host's CRI-O and Podman list. Raises StateError."""
-    config = _configuration(host_root, _STORAGE_CONFIG).decode("utf-8", "replace")
-    configured = [match[1] for match in map(re.compile(_GRAPHROOT).match, config.splitlines()) if match]
+    texts = [(read_followed(host_root, path) or b"").decode("utf-8", "replace") for path in _STORAGE_CONFIGS]
+    lines = [line for text in texts for line in text.splitlines()]
+    configured = [match[1] for match in map(re.compile(_GRAPHROOT).match, lines) if match]
     found: set[str] = set()
     for root in (_STORAGE_ROOT, *configured):
         with open_below(host_root, root) as storage:
@@ -75,9 +76,3 @@ def _ids_in(directory: Directory, name: str) -> set[str]:
     if not all(isinstance(one, str) for one in ids):
         raise Unreadable(path, "a container in it has no id")
     return ids
-
-
-def _configuration(host_root: str, path: str) -> bytes:
-    folder, _slash, name = path.rpartition("/")
-    with open_below(host_root, folder) as directory:
-        return (read_file(directory, name) or b"") if directory.exists else b""

@@ -83,14 +83,14 @@ def hierarchies_of(view: HostView) -> tuple[Hierarchy, ...]:
     return view.once("hierarchies", lambda: hierarchies(view.mounts.own.mounts))
 
 
-def engine_of(place: BundlePlace, view: HostView) -> Engine:
+def engine_of(place: BundlePlace, view: HostView, creating: bool = False) -> Engine:
     """The containerd that owns these bundles; one that is not there where the layout has none."""
     if not place.layout.has_engine:
         return Engine()
-    if place.why_no_list:
+    if place.why_no_list and not creating:
         return Engine(problem=place.why_no_list)
     engine = engine_at(place.metadata, view)
-    if engine.installed or not place.is_set_up(view):
+    if engine.installed or creating or not place.is_set_up(view):
         return engine
     # Its file system may not be mounted (yet).
     return Engine(problem=f"{place.metadata.path}: it has no database, though containerd is set up here")
@@ -109,7 +109,7 @@ def owners_of(
     known: what hints_in says for this view.
     """
     hints = hints_in(place, reading, view) if known is None else known
-    engine = engine_of(place, view)
+    engine = engine_of(place, view, creating)
     naming = _naming(hints, view)
     claims = _claims(place, hints, view, naming, engine)
     owners = [f"{describe(claim.process)} {claim.why}" for claim in claims if claim.proved]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,10 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     StateError,
     Unreadable,
-    os_reason,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look, read_file
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_below
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_followed
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import (
     CONFIGURATION,
     ENGINE_ROOTS,
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
 # Below which engines have a root directory of runsc's for each namespace (gvisor.md, Paths).
 _RUNSC_PARENTS = ("/run/containerd/runsc", "/run/docker/runtime-runsc")
 _CONFIG_BYTES = 1 << 20
-_LINKS = 8  # of a configuration that follow one another
+_IMPORTS_DEEP = 8
 _SETTING = r"""\s*["']?(root|state)["']?\s*=\s*["']([^"']+)["']\s*(?:#.*)?$"""
 _IMPORTS = r"""(?ms)^\s*["']?imports["']?\s*=\s*\[(.*?)\]"""
 _LISTED = r"""["']([^"']+)["']"""
@@ -103,11 +101,11 @@ def problems_of_roots(host_root: str, view: HostView) -> list[str]:
         except StateError as error:
             problems.append(f"what containerd lists is not known, since its configuration cannot be read: {error}")
     if host_root != "/":
-        problems += [found for path in (*ENGINE_ROOTS, *ENGINE_ROOTS.values()) for found in _way_out(host_root, path)]
+        problems += [found for path in (*ENGINE_ROOTS, *ENGINE_ROOTS.values()) for found in _hidden_at(host_root, path)]
     return problems
 
 
-def _way_out(host_root: str, path: str) -> list[str]:
+def _hidden_at(host_root: str, path: str) -> list[str]:
     try:
         open_below(host_root, path).close()
     except StateError as error:
@@ -179,9 +177,9 @@ def _read_settings(host_root: str, path: str, is_needed: bool = False, depth: in
 
     is_needed: a running daemon was told to read it, so that it cannot be absent. Raises StateError.
     """
-    if depth > _LINKS:
+    if depth > _IMPORTS_DEEP:
         raise Unreadable(path, "it is imported by too many others")
-    data = _followed(host_root, path)
+    data = read_followed(host_root, path)
     if data is None and is_needed:
         raise Unreadable(path, "it is not there any more")
     top = re.split(r"(?m)^\s*\[", (data or b"")[:_CONFIG_BYTES].decode("utf-8", "replace"))[0]
@@ -196,27 +194,8 @@ def _read_settings(host_root: str, path: str, is_needed: bool = False, depth: in
 def _matching(host_root: str, pattern: str) -> list[str]:
     """The files of a host that a pattern of an import means, in their order. Raises StateError."""
     folder, name = os.path.split(pattern)
+    if re.search(r"[*?\[]", folder):
+        raise Unreadable(pattern, "which directories it means is not looked up")
     with open_below(host_root, folder) as directory:
         names = directory.listed() if directory.exists else []
     return [os.path.join(folder, one) for one in names if fnmatchcase(one, name)]
-
-
-def _target_of(directory: Directory, name: str) -> str:
-    try:
-        return os.readlink(name, dir_fd=directory.fd)
-    except OSError as error:
-        raise Unreadable(directory.join(name), os_reason(error)) from error
-
-
-def _followed(host_root: str, path: str) -> bytes | None:
-    """What is in a file, or in the one that it is a link to; None where there is none. Raises StateError."""
-    for _link in range(_LINKS):
-        with open_below(host_root, os.path.dirname(path)) as directory:
-            name = os.path.basename(path)
-            facts = look(directory, name) if directory.exists else None
-            if facts is None:
-                return None
-            if not stat.S_ISLNK(facts.mode):
-                return read_file(directory, name)
-            path = os.path.join(os.path.dirname(path), _target_of(directory, name))
-    raise Unreadable(path, "it is reached through too many links")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import Result, run
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_host_tree import HostTree
+from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.test_container_bundle import SPEC
 
 NAME = "hostunit-1"
 STORAGE = "var/lib/containers/storage"
@@ -24,6 +25,10 @@ LISTS = {
         f"{STORAGE}/overlay-containers/{NAME}/userdata/config.json": "{}",
     },
     "another driver": {f"{STORAGE}/vfs-containers/containers.json": LISTED},
+    "storage configured by a distribution": {
+        "usr/share/containers/storage.conf": "graphroot = '/data/storage'\n",
+        "data/storage/overlay-containers/containers.json": LISTED,
+    },
     "configured storage": {
         "etc/containers/storage.conf": '[storage]\ndriver = "overlay"\ngraphroot = "/data/storage"\n',
         "data/storage/overlay-containers/containers.json": LISTED,
@@ -74,6 +79,16 @@ def test_A5_what_is_listed_is_kept_by_everyone(host: HostTree, files: dict[str, 
     assert [one["verdict"] for one in shown.value["sandboxes"]] == ["unknown"]
 
 
+def test_A5_a_configuration_may_be_a_link(host: HostTree) -> None:
+    host.kata_persist(NAME)
+    host.write("opt/docker.json", '{"data-root": "/data/docker"}')
+    host.folder("etc/docker")
+    (host.root / "etc/docker/daemon.json").symlink_to("/opt/docker.json")
+    assert host.verdicts() == {f"sandbox {NAME}": "leftover"}
+    host.write(f"data/docker/containers/{NAME}/config.v2.json", "{}")
+    assert host.verdicts() == {f"sandbox {NAME}": "unknown"}
+
+
 @pytest.mark.parametrize("files", UNKNOWN_LISTS.values(), ids=UNKNOWN_LISTS)
 def test_A5_what_a_list_says_that_cannot_be_read_is_not_known(host: HostTree, files: dict[str, str]) -> None:
     state = host.kata_persist(NAME)
@@ -95,6 +110,14 @@ def test_A4_a_containerd_that_is_set_up_has_a_list_somewhere(host: HostTree) -> 
     assert "it has no database, though containerd is set up here" in host.evidence(f"bundle {NAME}")
     kept = absent(host, "container_bundle", layout="containerd_v2", namespace="k8s.io", container_id=NAME)
     assert kept.failed and bundle.exists()
+    given = {
+        **host.options,
+        "layout": "containerd_v2",
+        "namespace": "k8s.io",
+        "container_id": "hostunit-2",
+        "spec": SPEC,
+    }
+    assert run("container_bundle", {name: one for name, one in given.items() if name != "min_age"}).changed
     forced = absent(host, "container_bundle", layout="containerd_v2", namespace="k8s.io", container_id=NAME, force=True)
     assert forced.changed and not bundle.exists()
 

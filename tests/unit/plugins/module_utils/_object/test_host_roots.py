@@ -144,8 +144,15 @@ def test_A10_what_a_configuration_imports_counts(tmp_path: Path, pattern: str) -
         ("directory", "it is not a plain file"),
         ('imports = ["{0}/c.toml"]', "it is imported by too many others"),
         ('imports = ["loop/*.toml"]', "too many levels of symbolic links"),
+        ('imports = ["*/a.toml"]', "which directories it means is not looked up"),
     ],
-    ids=["missing", "directory", "imports itself", "imports what cannot be listed"],
+    ids=[
+        "missing",
+        "directory",
+        "imports itself",
+        "imports what cannot be listed",
+        "imports from directories by a pattern",
+    ],
 )
 def test_A5_what_a_running_daemon_was_told_to_read_is_not_the_default(
     tmp_path: Path, text: str | None, why: str
