@@ -51,9 +51,13 @@ def host(tmp_path: Path) -> HostTree:
     return HostTree(tmp_path)
 
 
-def absent(host: HostTree, module: str, **options: object) -> Result:
+def call(host: HostTree, module: str, **options: object) -> Result:
     given = {name: value for name, value in host.options.items() if name != "min_age"}
-    return run(module, {**given, "state": "absent", **options})
+    return run(module, {**given, **options})
+
+
+def absent(host: HostTree, module: str, **options: object) -> Result:
+    return call(host, module, state="absent", **options)
 
 
 def made(host: HostTree) -> dict[str, Path]:
@@ -108,17 +112,11 @@ def test_A4_a_containerd_that_is_set_up_has_a_list_somewhere(host: HostTree) -> 
     host.write("etc/containerd/config.toml", "version = 2\n")
     assert host.verdicts() == {f"bundle {NAME}": "unknown"}
     assert "it has no database, though containerd is set up here" in host.evidence(f"bundle {NAME}")
-    kept = absent(host, "container_bundle", layout="containerd_v2", namespace="k8s.io", container_id=NAME)
+    given = {"layout": "containerd_v2", "namespace": "k8s.io"}
+    kept = absent(host, "container_bundle", **given, container_id=NAME)
     assert kept.failed and bundle.exists()
-    given = {
-        **host.options,
-        "layout": "containerd_v2",
-        "namespace": "k8s.io",
-        "container_id": "hostunit-2",
-        "spec": SPEC,
-    }
-    assert run("container_bundle", {name: one for name, one in given.items() if name != "min_age"}).changed
-    forced = absent(host, "container_bundle", layout="containerd_v2", namespace="k8s.io", container_id=NAME, force=True)
+    assert call(host, "container_bundle", **given, container_id="hostunit-2", spec=SPEC).changed  # nothing lists it yet
+    forced = absent(host, "container_bundle", **given, container_id=NAME, force=True)
     assert forced.changed and not bundle.exists()
 
 
