@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -17,7 +18,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombst
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import (
     LAYOUTS,
+    STATE_ROOT,
     TOMBSTONE_PREFIX,
+    WORK_ROOT,
     BundleLayout,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.shim_sockets import is_shim_socket
@@ -30,7 +33,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     Candidate,
     identity_of,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots, roots_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots, reached
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_sandboxes import each
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
@@ -128,6 +131,15 @@ class SocketCandidate(Candidate):
         return Evidence(tuple(owners), suspects, tuple(unknown), dead, view.blind)
 
 
+def _given(host_root: str, roots: EngineRoots, others: tuple[str, ...]) -> BundleRoots:
+    """An engine's directories as the options of a task would say them. others: the state directories of all."""
+    if (roots.state, roots.work) == (reached(host_root, STATE_ROOT), reached(host_root, WORK_ROOT)):
+        return BundleRoots(host_root, others=others)
+    # Without a root directory of its own, no other one's database is taken for it.
+    work = roots.work or os.path.join(roots.state, ".unknown")
+    return BundleRoots(host_root, roots.state, work, others=others, found=True)
+
+
 def find(
     host_root: str, engines: Iterable[EngineRoots], view: HostView, problems: list[str]
 ) -> Iterator[BundleCandidate]:
@@ -135,7 +147,7 @@ def find(
     engines = tuple(engines)
     others = tuple(roots.state for roots in engines)
     for roots in engines:
-        given = roots_given(host_root, roots, others)
+        given = _given(host_root, roots, others)
         for layout in LAYOUTS.values():
             if layout.has_engine:
                 yield from each(_of_engine(layout, given, roots.work is not None, view), problems)

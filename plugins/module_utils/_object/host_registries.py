@@ -9,17 +9,16 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import inside_of, open_below
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.containerd_metadata import METADATA_FOLDER
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registries import (
     docker_ids,
     storage_ids,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_engine import engine_at
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundlePlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import (
     engine_roots,
     problems_of_roots,
-    roots_given,
 )
 
 if TYPE_CHECKING:
@@ -59,14 +58,14 @@ def _look(host_root: str, view: HostView) -> Registries:
             found.update(dict.fromkeys(read(host_root), engine))
         except StateError as error:
             problems.append(f"what {engine} lists cannot be read: {error}")
-    layout = next(one for one in LAYOUTS.values() if one.has_engine)
     problems += problems_of_roots(host_root, view)
     for roots in engine_roots(host_root, view):
         if roots.work is None:
             problems.append(f"what the containerd of {roots.state} lists is not known: its root directory is not found")
             continue
         try:
-            containerd = engine_at(BundlePlace(layout, "", roots_given(host_root, roots)).metadata, view)
+            with open_below(host_root, f"{inside_of(host_root, roots.work)}/{METADATA_FOLDER}") as metadata:
+                containerd = engine_at(metadata, view)
         except StateError as error:
             problems.append(f"what the containerd of {roots.state} lists is not known: {error}")
             continue

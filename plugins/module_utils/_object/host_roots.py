@@ -28,7 +28,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_fl
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundleRoots
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 # Below which engines have a root directory of runsc's for each namespace (gvisor.md, Paths).
@@ -64,7 +63,7 @@ def runsc_roots(host_root: str, view: HostView) -> list[str]:
 
 def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
     """The directories of each containerd that runs or may have run here, below host_root."""
-    found = {_at(host_root, one): _at(host_root, two) for one, two in ENGINE_ROOTS.items()}
+    found = {reached(host_root, one): reached(host_root, two) for one, two in ENGINE_ROOTS.items()}
     found.pop("", None)
     if _top_level(host_root, CONFIGURATION):
         set_up = _configured(host_root, ())
@@ -79,7 +78,7 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
                 if state[1]:
                     found.setdefault(state[0], "")
     # Of the usual one both directories are there as soon as it is installed and has run, whatever else is.
-    usual = (_at(host_root, STATE_ROOT), _at(host_root, WORK_ROOT))
+    usual = (reached(host_root, STATE_ROOT), reached(host_root, WORK_ROOT))
     if problems_of_roots(host_root, view):
         found[usual[0]] = ""  # it may have been moved, and nobody can tell where to
     engines = [(state, work, os.path.isdir(work)) for state, work in found.items() if state]
@@ -113,18 +112,7 @@ def _hidden_at(host_root: str, path: str) -> list[str]:
     return []
 
 
-def roots_given(host_root: str, roots: EngineRoots, others: tuple[str, ...] = ()) -> BundleRoots:
-    """The same as the options of a task would say it. others: the state directories of all."""
-    from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_places import BundleRoots
-
-    if roots.state == _at(host_root, STATE_ROOT) and roots.work == _at(host_root, WORK_ROOT):
-        return BundleRoots(host_root, others=others)
-    # Without a root directory of its own, no other one's database is taken for it.
-    work = roots.work or os.path.join(roots.state, ".unknown")
-    return BundleRoots(host_root, roots.state, work, others=others, found=True)
-
-
-def _at(host_root: str, path: str) -> str:
+def reached(host_root: str, path: str) -> str:
     """Where a path of that host is reached from here; empty where its links lead out of it, or it cannot be looked at:
     problems_of_roots says so."""
     if host_root == "/":
@@ -157,7 +145,7 @@ def _configured(host_root: str, argv: tuple[str, ...]) -> EngineRoots:
     settings = _top_level(host_root, _config_of(argv))
     state = given["state"] or settings.get("state", STATE_ROOT)
     work = given["root"] or settings.get("root", ENGINE_ROOTS.get(state, WORK_ROOT))
-    return EngineRoots(_at(host_root, state.rstrip("/")), _at(host_root, work.rstrip("/")))
+    return EngineRoots(reached(host_root, state.rstrip("/")), reached(host_root, work.rstrip("/")))
 
 
 def _config_of(argv: tuple[str, ...]) -> str:
