@@ -28,6 +28,8 @@ def run(items: list[Item], how: Run) -> list[Outcome]:
     """Take all steps for all items; every item is tried. The outcomes are in the order of the items."""
     given, items = items, sorted(items, key=lambda item: item.order)
     plans = plan_all(items, how.new_view(), how.guard)
+    if how.check_mode:
+        plans = _each_removal_once(plans)
     outcomes = {
         id(item): _refused(item, plan) if plan.problem else Outcome(item, plan, plan.action)
         for item, plan in zip(items, plans)
@@ -41,6 +43,17 @@ def run(items: list[Item], how: Run) -> list[Outcome]:
         for item in items:
             item.finish()
     return [outcomes[id(item)] for item in given]
+
+
+def _each_removal_once(plans: list[Plan]) -> list[Plan]:
+    """A run finds that an item before has removed it already: a container's files are its sandbox's as well."""
+    gone: set[tuple[str, str]] = set()
+    seen = []
+    for plan in plans:
+        left = tuple(change for change in plan.changes if (change.role, change.path) not in gone)
+        gone.update((change.role, change.path) for change in left if change.sign == "-")
+        seen.append(plan._replace(changes=left) if left or not plan.changes else Plan(note=plan.note))
+    return seen
 
 
 def _refused(item: Item, plan: Plan) -> Outcome:

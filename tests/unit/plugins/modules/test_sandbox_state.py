@@ -36,6 +36,12 @@ def two(root: Path) -> None:
     make(root, "unit-2")
 
 
+def pod(root: Path) -> None:
+    make(root, "unit-1")
+    (root / "ctr-1_sandbox:unit-1.state").write_text(json.dumps(document("ctr-1", sandbox={"id": "unit-1"})))
+    (root / "ctr-1_sandbox:unit-1.lock").touch()
+
+
 CASES: dict[str, Any] = {
     "create": (nothing, CREATE, ["created"]),
     "create where a stray lock is": (lambda root: (root / "unit-1_sandbox:unit-1.lock").touch(), CREATE, ["created"]),
@@ -57,6 +63,11 @@ CASES: dict[str, Any] = {
         make,
         {"sandboxes": [CREATE, {"sandbox_id": "unit-2", "documents": {"state": document("unit-2")}}]},
         ["unchanged", "created"],
+    ),
+    "a pod, and one of its containers": (
+        pod,
+        {"sandboxes": [{"sandbox_id": "unit-1"}, {"sandbox_id": "unit-1", "container_id": "ctr-1"}], "state": "absent"},
+        ["deleted", "deleted"],
     ),
     "no entries": (two, {"sandboxes": []}, []),
     "no entries, absent": (two, {"sandboxes": [], "state": "absent"}, []),
