@@ -50,10 +50,11 @@ class BundleCandidate(Candidate):
     kind = "bundle"
     is_common = True
 
-    def __init__(self, place: BundlePlace, container_id: str, is_known: bool) -> None:
+    def __init__(self, place: BundlePlace, container_id: str, roots: EngineRoots) -> None:
         self.place = place
+        self.own_engine = roots.state
         self.layout, self.namespace, self.name = place.layout.name, place.namespace, container_id
-        self._is_known = is_known
+        self._is_known = roots.work is not None
         self._reading = BundleReading(container_id)
 
     def _names(self) -> frozenset[str]:
@@ -150,13 +151,15 @@ def find(
         given = _given(host_root, roots, others)
         for layout in LAYOUTS.values():
             if layout.has_engine:
-                yield from each(_of_engine(layout, given, roots.work is not None, view), problems)
+                yield from each(_of_engine(layout, given, roots, view), problems)
 
 
-def _of_engine(layout: BundleLayout, given: BundleRoots, is_known: bool, view: HostView) -> Iterator[BundleCandidate]:
+def _of_engine(
+    layout: BundleLayout, given: BundleRoots, roots: EngineRoots, view: HostView
+) -> Iterator[BundleCandidate]:
     for namespace in BundlePlace(layout, "", given).namespaces():
         place = BundlePlace(layout, namespace, given)
-        yield from (BundleCandidate(place, one, is_known) for one in place.ids(view))
+        yield from (BundleCandidate(place, one, roots) for one in place.ids(view))
 
 
 def find_sockets(host_root: str, engines: Iterable[EngineRoots], view: HostView) -> Iterator[SocketCandidate]:

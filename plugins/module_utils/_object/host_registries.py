@@ -30,15 +30,28 @@ _ENGINES: tuple[tuple[str, Callable[[str], set[str]]], ...] = (
 )
 
 
-class Registries(NamedTuple):
-    """engines: by id, which of them list it. problems: why what one of them lists is not known."""
+class Lister(NamedTuple):
+    """An engine that lists an id. state: of a containerd its state directory."""
 
-    engines: dict[str, str]
+    engine: str
+    state: str = ""
+
+
+class Registries(NamedTuple):
+    """listers: by id, who lists it. problems: why what one of them lists is not known."""
+
+    listers: dict[str, set[Lister]]
     problems: tuple[str, ...]
 
-    def listed(self, names: Collection[str]) -> tuple[str, ...]:
-        """Which of these ids are listed, in sentences."""
-        return tuple(f"{self.engines[name]} lists {name}" for name in sorted(names) if name in self.engines)
+    def listed(self, names: Collection[str], but: str = "") -> tuple[str, ...]:
+        """Which of these ids are listed, in sentences. but: the state directory of a containerd that is asked apart."""
+        found = [
+            f"{engine} lists {name}"
+            for name in sorted(self.listers.keys() & names)
+            for engine, state in sorted(self.listers[name])
+            if not but or state != but
+        ]
+        return tuple(dict.fromkeys(found))
 
     def doubts(self, names: Collection[str]) -> tuple[str, ...]:
         """Why objects with these ids are in doubt, in sentences."""
@@ -51,11 +64,16 @@ def registries(host_root: str, view: HostView) -> Registries:
 
 
 def _look(host_root: str, view: HostView) -> Registries:
-    found: dict[str, str] = {}
+    found: dict[str, set[Lister]] = {}
+
+    def add(names: Collection[str], lister: Lister) -> None:
+        for name in names:
+            found.setdefault(name, set()).add(lister)
+
     problems: list[str] = []
     for engine, read in _ENGINES:
         try:
-            found.update(dict.fromkeys(read(host_root), engine))
+            add(read(host_root), Lister(engine))
         except StateError as error:
             problems.append(f"what {engine} lists cannot be read: {error}")
     problems += problems_of_roots(host_root, view)
@@ -70,7 +88,7 @@ def _look(host_root: str, view: HostView) -> Registries:
             problems.append(f"what the containerd of {roots.state} lists is not known: {error}")
             continue
         for listed in containerd.listed.values():
-            found.update(dict.fromkeys((*listed.containers, *listed.sandboxes), "containerd"))
+            add((*listed.containers, *listed.sandboxes), Lister("containerd", roots.state))
         if containerd.problem:
             problems.append(f"what containerd lists cannot be read: {containerd.problem}")
     return Registries(found, tuple(problems))

@@ -217,7 +217,7 @@ def _doubts_of_engines(one: Candidate, view: HostView, host_root: str) -> tuple[
 
     try:
         known = registries(host_root, view)
-        return known.listed(one.names) if one.kind == "bundle" else known.doubts(one.names)
+        return known.listed(one.names, one.own_engine) if one.kind == "bundle" else known.doubts(one.names)
     except StateError as error:
         return (f"whether an engine lists it cannot be told: {error}",)
 

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import beside
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Roots
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import registries
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import (
+    Lister,
+    Registries,
+    registries,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_rootless import find
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_host import view_of
 
@@ -74,3 +78,22 @@ def test_D6_a_number_that_is_given_to_somebody_else_is_left_alone(tmp_path: Path
     assert one.read(view)
     (tmp_path / "etc/passwd").write_text("web:x:4711:4711::/:/bin/sh\n")
     assert not one.read(view)
+
+
+@pytest.mark.parametrize(
+    ("names", "but", "said"),
+    [
+        ({"a"}, "", ("containerd lists a",)),  # once, though two do
+        ({"a"}, "/run/containerd", ("containerd lists a",)),
+        ({"b"}, "/run/containerd", ()),
+        ({"b", "c", "d"}, "", ("containerd lists b", "Docker lists c")),
+        ({"c"}, "/run/containerd", ("Docker lists c",)),
+    ],
+)
+def test_A5_a_bundle_is_also_asked_for_by_those_that_are_not_its_own(
+    names: set[str], but: str, said: tuple[str, ...]
+) -> None:
+    own, other = Lister("containerd", "/run/containerd"), Lister("containerd", "/run/k3s/containerd")
+    known = Registries({"a": {own, other}, "b": {own}, "c": {Lister("Docker")}}, ("a problem",))
+    assert known.listed(names, but) == said
+    assert known.doubts(names) == (*known.listed(names), "a problem")
