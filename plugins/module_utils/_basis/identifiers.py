@@ -63,7 +63,7 @@ def as_names(value: Any, option: str, rule: NameRule | None = None) -> list[str]
     names = [as_name(element, option) for element in value]
     seen: set[str] = set()
     for name in names:
-        if name in seen and name:
+        if name in seen and name:  # an empty one is refused for that
             raise InvalidInput(option, f"'{name}' is given twice", "Give each name once.")
         seen.add(name)
     return names

@@ -178,14 +178,6 @@ def mount_id_of(fd: int) -> int:
     raise Unreadable(path, os.strerror(errno.ENODATA))
 
 
-def inside_of(root: str, path: str) -> str:
-    """The same path as a process would name it that has `root` as its root directory. Raises OutsideRoot."""
-    for base in (os.path.normpath(root), os.path.realpath(root)):
-        if path == base or path.startswith(f"{base.rstrip('/')}/"):
-            return path[len(base.rstrip("/")) :] or "/"
-    raise OutsideRoot(path, f"it does not lie below {root}")
-
-
 def open_below(root: str, path: str, create_mode: int | None = None, above_mode: int = 0o755) -> Directory:
     """Open the directory `path` as a process would that has `root` as its root directory.
 
@@ -209,6 +201,19 @@ def open_below(root: str, path: str, create_mode: int | None = None, above_mode:
         raise
     finally:
         walk.close()
+
+
+def open_reached(root: str, path: str, create_mode: int | None = None, above_mode: int = 0o755) -> Directory:
+    """open_below for a path as it is reached from here, root included: still no link in it leads out of root."""
+    return open_below(root, _inside(root, path), create_mode, above_mode)
+
+
+def _inside(root: str, path: str) -> str:
+    """The same path as a process would name it that has `root` as its root directory. Raises OutsideRoot."""
+    for base in (os.path.normpath(root), os.path.realpath(root)):
+        if path == base or path.startswith(f"{base.rstrip('/')}/"):
+            return path[len(base.rstrip("/")) :] or "/"
+    raise OutsideRoot(path, f"it does not lie below {root}")
 
 
 class _Walk:

@@ -18,9 +18,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import NameRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
     Directory,
-    inside_of,
     open_below,
     open_given,
+    open_reached,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts, look
 
@@ -223,7 +223,7 @@ class Roots:
         path = os.path.normpath(os.path.join(self._paths[option], relative))
         if option not in self._given:
             return open_below(self._host_root, path)
-        return open_below(self._host_root, inside_of(self._host_root, path)) if self._found else open_given(path)
+        return open_reached(self._host_root, path) if self._found else open_given(path)
 
     def path_beside(self, option: str, relative: str) -> str:
         """The path without links of a directory whose place is told from a root's, whether it exists or not."""

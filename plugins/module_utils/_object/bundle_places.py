@@ -20,9 +20,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identi
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, own_lock_place
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
     Directory,
-    inside_of,
     open_below,
     open_given,
+    open_reached,
     remove_empty,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
@@ -78,7 +78,8 @@ class BundleRoots(NamedTuple):
 
 class BundlePlace:
     """One namespace of a layout. state: the directory of its bundles; work: of their work directories; runtime: of what
-    runc keeps; sockets: where shims listen. Each may not exist."""
+    runc keeps; sockets: where shims listen. Each may not exist. why_no_list: why it is not known which containerd lists
+    them, empty where it is."""
 
     def __init__(self, layout: BundleLayout, namespace: str, given: BundleRoots) -> None:
         self.layout = layout
@@ -118,10 +119,11 @@ class BundlePlace:
 
     def _at(self, path: str, as_it_is: bool, create: bool = False) -> Directory:
         mode = INNER_MODE if create else None
-        host_root = self._given.host_root
-        if as_it_is and not self._given.found:
-            return open_given(path, mode, ROOT_MODE)
-        return open_below(host_root, inside_of(host_root, path) if as_it_is else path, mode, ROOT_MODE)
+        if not as_it_is:
+            return open_below(self._given.host_root, path, mode, ROOT_MODE)
+        if self._given.found:
+            return open_reached(self._given.host_root, path, mode, ROOT_MODE)
+        return open_given(path, mode, ROOT_MODE)
 
     def is_set_up(self, view: HostView) -> bool:
         """Whether a containerd with the usual directories is set up on this host. Raises StateError."""
@@ -206,11 +208,8 @@ class BundlePlace:
         for state in dict.fromkeys([*([own] if own is not None else []), *others, *STATE_ROOTS]):
             for inside in inner:
                 path = f"{state}/{inside}"
-                with (
-                    self._at(path, True)
-                    if state == own
-                    else open_below(host_root, inside_of(host_root, path) if state in others else path) as tasks
-                ):
+                found = state != own and state in others
+                with open_reached(host_root, path) if found else self._at(path, state == own) as tasks:
                     for name in _folders(tasks):
                         namespace = tasks.child(name)
                         try:

@@ -43,7 +43,7 @@ DAEMON_OPTIONS: dict[str, dict[str, Any]] = {
     "stop_timeout": {"type": "float", "default": 10},
     "force": {"type": "bool", "default": False},
 }
-_TEXTS = ("socket_path", "shared_dir", "executable", "log_file", "network_namespace", "on_quit", "run_dir")
+_TEXTS = ("network_namespace", "on_quit")  # what is a path is asked for that where the task is made
 # What says how a daemon is to be; without a share it is restarted as it was recorded, so none of them would count.
 _HOW = (
     *(name for name in Share._fields if name != "shared_dir"),

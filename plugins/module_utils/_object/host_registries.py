@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import inside_of, open_below
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_reached
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.containerd_metadata import METADATA_FOLDER
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registries import (
     docker_ids,
@@ -82,7 +82,7 @@ def _look(host_root: str, view: HostView) -> Registries:
             problems.append(f"what the containerd of {roots.state} lists is not known: its root directory is not found")
             continue
         try:
-            with open_below(host_root, f"{inside_of(host_root, roots.work)}/{METADATA_FOLDER}") as metadata:
+            with open_reached(host_root, f"{roots.work}/{METADATA_FOLDER}") as metadata:
                 containerd = engine_at(metadata, view)
         except StateError as error:
             problems.append(f"what the containerd of {roots.state} lists is not known: {error}")

@@ -64,7 +64,6 @@ def runsc_roots(host_root: str, view: HostView) -> list[str]:
 def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
     """The directories of each containerd that runs or may have run here, below host_root."""
     found = {reached(host_root, one): reached(host_root, two) for one, two in ENGINE_ROOTS.items()}
-    found.pop("", None)
     if _top_level(host_root, CONFIGURATION):
         set_up = _configured(host_root, ())
         found[set_up.state] = set_up.work or ""  # it holds while containerd does not run too (safety.md A4)

@@ -16,7 +16,7 @@ from typing import Any
 
 # Lone surrogates are bytes that are not UTF-8. Beside them: C0, DEL and C1, Unicode's ends of lines and Bidi_Control.
 _BYTES = "\ud800-\udfff"
-_CONTROLS = "\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\x00-\x08"
+_CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 _ODD = f"[{_CONTROLS}\t\n{_BYTES}]"
 _ODD_IN_LINES = f"[{_CONTROLS}{_BYTES}]"
 _ODD_BYTES = f"[{_BYTES}]"

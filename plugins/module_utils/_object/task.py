@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, os_reason
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, os_reason, way_out
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import MASK, masked
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.printable import json_of, printable
@@ -113,7 +113,8 @@ def _check_host_root(path: str) -> None:
     try:
         is_directory = stat.S_ISDIR(os.stat(path).st_mode)
     except OSError as error:
-        raise InvalidInput("host_root", f"{path}: {os_reason(error)}", "Give a directory that is there.") from error
+        remedy = way_out(error, "Give a directory that is there.")
+        raise InvalidInput("host_root", f"{path}: {os_reason(error)}", remedy) from error
     if not is_directory:
         raise InvalidInput("host_root", f"{path} is no directory", "Give the root directory of a host.")
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed, os_reason
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
     Directory,
-    inside_of,
     open_below,
     open_given,
+    open_reached,
     remove_empty,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import (
@@ -71,11 +71,11 @@ class Tree:
     def _open(self, rule: RootRule, create: bool) -> Directory:
         mode = rule.mode if create else None
         path = os.path.join(self._given.get(rule.option, rule.default), rule.inside).rstrip("/") or "/"
-        if rule.option in self._given:
-            if not self._found:
-                return open_given(path, mode, rule.above_mode)
-            path = inside_of(self._host_root, path)
-        return open_below(self._host_root, path, mode, rule.above_mode)
+        if rule.option not in self._given:
+            return open_below(self._host_root, path, mode, rule.above_mode)
+        if self._found:
+            return open_reached(self._host_root, path, mode, rule.above_mode)
+        return open_given(path, mode, rule.above_mode)
 
     @property
     def exists(self) -> bool:

@@ -166,20 +166,14 @@ def test_fail_if_exists(tmp_path: Path, layout: str) -> None:
             {"sandbox_id": "firecracker", "state": "absent"},
             "sandbox_id: 'firecracker' is the runtime's own, and no sandbox. Give a sandbox's name.",
         ),
-        (
-            "kata_store",
-            {"sandbox_id": "ab", "container_id": "config.json", "state": "absent"},
-            "container_id: 'config.json' is the runtime's own, and no container. Give a container's name.",
-        ),
-        (
-            "kata_store",
-            {"sandbox_id": "ab", "container_id": "raw"},
-            "container_id: 'raw' is the runtime's own, and no container. Give a container's name.",
-        ),
-        (
-            "kata_store",
-            {"sandbox_id": "ab", "container_id": "lock"},
-            "container_id: 'lock' is the runtime's own, and no container. Give a container's name.",
+        *(
+            (
+                "kata_store",
+                {"sandbox_id": "ab", "container_id": name, "state": state},
+                f"container_id: '{name}' is the runtime's own, and no container. Give a container's name.",
+            )
+            for name in ("config.json", "state.json", "raw", "lock")
+            for state in ("present", "absent")
         ),
         (
             "kata_persist",
