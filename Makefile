@@ -21,7 +21,7 @@ test: setup packages ## all checks and the short tests, about five minutes on tw
 	@$(STEPS) test
 
 test-all: setup packages ## the long suites after make test: all crash points, all races, the fleet
-	@$(STEPS) long-real long-alone
+	@$(STEPS) long-together long-alone
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint, changelog, documentation
 	@$(STEPS) lint

@@ -92,7 +92,7 @@ MOLECULE = [pytest("molecule", "tests/molecule")]
 # molecule`: while one has its host, the other tests of real runtimes wait.
 # On systems of their own, which do not see each other: two at a time.
 ON_BOOTED = ["tests/integration/roles", "tests/integration/virtiofsd/test_role.py"]
-LONG_REAL = [
+LONG_TOGETHER = [
     pytest("long real runtimes", "tests/integration", "-m", "long", *(f"--ignore={path}" for path in ON_BOOTED)),
     ansible_test("all pylint", results.of_sanity, *PYLINT),
     pytest("long units", "tests/unit", "-m", "long", "-n", "1"),  # a worker has its processes for itself
@@ -116,7 +116,7 @@ TARGETS: dict[str, list[Step]] = {
     "fleet": FLEET,
     "molecule": MOLECULE,
     "test": [*INTEGRATION, *UNITS, *LINT, *SANITY, *FAULTS, *COLLECTION],  # the fleet is in test-all
-    "long-real": LONG_REAL,
+    "long-together": LONG_TOGETHER,
     "long-alone": LONG_ALONE,
 }
 # How many run at a time, else two. Real runtimes are waited for most of the time; what boots systems, two at a time,

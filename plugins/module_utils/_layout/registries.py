@@ -6,11 +6,14 @@
 Docker: a directory <data-root>/containers/<id>. CRI-O and Podman: a directory <graphroot>/<driver>-containers/<id>, and
 JSON lists of {"id": …} beside them, containers.json and, of what is not to outlive the boot, volatile-containers.json.
 A stopped container is listed as well: its engine may start or delete it at any time.
+
+These directories are known by default, from configurations, and from the arguments of engines that run (A10).
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
@@ -20,35 +23,67 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout impor
 _DOCKER_ROOTS = ("/var/lib/docker", "/var/snap/docker/common/var-lib-docker")
 _DOCKER_CONFIG = "/etc/docker/daemon.json"
 _STORAGE_ROOT = "/var/lib/containers/storage"
-_STORAGE_CONFIGS = ("/usr/share/containers/storage.conf", "/etc/containers/storage.conf")
-_GRAPHROOT = r"""\s*graphroot\s*=\s*["']([^"']+)["']"""
+_STORAGE_CONFIGS = ("/usr/share/containers/storage.conf", "/etc/containers/storage.conf", "/etc/crio/crio.conf")
+_CRIO_DROP_INS = "/etc/crio/crio.conf.d"
+_STORAGE_SETTING = r"""\s*(?:graph)?root\s*=\s*["']([^"']+)["']"""  # graphroot in storage.conf, root in CRI-O's own
 _STORAGE_FILES = ("containers.json", "volatile-containers.json")
 
 
-def docker_ids(host_root: str) -> set[str]:
+class Program(NamedTuple):
+    """An engine's program. root, config: its options for the directory and the configuration; empty where none."""
+
+    name: str
+    root: str
+    config: str = ""
+
+
+DOCKER_PROGRAMS = (Program("dockerd", "data-root", "config-file"),)
+STORAGE_PROGRAMS = (Program("crio", "root", "config"), Program("podman", "root"))
+
+
+class Told(NamedTuple):
+    """What the engines that run were told: directories, and configurations, which must be there."""
+
+    roots: tuple[str, ...] = ()
+    configs: tuple[str, ...] = ()
+
+
+def docker_ids(host_root: str, told: Told) -> set[str]:
     """The ids that a host's Docker lists. Raises StateError."""
+    configs = [(_DOCKER_CONFIG, False), *((path, True) for path in told.configs)]
+    configured = [root for path, needed in configs for root in _docker_data_roots(host_root, path, needed)]
     found: set[str] = set()
-    for root in (*_DOCKER_ROOTS, *_docker_data_root(host_root)):
+    for root in dict.fromkeys((*_DOCKER_ROOTS, *configured, *told.roots)):
         with open_below(host_root, f"{root}/containers") as directory:
             found.update(directory.listed() if directory.exists else ())
     return found
 
 
-def _docker_data_root(host_root: str) -> list[str]:
-    data = read_followed(host_root, _DOCKER_CONFIG) or b""
-    content = go_json.decode(data, _DOCKER_CONFIG) if data.strip() else {}
+def _text_of(host_root: str, path: str, needed: bool) -> bytes:
+    data = read_followed(host_root, path)
+    if data is None and needed:
+        raise Unreadable(path, "it is not there any more")
+    return data or b""
+
+
+def _docker_data_roots(host_root: str, config: str, needed: bool) -> list[str]:
+    data = _text_of(host_root, config, needed)
+    content = go_json.decode(data, config) if data.strip() else {}
     if not isinstance(content, dict):
-        raise Unreadable(_DOCKER_CONFIG, "it is no object")
+        raise Unreadable(config, "it is no object")
     return [root for root in (content.get("data-root"), content.get("graph")) if isinstance(root, str) and root]
 
 
-def storage_ids(host_root: str) -> set[str]:
+def storage_ids(host_root: str, told: Told) -> set[str]:
     """The ids that a host's CRI-O and Podman list. Raises StateError."""
-    texts = [(read_followed(host_root, path) or b"").decode("utf-8", "replace") for path in _STORAGE_CONFIGS]
+    with open_below(host_root, _CRIO_DROP_INS) as directory:
+        drop_ins = [f"{_CRIO_DROP_INS}/{name}" for name in directory.listed()] if directory.exists else []
+    configs = [*((path, False) for path in (*_STORAGE_CONFIGS, *drop_ins)), *((path, True) for path in told.configs)]
+    texts = [_text_of(host_root, path, needed).decode("utf-8", "replace") for path, needed in configs]
     lines = [line for text in texts for line in text.splitlines()]
-    configured = [match[1] for match in map(re.compile(_GRAPHROOT).match, lines) if match]
+    configured = [match[1] for match in map(re.compile(_STORAGE_SETTING).match, lines) if match]
     found: set[str] = set()
-    for root in (_STORAGE_ROOT, *configured):
+    for root in dict.fromkeys((_STORAGE_ROOT, *configured, *told.roots)):
         with open_below(host_root, root) as storage:
             drivers = [name for name in storage.listed() if name.endswith("-containers")] if storage.exists else []
         for name in drivers:

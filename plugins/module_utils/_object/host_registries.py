@@ -12,6 +12,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_reached
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.containerd_metadata import METADATA_FOLDER
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registries import (
+    DOCKER_PROGRAMS,
+    STORAGE_PROGRAMS,
+    Program,
+    Told,
     docker_ids,
     storage_ids,
 )
@@ -19,14 +23,16 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundl
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import (
     engine_roots,
     problems_of_roots,
+    told_to,
 )
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
-_ENGINES: tuple[tuple[str, Callable[[str], set[str]]], ...] = (
-    ("Docker", docker_ids),
-    ("CRI-O or Podman", storage_ids),
+# What they are called, their programs, and how their lists are read.
+_ENGINES: tuple[tuple[str, tuple[Program, ...], Callable[[str, Told], set[str]]], ...] = (
+    ("Docker", DOCKER_PROGRAMS, docker_ids),
+    ("CRI-O or Podman", STORAGE_PROGRAMS, storage_ids),
 )
 
 
@@ -71,9 +77,9 @@ def _look(host_root: str, view: HostView) -> Registries:
             found.setdefault(name, set()).add(lister)
 
     problems: list[str] = []
-    for engine, read in _ENGINES:
+    for engine, programs, read in _ENGINES:
         try:
-            add(read(host_root), Lister(engine))
+            add(read(host_root, told_to(programs, host_root, view)), Lister(engine))
         except StateError as error:
             problems.append(f"what {engine} lists cannot be read: {error}")
     problems += problems_of_roots(host_root, view)

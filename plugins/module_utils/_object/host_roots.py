@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,13 +25,16 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundl
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS as BUNDLE_LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registries import Told
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registries import Program
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 # Below which engines have a root directory of runsc's for each namespace (gvisor.md, Paths).
 _RUNSC_PARENTS = ("/run/containerd/runsc", "/run/docker/runtime-runsc")
+_PROGRAMS = ("runsc", "containerd", "dockerd", "crio", "podman")  # how the names of those that are asked for begin
 _CONFIG_BYTES = 1 << 20
 _IMPORTS_DEEP = 8
 _SETTING = r"""\s*["']?(root|state)["']?\s*=\s*["']([^"']+)["']\s*(?:#.*)?$"""
@@ -89,6 +92,19 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
     ]
 
 
+def told_to(programs: Iterable[Program], host_root: str, view: HostView) -> Told:
+    """What those of these programs that run here were told by their arguments."""
+    known = {program.name: program for program in programs}
+    roots: dict[str, None] = {}
+    configs: dict[str, None] = {}
+    for process in _of_this_host(host_root, view):
+        program = known.get(process.program)
+        if program is not None:
+            roots[option_of(process.argv, program.root)] = None
+            configs[option_of(process.argv, program.config) if program.config else ""] = None
+    return Told(*(tuple(path for path in paths if path.startswith("/")) for paths in (roots, configs)))
+
+
 def problems_of_roots(host_root: str, view: HostView) -> list[str]:
     """Why it is not known where a containerd has its directories, in sentences."""
     problems = []
@@ -130,7 +146,7 @@ def _of_this_host(host_root: str, view: HostView) -> Iterator[Process]:
     for process in view.processes.by_pid.values():
         if process.dead or process.root != "/":
             continue
-        named = process.program.startswith(("runsc", "containerd"))
+        named = process.program.startswith(_PROGRAMS)
         pids = view.namespace_pids(process.pid) if named else None
         # A sandbox is put into a pid namespace of its own, as its pid 1; any other one was started inside a container.
         is_sandbox = process.program.startswith("runsc") and pids is not None and len(pids) == 2 and pids[-1] == 1

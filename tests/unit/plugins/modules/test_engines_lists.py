@@ -33,6 +33,14 @@ LISTS = {
         "etc/containers/storage.conf": '[storage]\ndriver = "overlay"\ngraphroot = "/data/storage"\n',
         "data/storage/overlay-containers/containers.json": LISTED,
     },
+    "storage configured for CRI-O": {
+        "etc/crio/crio.conf": '[crio]\nroot = "/data/crio"\nrunroot = "/run/crio"\n',
+        "data/crio/overlay-containers/containers.json": LISTED,
+    },
+    "in a drop-in of CRI-O's": {
+        "etc/crio/crio.conf.d/10-storage.conf": "[crio]\nroot = '/data/crio'\n",
+        "data/crio/overlay-containers/containers.json": LISTED,
+    },
     "Docker": {f"var/lib/docker/containers/{NAME}/config.v2.json": "{}"},
     "Docker of a snap": {f"var/snap/docker/common/var-lib-docker/containers/{NAME}/config.v2.json": "{}"},
     "configured Docker": {

@@ -15,7 +15,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     registries,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_rootless import find
-from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_host import view_of
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_host import (
+    process,
+    view_of,
+)
 
 STORAGE = "var/lib/containers/storage/overlay-containers"
 KATA = "kata-7:x:4711:4711:Kata Containers temporary hypervisor user:/:/sbin/nologin"
@@ -50,6 +53,33 @@ def test_A5_a_namespace_that_goes_away_hides_no_other_one(tmp_path: Path, monkey
     monkeypatch.setattr(beside, "_directories_in", lambda directory: ["gone", *directory.names()])
     said: list[str] = []
     assert list(beside.bundles_by_name(Roots(str(tmp_path), {}), said)) == ["web-1"] and said == []
+
+
+RUNNING = {
+    "Docker's root": ("Docker", "dockerd --data-root={0}/docker", True),
+    "Docker's configuration": ("Docker", "/usr/bin/dockerd --config-file {0}/daemon.json", True),
+    "CRI-O's root": ("CRI-O or Podman", "/usr/bin/crio --root {0}/storage", True),
+    "CRI-O's configuration": ("CRI-O or Podman", "crio --config {0}/crio.conf", True),
+    "Podman's root": ("CRI-O or Podman", "podman --root {0}/storage system service", True),
+    "what is no option of Podman's storage": ("CRI-O or Podman", "podman --config {0}/crio.conf ps", False),
+    "another program": ("Docker", "cat --data-root={0}/docker", False),
+}
+
+
+@pytest.mark.parametrize(("engine", "command", "known"), RUNNING.values(), ids=RUNNING)
+def test_A10_a_running_engine_tells_where_its_list_is(tmp_path: Path, engine: str, command: str, known: bool) -> None:
+    (tmp_path / "docker/containers/web-1").mkdir(parents=True)
+    (tmp_path / "daemon.json").write_text(f'{{"data-root": "{tmp_path}/docker"}}')
+    (tmp_path / "storage/overlay-containers/web-1").mkdir(parents=True)
+    (tmp_path / "crio.conf").write_text(f'[crio]\nroot = "{tmp_path}/storage"\n')
+    found = registries("/", view_of(process(command.format(tmp_path)))).listed({"web-1"})
+    assert found == ((f"{engine} lists web-1",) if known else ())
+
+
+@pytest.mark.parametrize("command", ["dockerd --config-file /nowhere/daemon.json", "crio --config /nowhere/crio.conf"])
+def test_A10_a_configuration_that_a_running_engine_was_told_to_read_is_not_absent(command: str) -> None:
+    (problem,) = [one for one in registries("/", view_of(process(command))).problems if "/nowhere/" in one]
+    assert "it is not there any more" in problem
 
 
 @pytest.mark.parametrize(
