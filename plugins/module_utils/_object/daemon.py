@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 _KILL_SECONDS = 10.0  # from SIGKILL until the kernel has ended it
 _UNIT_SECONDS = 10.0
 _STOP_FIRST = "Stop its virtual machine first, or set force=true: it loses its file system then. Nothing was changed."
+_LAST_BREATH = 0.2  # seconds after which the socket of a process that was killed is looked at again
 
 
 class StartDaemon(NamedTuple):
@@ -215,7 +216,15 @@ class Daemon(Item):
         if strangers and not self._is_being_started(view):
             table = view.processes.by_pid
             holders = ", ".join(describe(table[pid]) for pid in sorted(holders_of(strangers, table))[:3])
-            raise InUse("", f"{holders or 'a process that is not visible here'} listens on {path}", "Stop it first.")
+            if (
+                not holders
+            ):  # one that was killed just now lets go of its descriptors first, and of its socket after them
+                time.sleep(_LAST_BREATH)
+                view = view.again()
+                strangers = self._strangers(path, view)
+            if strangers:
+                who = holders or "a process that is not visible here"
+                raise InUse("", f"{who} listens on {path}", "Stop it first.")
         # What the record knows as its own is proved by its processes.
         inodes = _inodes_of(path)
         is_recorded = self.record is not None and not inodes.isdisjoint(self.record.socket_file)
