@@ -121,11 +121,18 @@ def _read_all(descriptor: int, where: str, size: int) -> bytes:
     raise Unreadable(where, f"it grew beyond {MOST_BYTES} bytes while it was read")
 
 
-def read_followed(root: str, path: str) -> bytes | None:
-    """read_file of what a path of the host below root leads to, also through links, which stay inside root.
+def read_followed(root: str, path: str, is_needed: bool) -> bytes:
+    """What a path of the host below root leads to, also through links, which stay inside root; empty for nothing.
 
-    Raises StateError.
+    is_needed: a program that runs was told to read it, so that it cannot be absent. Raises StateError.
     """
+    data = _followed(root, path)
+    if data is None and is_needed:
+        raise Unreadable(path, "it is not there any more")
+    return data or b""
+
+
+def _followed(root: str, path: str) -> bytes | None:
     for _link in range(_MOST_LINKS):
         with open_below(root, os.path.dirname(path)) as directory:
             name = os.path.basename(path)

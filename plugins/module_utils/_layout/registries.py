@@ -50,8 +50,8 @@ class Told(NamedTuple):
 
 def docker_ids(host_root: str, told: Told) -> set[str]:
     """The ids that a host's Docker lists. Raises StateError."""
-    configs = [(_DOCKER_CONFIG, False), *((path, True) for path in told.configs)]
-    configured = [root for path, needed in configs for root in _docker_data_roots(host_root, path, needed)]
+    texts = _configurations(host_root, (_DOCKER_CONFIG,), told)
+    configured = [root for path, data in texts.items() for root in _docker_data_roots(path, data)]
     found: set[str] = set()
     for root in dict.fromkeys((*_DOCKER_ROOTS, *configured, *told.roots)):
         with open_below(host_root, f"{root}/containers") as directory:
@@ -59,18 +59,15 @@ def docker_ids(host_root: str, told: Told) -> set[str]:
     return found
 
 
-def _text_of(host_root: str, path: str, needed: bool) -> bytes:
-    data = read_followed(host_root, path)
-    if data is None and needed:
-        raise Unreadable(path, "it is not there any more")
-    return data or b""
+def _configurations(host_root: str, usual: tuple[str, ...], told: Told) -> dict[str, bytes]:
+    """The contents by path; of a usual one that is not there they are empty."""
+    return {path: read_followed(host_root, path, path in told.configs) for path in (*usual, *told.configs)}
 
 
-def _docker_data_roots(host_root: str, config: str, needed: bool) -> list[str]:
-    data = _text_of(host_root, config, needed)
-    content = go_json.decode(data, config) if data.strip() else {}
+def _docker_data_roots(path: str, data: bytes) -> list[str]:
+    content = go_json.decode(data, path) if data.strip() else {}
     if not isinstance(content, dict):
-        raise Unreadable(config, "it is no object")
+        raise Unreadable(path, "it is no object")
     return [root for root in (content.get("data-root"), content.get("graph")) if isinstance(root, str) and root]
 
 
@@ -78,9 +75,8 @@ def storage_ids(host_root: str, told: Told) -> set[str]:
     """The ids that a host's CRI-O and Podman list. Raises StateError."""
     with open_below(host_root, _CRIO_DROP_INS) as directory:
         drop_ins = [f"{_CRIO_DROP_INS}/{name}" for name in directory.listed()] if directory.exists else []
-    configs = [*((path, False) for path in (*_STORAGE_CONFIGS, *drop_ins)), *((path, True) for path in told.configs)]
-    texts = [_text_of(host_root, path, needed).decode("utf-8", "replace") for path, needed in configs]
-    lines = [line for text in texts for line in text.splitlines()]
+    texts = _configurations(host_root, (*_STORAGE_CONFIGS, *drop_ins), told)
+    lines = [line for data in texts.values() for line in data.decode("utf-8", "replace").splitlines()]
     configured = [match[1] for match in map(re.compile(_STORAGE_SETTING).match, lines) if match]
     found: set[str] = set()
     for root in dict.fromkeys((_STORAGE_ROOT, *configured, *told.roots)):

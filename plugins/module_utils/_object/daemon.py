@@ -64,7 +64,8 @@ if TYPE_CHECKING:
 _KILL_SECONDS = 10.0  # from SIGKILL until the kernel has ended it
 _UNIT_SECONDS = 10.0
 _STOP_FIRST = "Stop its virtual machine first, or set force=true: it loses its file system then. Nothing was changed."
-_LAST_BREATH = 0.2  # seconds after which the socket of a process that was killed is looked at again
+_NOT_VISIBLE = "a process that is not visible here"
+_LAST_BREATH = 0.2  # seconds after which a socket that nobody is seen to hold is looked at again
 
 
 class StartDaemon(NamedTuple):
@@ -204,6 +205,14 @@ class Daemon(Item):
             bound = [one for one in bound if one.listening and one.number != self.record.socket]
         return [one.number for one in bound]
 
+    def _listener(self, path: str, view: HostView) -> str:
+        """Who else than the recorded daemon listens at a path, in words; empty where nobody does."""
+        strangers = self._strangers(path, view)
+        if not strangers:
+            return ""
+        table = view.processes.by_pid
+        return ", ".join(describe(table[pid]) for pid in sorted(holders_of(strangers, table))[:3]) or _NOT_VISIBLE
+
     def _refuse_taken(self, order: Order, view: HostView) -> None:
         """Found out without connecting (safety.md B1, B2): one connection would end the daemon that listens there."""
         path = order.socket_path
@@ -212,19 +221,14 @@ class Daemon(Item):
             return
         if not stat.S_ISSOCK(facts.mode):
             raise InvalidInput("socket_path", f"{path} is there, and is no socket", "Give another path, or remove it.")
-        strangers = self._strangers(path, view)
-        if strangers and not self._is_being_started(view):
-            table = view.processes.by_pid
-            holders = ", ".join(describe(table[pid]) for pid in sorted(holders_of(strangers, table))[:3])
-            if (
-                not holders
-            ):  # one that was killed just now lets go of its descriptors first, and of its socket after them
-                time.sleep(_LAST_BREATH)
-                view = view.again()
-                strangers = self._strangers(path, view)
-            if strangers:
-                who = holders or "a process that is not visible here"
-                raise InUse("", f"{who} listens on {path}", "Stop it first.")
+        listener = self._listener(path, view)
+        if listener == _NOT_VISIBLE:
+            # A process that was killed just now lets go of its descriptors first, and of its socket after them.
+            time.sleep(_LAST_BREATH)
+            view = view.again()
+            listener = self._listener(path, view)
+        if listener and not self._is_being_started(view):
+            raise InUse("", f"{listener} listens on {path}", "Stop it first.")
         # What the record knows as its own is proved by its processes.
         inodes = _inodes_of(path)
         is_recorded = self.record is not None and not inodes.isdisjoint(self.record.socket_file)

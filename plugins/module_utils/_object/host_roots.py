@@ -25,11 +25,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundl
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS as BUNDLE_LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registries import Told
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registries import Program, Told
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
-    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registries import Program
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 # Below which engines have a root directory of runsc's for each namespace (gvisor.md, Paths).
@@ -93,16 +92,12 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
 
 
 def told_to(programs: Iterable[Program], host_root: str, view: HostView) -> Told:
-    """What those of these programs that run here were told by their arguments."""
+    """What those of these programs that run here were told by their arguments, as far as they are absolute paths."""
     known = {program.name: program for program in programs}
-    roots: dict[str, None] = {}
-    configs: dict[str, None] = {}
-    for process in _of_this_host(host_root, view):
-        program = known.get(process.program)
-        if program is not None:
-            roots[option_of(process.argv, program.root)] = None
-            configs[option_of(process.argv, program.config) if program.config else ""] = None
-    return Told(*(tuple(path for path in paths if path.startswith("/")) for paths in (roots, configs)))
+    running = [(one.argv, known[one.program]) for one in _of_this_host(host_root, view) if one.program in known]
+    roots = [option_of(argv, program.root) for argv, program in running]
+    configs = [option_of(argv, program.config) for argv, program in running if program.config]
+    return Told(*(tuple(path for path in dict.fromkeys(one) if path.startswith("/")) for one in (roots, configs)))
 
 
 def problems_of_roots(host_root: str, view: HostView) -> list[str]:
@@ -182,10 +177,8 @@ def _read_settings(host_root: str, path: str, is_needed: bool = False, depth: in
     """
     if depth > _IMPORTS_DEEP:
         raise Unreadable(path, "it is imported by too many others")
-    data = read_followed(host_root, path)
-    if data is None and is_needed:
-        raise Unreadable(path, "it is not there any more")
-    top = re.split(r"(?m)^\s*\[", (data or b"")[:_CONFIG_BYTES].decode("utf-8", "replace"))[0]
+    data = read_followed(host_root, path, is_needed)
+    top = re.split(r"(?m)^\s*\[", data[:_CONFIG_BYTES].decode("utf-8", "replace"))[0]
     found = {match[1]: match[2] for match in (re.match(_SETTING, line) for line in top.splitlines()) if match}
     for listed in re.findall(_IMPORTS, top):
         for pattern in re.findall(_LISTED, listed):

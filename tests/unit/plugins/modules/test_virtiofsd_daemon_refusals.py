@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import socket_inodes
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import daemon
 from ansible_collections.sandboxed.containers.tests.lab.processes import lives
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_virtiofsd import (
     NEEDS_ROOT,
@@ -32,6 +34,38 @@ def test_a_stale_socket_is_replaced_and_one_in_use_is_not(site: Site) -> None:
             other.accept()
     assert path.stat().st_ino == inode and site.tree() == ["unit-web.sock"]
     site.started()
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("is_let_go", [False, True], ids=["held", "let go"])
+def test_a_socket_whose_holder_is_not_visible_is_looked_at_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, is_let_go: bool
+) -> None:
+    """A killed daemon lets go of its descriptors first. One in flight, sent and not received, is in nobody's."""
+    path = site.folder / "unit-web.sock"
+    ends = socket.socketpair()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        socket.send_fds(ends[0], [b"x"], [other.fileno()])
+    waited: list[float] = []
+    sleep = time.sleep
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        for one in ends if is_let_go else ():
+            one.close()
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", wait)
+    done = site.start(check_mode=True)
+    for one in ends:
+        one.close()
+    assert waited[0] == daemon._LAST_BREATH  # whatever else is waited for
+    if is_let_go:
+        assert not done.failed and done.changed, done.msg
+    else:
+        assert done.failed and f"a process that is not visible here listens on {path}. Stop it first." in done.msg
 
 
 @pytest.mark.parametrize("kind", ["file", "directory", "link"])
