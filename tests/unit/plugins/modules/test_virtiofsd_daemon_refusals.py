@@ -51,9 +51,9 @@ def test_a_socket_whose_holder_is_not_visible_is_looked_at_again(
     waited: list[float] = []
     sleep = time.sleep
 
-    def wait(seconds: float) -> None:
+    def wait(seconds: float) -> None:  # all waits come by here, also one for a `--version` that is slow to end
         waited.append(seconds)
-        for one in ends if is_let_go else ():
+        for one in ends if is_let_go and seconds == daemon._LAST_BREATH else ():
             one.close()
         sleep(seconds)
 
@@ -61,7 +61,7 @@ def test_a_socket_whose_holder_is_not_visible_is_looked_at_again(
     done = site.start(check_mode=True)
     for one in ends:
         one.close()
-    assert waited[0] == daemon._LAST_BREATH  # whatever else is waited for
+    assert waited.count(daemon._LAST_BREATH) == 1
     if is_let_go:
         assert not done.failed and done.changed, done.msg
     else:
