@@ -30,22 +30,27 @@ _STORAGE_FILES = ("containers.json", "volatile-containers.json")
 
 
 class Program(NamedTuple):
-    """An engine's program. root, config: its options for the directory and the configuration; empty where none."""
+    """An engine's program, and its options: for its directory, its configuration, and a directory of drop-ins."""
 
     name: str
-    root: str
-    config: str = ""
+    root: tuple[str, ...]
+    config: tuple[str, ...] = ()
+    drop_ins: tuple[str, ...] = ()
 
 
-DOCKER_PROGRAMS = (Program("dockerd", "data-root", "config-file"),)
-STORAGE_PROGRAMS = (Program("crio", "root", "config"), Program("podman", "root"))
+DOCKER_PROGRAMS = (Program("dockerd", ("data-root", "graph", "g"), ("config-file",)),)
+STORAGE_PROGRAMS = (
+    Program("crio", ("root", "r"), ("config", "c"), ("config-dir", "d")),
+    Program("podman", ("root",)),
+)
 
 
 class Told(NamedTuple):
-    """What the engines that run were told: directories, and configurations, which must be there."""
+    """What the engines that run were told: directories, configurations, which must be there, and those of drop-ins."""
 
     roots: tuple[str, ...] = ()
     configs: tuple[str, ...] = ()
+    drop_ins: tuple[str, ...] = ()
 
 
 def docker_ids(host_root: str, told: Told) -> set[str]:
@@ -73,8 +78,10 @@ def _docker_data_roots(path: str, data: bytes) -> list[str]:
 
 def storage_ids(host_root: str, told: Told) -> set[str]:
     """The ids that a host's CRI-O and Podman list. Raises StateError."""
-    with open_below(host_root, _CRIO_DROP_INS) as directory:
-        drop_ins = [f"{_CRIO_DROP_INS}/{name}" for name in directory.listed()] if directory.exists else []
+    drop_ins: list[str] = []
+    for folder in dict.fromkeys((_CRIO_DROP_INS, *told.drop_ins)):
+        with open_below(host_root, folder) as directory:
+            drop_ins += [f"{folder}/{name}" for name in directory.listed()] if directory.exists else []
     texts = _configurations(host_root, (*_STORAGE_CONFIGS, *drop_ins), told)
     lines = [line for data in texts.values() for line in data.decode("utf-8", "replace").splitlines()]
     configured = [match[1] for match in map(re.compile(_STORAGE_SETTING).match, lines) if match]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -92,12 +92,26 @@ def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
 
 
 def told_to(programs: Iterable[Program], host_root: str, view: HostView) -> Told:
-    """What those of these programs that run here were told by their arguments, as far as they are absolute paths."""
+    """What those of these programs that run here were told by their arguments. Raises StateError."""
     known = {program.name: program for program in programs}
-    running = [(one.argv, known[one.program]) for one in _of_this_host(host_root, view) if one.program in known]
-    roots = [option_of(argv, program.root) for argv, program in running]
-    configs = [option_of(argv, program.config) for argv, program in running if program.config]
-    return Told(*(tuple(path for path in dict.fromkeys(one) if path.startswith("/")) for one in (roots, configs)))
+    running = [(one, known[one.program]) for one in _of_this_host(host_root, view) if one.program in known]
+    return Told(
+        roots=_paths_of(running, lambda program: program.root),
+        configs=_paths_of(running, lambda program: program.config),
+        drop_ins=_paths_of(running, lambda program: program.drop_ins),
+    )
+
+
+def _paths_of(
+    running: Iterable[tuple[Process, Program]], names_of: Callable[[Program], tuple[str, ...]]
+) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for process, program in running:
+        for path in filter(None, (option_of(process.argv, name) for name in names_of(program))):
+            if not path.startswith("/") and not process.cwd:
+                raise Unreadable(path, f"{program.name} (pid {process.pid}) works in a directory that cannot be read")
+            found[os.path.join(process.cwd or "", path)] = None
+    return tuple(found)
 
 
 def problems_of_roots(host_root: str, view: HostView) -> list[str]:

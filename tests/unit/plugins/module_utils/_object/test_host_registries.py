@@ -57,9 +57,14 @@ def test_A5_a_namespace_that_goes_away_hides_no_other_one(tmp_path: Path, monkey
 
 RUNNING = {
     "Docker's root": ("Docker", "dockerd --data-root={0}/docker", True),
+    "Docker's root, as of old": ("Docker", "dockerd -g {0}/docker", True),
+    "Docker's root from where it works": ("Docker", "dockerd --data-root docker", True),
     "Docker's configuration": ("Docker", "/usr/bin/dockerd --config-file {0}/daemon.json", True),
     "CRI-O's root": ("CRI-O or Podman", "/usr/bin/crio --root {0}/storage", True),
     "CRI-O's configuration": ("CRI-O or Podman", "crio --config {0}/crio.conf", True),
+    "CRI-O's configuration, briefly": ("CRI-O or Podman", "crio -c {0}/crio.conf", True),
+    "CRI-O's drop-ins": ("CRI-O or Podman", "crio --config-dir={0}/crio.d", True),
+    "CRI-O's drop-ins that are not there": ("CRI-O or Podman", "crio -d {0}/nowhere", False),
     "Podman's root": ("CRI-O or Podman", "podman --root {0}/storage system service", True),
     "what is no option of Podman's storage": ("CRI-O or Podman", "podman --config {0}/crio.conf ps", False),
     "another program": ("Docker", "cat --data-root={0}/docker", False),
@@ -71,9 +76,21 @@ def test_A10_a_running_engine_tells_where_its_list_is(tmp_path: Path, engine: st
     (tmp_path / "docker/containers/web-1").mkdir(parents=True)
     (tmp_path / "daemon.json").write_text(f'{{"data-root": "{tmp_path}/docker"}}')
     (tmp_path / "storage/overlay-containers/web-1").mkdir(parents=True)
-    (tmp_path / "crio.conf").write_text(f'[crio]\nroot = "{tmp_path}/storage"\n')
-    found = registries("/", view_of(process(command.format(tmp_path)))).listed({"web-1"})
-    assert found == ((f"{engine} lists web-1",) if known else ())
+    (tmp_path / "crio.d").mkdir()
+    for name in ("crio.conf", "crio.d/10-storage.conf"):
+        (tmp_path / name).write_text(f'[crio]\nroot = "{tmp_path}/storage"\n')
+    known_lists = registries("/", view_of(process(command.format(tmp_path), cwd=str(tmp_path))))
+    assert known_lists.listed({"web-1"}) == ((f"{engine} lists web-1",) if known else ())
+    assert not [one for one in known_lists.problems if str(tmp_path) in one]
+
+
+def test_A10_a_directory_that_is_told_from_an_unknown_place_is_not_absent() -> None:
+    (problem,) = [
+        one for one in registries("/", view_of(process("dockerd -g here", cwd=None))).problems if "Docker" in one
+    ]
+    assert problem == (
+        "what Docker lists cannot be read: here: dockerd (pid 7) works in a directory that cannot be read."
+    )
 
 
 @pytest.mark.parametrize("command", ["dockerd --config-file /nowhere/daemon.json", "crio --config /nowhere/crio.conf"])
