@@ -86,7 +86,7 @@ FLOORS = (
         "what each runtime writes: paths, modes, rules for ids, locks, documents, signs of its processes",
         "#fdf3dc",
         (
-            Room("registry, base", "name → layout", ("registry", "base", "documents", "*_json", "go_*")),
+            Room("registry, base", "name → layout", ("registry", "base", "documents", "*_json", "go_*", "toml_*")),
             Room("gvisor…", "both generations", ("gvisor*", "flat")),
             Room(
                 "kata…",
@@ -98,7 +98,7 @@ FLOORS = (
                 "v1, v2, OCI",
                 (
                     "bundle*",
-                    "containerd_metadata",
+                    "containerd_*",
                     "oci_spec",
                     "registries",
                     "runc_state",

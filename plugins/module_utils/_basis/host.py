@@ -139,6 +139,14 @@ def pid_namespace() -> str:
     return os.readlink("/proc/self/ns/pid")
 
 
+def mount_namespace(process: str = "self") -> str | None:
+    """The one that a process is in, as "mnt:[4026531841]"; None when that cannot be read."""
+    try:
+        return os.readlink(f"/proc/{process}/ns/mnt")
+    except OSError:
+        return None
+
+
 def boot_id() -> str:
     """The kernel's random id of this boot, a UUID in lower case. Raises Unreadable."""
     return _first_line("/proc/sys/kernel/random/boot_id", follow=True) or ""

@@ -28,17 +28,19 @@ class Directory:
     """An open directory and the path that names it. All work below it goes through its descriptor.
 
     A directory that does not exist, or was closed, has no descriptor (exists is False) and still its path.
+    is_lost: it does not exist because a link on the way to it leads to nothing, such as a disk that is not mounted.
     made: the directories that were made to open it, the highest first. above: the directory that it was named in by
     child(); it is then opened from there, and never through a link.
     """
 
-    __slots__ = ("_borrowed", "_lent", "_opened_by", "above", "fd", "made", "path")
+    __slots__ = ("_borrowed", "_lent", "_opened_by", "above", "fd", "is_lost", "made", "path")
 
     def __init__(self, descriptor: int, path: str, made: tuple[str, ...] = (), above: Directory | None = None) -> None:
         self.fd = descriptor
         self.path = path
         self.made = made
         self.above = above
+        self.is_lost = False
         self._borrowed = False
         self._lent: Directory | None = None
         self._opened_by = os.getpid() if descriptor >= 0 else 0
@@ -191,7 +193,9 @@ def open_below(root: str, path: str, create_mode: int | None = None, above_mode:
     try:
         while walk.pending:
             if not walk.step(create_mode, above_mode):
-                return Directory(-1, walk.shown_missing())
+                missing = Directory(-1, walk.shown_missing())
+                missing.is_lost = walk.is_in_link
+                return missing
         return walk.finish()
     except OSError as error:
         walk.take_back()
@@ -225,6 +229,8 @@ class _Walk:
         self.names: list[str] = []
         self.made: list[str] = []
         self.pending = [name for name in reversed(path.split("/")) if name not in ("", ".")]
+        self._given = len(self.pending)  # how many of these were in the path; what a link adds is gone before them
+        self.is_in_link = False  # whether the component that was looked up last came from a link
         try:
             self.stack = [os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
         except OSError as error:
@@ -242,7 +248,9 @@ class _Walk:
 
     def step(self, create_mode: int | None, above_mode: int) -> bool:
         """Go one component further; False when it does not exist and is not to be made."""
+        self.is_in_link = len(self.pending) > self._given
         name = self.pending.pop()
+        self._given = min(self._given, len(self.pending))
         if name == "..":
             self._climb()
             return True

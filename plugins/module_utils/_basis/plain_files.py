@@ -124,7 +124,8 @@ def _read_all(descriptor: int, where: str, size: int) -> bytes:
 def read_followed(root: str, path: str, is_needed: bool) -> bytes:
     """What a path of the host below root leads to, also through links, which stay inside root; empty for nothing.
 
-    is_needed: a program that runs was told to read it, so that it cannot be absent. Raises StateError.
+    is_needed: a program that runs was told to read it, so that it cannot be absent. Raises StateError, also for a link
+    that leads to nothing: a disk may not be mounted.
     """
     data = _followed(root, path)
     if data is None and is_needed:
@@ -133,10 +134,13 @@ def read_followed(root: str, path: str, is_needed: bool) -> bytes:
 
 
 def _followed(root: str, path: str) -> bytes | None:
-    for _link in range(_MOST_LINKS):
+    given = path
+    for link in range(_MOST_LINKS):
         with open_below(root, os.path.dirname(path)) as directory:
             name = os.path.basename(path)
             facts = look(directory, name) if directory.exists else None
+            if facts is None and (link or directory.is_lost):
+                raise Unreadable(given, "a link on the way to it leads to nothing")
             if facts is None:
                 return None
             if not stat.S_ISLNK(facts.mode):

@@ -238,10 +238,30 @@ def read(pid: int, proc: str = "/proc") -> Process | None:
 
 def namespace_pids(pid: int, proc: str = "/proc") -> tuple[int, ...] | None:
     """The numbers that a process has in each pid namespace, from ours inwards; None when they cannot be read."""
+    return _numbers(f"{proc}/{pid}/status", "NSpid:")
+
+
+def user_ids(pid: int, proc: str = "/proc") -> frozenset[int] | None:
+    """All user ids of a process, the real one too; None when they cannot be read."""
+    found = _numbers(f"{proc}/{pid}/status", "Uid:")
+    return None if found is None else frozenset(found)
+
+
+def environment(pid: int, proc: str = "/proc") -> dict[str, str]:
+    """The variables that a process was started with; none where it is gone. Raises OSError."""
     try:
-        with open(f"{proc}/{pid}/status", encoding="utf-8", errors="replace") as lines:
+        with open(f"{proc}/{pid}/environ", "rb") as variables:
+            pairs = os.fsdecode(variables.read(_ARGUMENTS_MAX)).split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
+def _numbers(path: str, label: str) -> tuple[int, ...] | None:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                if line.startswith("NSpid:"):
+                if line.startswith(label):
                     return tuple(int(number) for number in line.split()[1:])
     except OSError:
         pass

@@ -259,6 +259,13 @@ class Roots:
         holder = self.mounts.holding(os.path.normpath(root.rstrip("/") + path))
         return holder is None or holder.fs_type.partition(".")[0] in REMOTE
 
+    def is_remote(self, path: str) -> bool:
+        """Whether a path of that host is on a file system that may never answer (safety.md B6), and that is not the one
+        which the host lives on."""
+        if not self._may_hang(path, self._host_root):
+            return False
+        return self.mounts.holding(os.path.normpath(self._host_root.rstrip("/") + path)) != self.mounts.holding("/")
+
     def is_root(self, path: str, option: str) -> bool | None:
         """Whether a path of this very host, from a process's arguments, is that root directory; None: unknown."""
         if not path.isprintable() or self._may_hang(path, "/"):

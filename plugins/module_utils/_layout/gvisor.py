@@ -11,12 +11,13 @@ from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     InvalidInput,
+    StateError,
     Unreadable,
     os_reason,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import FILE_NAME_BYTES, NameRule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import (
     TEMPORARY_SUFFIX,
     look,
@@ -284,6 +285,24 @@ def _recorded_sandbox(root: Directory, container_id: str) -> str | None:
     annotations = mapping(mapping(content, "spec"), "annotations")
     sandbox_id = mapping(content, "sandbox").get("id") or annotations.get("io.kubernetes.cri.sandbox-id")
     return sandbox_id if isinstance(sandbox_id, str) and re.fullmatch(_LEGACY_NAMES, sandbox_id, re.A) else None
+
+
+def is_recorded(root: str, process: Process) -> bool:
+    """Whether the state of its sandbox in that directory, which has no link in its path, records this very process.
+
+    So a directory that only a process names, which any container can start, is no root directory of runsc's.
+    """
+    sandbox_id = process.argv[-1] if process.argv else ""
+    if not sandbox_id or "/" in sandbox_id:
+        return False
+    try:
+        with open_below("/", root) as directory:
+            names = [f"{sandbox_id}_sandbox:{sandbox_id}{_STATE}", f"{sandbox_id}{_STATE}"]
+            states = [read_file(directory, name) for name in names] if directory.exists else []
+        contents = [go_json.decode(state, root) for state in states if state]
+    except StateError:
+        return False
+    return any(mapping(content, "sandbox").get("pid") == process.pid for content in contents)
 
 
 def _names_in(root: Directory) -> list[str]:

@@ -3,34 +3,45 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What engines other than containerd keep on disk of the containers that they know (safety.md A5).
 
-Docker: a directory <data-root>/containers/<id>. CRI-O and Podman: a directory <graphroot>/<driver>-containers/<id>, and
-JSON lists of {"id": …} beside them, containers.json and, of what is not to outlive the boot, volatile-containers.json.
-A stopped container is listed as well: its engine may start or delete it at any time.
+Docker: a directory <data-root>/containers/<id>, with userns-remap <data-root>/<uid>.<gid>/containers/<id>. CRI-O and
+Podman: a directory <graphroot>/<driver>-containers/<id>, and JSON lists of {"id": …} beside them, containers.json and,
+of what is not to outlive the boot, volatile-containers.json. A stopped container is listed as well: its engine may
+start or delete it at any time.
 
-These directories are known by default, from configurations, and from the arguments of engines that run (A10).
+These directories are known by default, from configurations, and from the arguments of engines that run (A10). One that
+a configuration names is there, or its disk is not mounted: then what it lists is not known.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_file, read_followed
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.toml_settings import settings_of
+
+if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Roots
 
 _DOCKER_ROOTS = ("/var/lib/docker", "/var/snap/docker/common/var-lib-docker")
 _DOCKER_CONFIG = "/etc/docker/daemon.json"
+_REMAPPED = re.compile(r"\d+\.\d+", re.A)
 _STORAGE_ROOT = "/var/lib/containers/storage"
 _STORAGE_CONFIGS = ("/usr/share/containers/storage.conf", "/etc/containers/storage.conf", "/etc/crio/crio.conf")
 _CRIO_DROP_INS = "/etc/crio/crio.conf.d"
-_STORAGE_SETTING = r"""\s*(?:graph)?root\s*=\s*["']([^"']+)["']"""  # graphroot in storage.conf, root in CRI-O's own
+_STORAGE_SETTINGS = ("graphroot", "root")  # in storage.conf, and in CRI-O's own
 _STORAGE_FILES = ("containers.json", "volatile-containers.json")
 
 
 class Program(NamedTuple):
-    """An engine's program, and its options: for its directory, its configuration, and a directory of drop-ins."""
+    """An engine's program, and its options: for its directory, its configuration, and a directory of drop-ins.
+
+    Those in capitals are variables of its environment.
+    """
 
     name: str
     root: tuple[str, ...]
@@ -40,7 +51,12 @@ class Program(NamedTuple):
 
 DOCKER_PROGRAMS = (Program("dockerd", ("data-root", "graph", "g"), ("config-file",)),)
 STORAGE_PROGRAMS = (
-    Program("crio", ("root", "r"), ("config", "c"), ("config-dir", "d")),
+    Program(
+        "crio",
+        ("root", "r", "CONTAINER_ROOT"),
+        ("config", "c", "CONTAINER_CONFIG"),
+        ("config-dir", "d", "CONTAINER_CONFIG_DIR"),
+    ),
     Program("podman", ("root",)),
 )
 
@@ -53,20 +69,45 @@ class Told(NamedTuple):
     drop_ins: tuple[str, ...] = ()
 
 
-def docker_ids(host_root: str, told: Told) -> set[str]:
-    """The ids that a host's Docker lists. Raises StateError."""
-    texts = _configurations(host_root, (_DOCKER_CONFIG,), told)
+def docker_ids(host: Roots, told: Told) -> set[str]:
+    """The ids that a host's Docker lists. host: none of its root directories need be known. Raises StateError."""
+    texts = _configurations(host, (_DOCKER_CONFIG,), told)
     configured = [root for path, data in texts.items() for root in _docker_data_roots(path, data)]
     found: set[str] = set()
-    for root in dict.fromkeys((*_DOCKER_ROOTS, *configured, *told.roots)):
-        with open_below(host_root, f"{root}/containers") as directory:
-            found.update(directory.listed() if directory.exists else ())
+    for root in _each(_DOCKER_ROOTS, configured, told):
+        with _opened(host, root, must_be=root in configured) as directory:
+            remapped = [name for name in _names_in(directory) if _REMAPPED.fullmatch(name)]
+        for folder in ("containers", *(f"{name}/containers" for name in remapped)):
+            with _opened(host, f"{root}/{folder}") as directory:
+                found.update(_names_in(directory))
     return found
 
 
-def _configurations(host_root: str, usual: tuple[str, ...], told: Told) -> dict[str, bytes]:
+def _each(usual: Iterable[str], configured: Iterable[str], told: Told) -> list[str]:
+    return list(dict.fromkeys((*usual, *configured, *told.roots)))
+
+
+def _opened(host: Roots, path: str, must_be: bool = False) -> Directory:
+    """A directory that an engine has, or is told to have; closed where there is none. Raises StateError."""
+    if not path.startswith("/"):
+        raise Unreadable(path, "it is no absolute path")
+    if host.is_remote(path):
+        raise Unreadable(path, "its file system may not answer, so it is left alone")
+    directory = open_below(host.host_root, path)
+    if directory.is_lost or (must_be and not directory.exists):
+        why = "a link on the way to it leads to nothing" if directory.is_lost else "it is configured, and not there"
+        raise Unreadable(path, why, "Mount its file system.")
+    return directory
+
+
+def _names_in(directory: Directory) -> list[str]:
+    return directory.listed() if directory.exists else []
+
+
+def _configurations(host: Roots, usual: tuple[str, ...], told: Told) -> dict[str, bytes]:
     """The contents by path; of a usual one that is not there they are empty."""
-    return {path: read_followed(host_root, path, path in told.configs) for path in (*usual, *told.configs)}
+    paths = (*usual, *told.configs)
+    return {path: read_followed(host.host_root, path, path in told.configs) for path in paths}
 
 
 def _docker_data_roots(path: str, data: bytes) -> list[str]:
@@ -76,27 +117,28 @@ def _docker_data_roots(path: str, data: bytes) -> list[str]:
     return [root for root in (content.get("data-root"), content.get("graph")) if isinstance(root, str) and root]
 
 
-def storage_ids(host_root: str, told: Told) -> set[str]:
+def storage_ids(host: Roots, told: Told) -> set[str]:
     """The ids that a host's CRI-O and Podman list. Raises StateError."""
     drop_ins: list[str] = []
     for folder in dict.fromkeys((_CRIO_DROP_INS, *told.drop_ins)):
-        with open_below(host_root, folder) as directory:
-            drop_ins += [f"{folder}/{name}" for name in directory.listed()] if directory.exists else []
-    texts = _configurations(host_root, (*_STORAGE_CONFIGS, *drop_ins), told)
-    lines = [line for data in texts.values() for line in data.decode("utf-8", "replace").splitlines()]
-    configured = [match[1] for match in map(re.compile(_STORAGE_SETTING).match, lines) if match]
+        with _opened(host, folder) as directory:
+            drop_ins += [f"{folder}/{name}" for name in _names_in(directory)]
+    texts = _configurations(host, (*_STORAGE_CONFIGS, *drop_ins), told)
+    settings = [one for path, data in texts.items() for one in settings_of(data, path, _STORAGE_SETTINGS)]
+    configured = [value for setting in settings for value in setting.values if value]
     found: set[str] = set()
-    for root in dict.fromkeys((_STORAGE_ROOT, *configured, *told.roots)):
-        with open_below(host_root, root) as storage:
-            drivers = [name for name in storage.listed() if name.endswith("-containers")] if storage.exists else []
+    for root in _each((_STORAGE_ROOT,), configured, told):
+        # The packages' configurations name the usual one, which is made when it is first used.
+        with _opened(host, root, must_be=root in configured and root != _STORAGE_ROOT) as storage:
+            drivers = [name for name in _names_in(storage) if name.endswith("-containers")]
         for name in drivers:
-            with open_below(host_root, f"{root}/{name}") as directory:
+            with _opened(host, f"{root}/{name}") as directory:
                 found |= _listed_in(directory)
     return found
 
 
 def _listed_in(directory: Directory) -> set[str]:
-    found = set(directory.listed()) if directory.exists else set()
+    found = set(_names_in(directory))
     for name in found.intersection(_STORAGE_FILES):
         found |= _ids_in(directory, name)
     return found.difference(_STORAGE_FILES)
@@ -110,7 +152,7 @@ def _ids_in(directory: Directory, name: str) -> set[str]:
     content = go_json.decode(data, path)
     if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
         raise Unreadable(path, "it is no list of containers")
-    ids = {one.get("id") for one in content}
+    ids = [one.get("id") for one in content]
     if not all(isinstance(one, str) for one in ids):
         raise Unreadable(path, "a container in it has no id")
-    return ids
+    return set(ids)

@@ -52,7 +52,7 @@ class BundleCandidate(Candidate):
 
     def __init__(self, place: BundlePlace, container_id: str, roots: EngineRoots) -> None:
         self.place = place
-        self.own_engine = roots.state
+        self.own_engine = roots.work or ""
         self.layout, self.namespace, self.name = place.layout.name, place.namespace, container_id
         self._is_known = roots.work is not None
         self._reading = BundleReading(container_id)

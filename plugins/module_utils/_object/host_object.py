@@ -64,7 +64,7 @@ class Candidate(ABC):
     name: str
     namespace = ""
     is_common = False
-    own_engine = ""  # the state directory of a containerd that it asks itself
+    own_engine = ""  # the root directory of a containerd that it asks itself
     ours: frozenset[tuple[int, int]] = frozenset()  # inodes of locks that this task has made: they make it no younger
     _seen: Seen | None = None
 

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_reached
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.containerd_metadata import METADATA_FOLDER
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registries import (
     DOCKER_PROGRAMS,
@@ -20,27 +21,29 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.regis
     storage_ids,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_engine import engine_at
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_engines import engines_by_root
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import (
-    engine_roots,
+    listing_roots,
     problems_of_roots,
     told_to,
 )
 
 if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 # What they are called, their programs, and how their lists are read.
-_ENGINES: tuple[tuple[str, tuple[Program, ...], Callable[[str, Told], set[str]]], ...] = (
+_ENGINES: tuple[tuple[str, tuple[Program, ...], Callable[[Roots, Told], set[str]]], ...] = (
     ("Docker", DOCKER_PROGRAMS, docker_ids),
     ("CRI-O or Podman", STORAGE_PROGRAMS, storage_ids),
 )
 
 
 class Lister(NamedTuple):
-    """An engine that lists an id. state: of a containerd its state directory."""
+    """An engine that lists an id. root: of a containerd its root directory, which has its database."""
 
     engine: str
-    state: str = ""
+    root: str = ""
 
 
 class Registries(NamedTuple):
@@ -50,12 +53,12 @@ class Registries(NamedTuple):
     problems: tuple[str, ...]
 
     def listed(self, names: Collection[str], but: str = "") -> tuple[str, ...]:
-        """Which of these ids are listed, in sentences. but: the state directory of a containerd that is asked apart."""
+        """Which of these ids are listed, in sentences. but: the root directory of a containerd that is asked apart."""
         found = [
             f"{engine} lists {name}"
             for name in sorted(self.listers.keys() & names)
-            for engine, state in sorted(self.listers[name])
-            if not but or state != but
+            for engine, root in sorted(self.listers[name])
+            if not but or root != but
         ]
         return tuple(dict.fromkeys(found))
 
@@ -71,30 +74,44 @@ def registries(host_root: str, view: HostView) -> Registries:
 
 def _look(host_root: str, view: HostView) -> Registries:
     found: dict[str, set[Lister]] = {}
+    problems: dict[str, None] = {}
+    for root, processes in engines_by_root(host_root, view).items():
+        for listed, lister in (
+            *_of_others(root, processes, view, problems),
+            *_of_containerd(root, processes, view, problems),
+        ):
+            for name in listed:
+                found.setdefault(name, set()).add(lister)
+    return Registries(found, tuple(problems))
 
-    def add(names: Collection[str], lister: Lister) -> None:
-        for name in names:
-            found.setdefault(name, set()).add(lister)
 
-    problems: list[str] = []
+def _of_others(
+    host_root: str, processes: list[Process], view: HostView, problems: dict[str, None]
+) -> Iterator[tuple[Collection[str], Lister]]:
+    host = Roots(host_root, {})
+    host.share_mounts(view.own_mounts)
     for engine, programs, read in _ENGINES:
         try:
-            add(read(host_root, told_to(programs, host_root, view)), Lister(engine))
+            yield read(host, told_to(programs, processes, view)), Lister(engine)
         except StateError as error:
-            problems.append(f"what {engine} lists cannot be read: {error}")
-    problems += problems_of_roots(host_root, view)
-    for roots in engine_roots(host_root, view):
+            problems[f"what {engine} lists cannot be read: {error}"] = None
+
+
+def _of_containerd(
+    host_root: str, processes: list[Process], view: HostView, problems: dict[str, None]
+) -> Iterator[tuple[Collection[str], Lister]]:
+    problems.update(dict.fromkeys(problems_of_roots(host_root, processes)))
+    for roots in listing_roots(host_root, processes):
         if roots.work is None:
-            problems.append(f"what the containerd of {roots.state} lists is not known: its root directory is not found")
+            problems[f"what the containerd of {roots.state} lists is not known: its database is not found"] = None
             continue
         try:
             with open_reached(host_root, f"{roots.work}/{METADATA_FOLDER}") as metadata:
                 containerd = engine_at(metadata, view)
         except StateError as error:
-            problems.append(f"what the containerd of {roots.state} lists is not known: {error}")
+            problems[f"what the containerd of {roots.state} lists is not known: {error}"] = None
             continue
         for listed in containerd.listed.values():
-            add((*listed.containers, *listed.sandboxes), Lister("containerd", roots.state))
+            yield (*listed.containers, *listed.sandboxes), Lister("containerd", roots.work)
         if containerd.problem:
-            problems.append(f"what containerd lists cannot be read: {containerd.problem}")
-    return Registries(found, tuple(problems))
+            problems[f"what containerd lists cannot be read: {containerd.problem}"] = None

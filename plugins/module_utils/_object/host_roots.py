@@ -1,22 +1,21 @@
 # Copyright: (c) 2026, the sandboxed.containers authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The root directories of a host's runtimes: the usual ones, and those that running daemons and shims use (A10)."""
+"""The root directories of a host's runtimes: the usual ones, and those that running daemons and shims use (A10).
+
+What is looked for in them may be removed, so a directory counts that nobody but root can have put there. What an engine
+lists keeps things, and is read wherever it may be.
+"""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
-    StateError,
-    Unreadable,
-)
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_below
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_followed
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, Unreadable
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_below, open_reached
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import (
     CONFIGURATION,
     ENGINE_ROOTS,
@@ -24,8 +23,22 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundl
     WORK_ROOT,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundles import LAYOUTS as BUNDLE_LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.containerd_config import (
+    is_daemon,
+    read_settings,
+    told_by_arguments,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.containerd_metadata import (
+    METADATA_FILE,
+    METADATA_FOLDER,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of, options_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registries import Program, Told
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_engines import (
+    engines_by_root,
+    is_roots_alone,
+    sandboxes,
+)
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
@@ -33,12 +46,6 @@ if TYPE_CHECKING:
 
 # Below which engines have a root directory of runsc's for each namespace (gvisor.md, Paths).
 _RUNSC_PARENTS = ("/run/containerd/runsc", "/run/docker/runtime-runsc")
-_PROGRAMS = ("runsc", "containerd", "dockerd", "crio", "podman")  # how the names of those that are asked for begin
-_CONFIG_BYTES = 1 << 20
-_IMPORTS_DEEP = 8
-_SETTING = r"""\s*["']?(root|state)["']?\s*=\s*["']([^"']+)["']\s*(?:#.*)?$"""
-_IMPORTS = r"""(?ms)^\s*["']?imports["']?\s*=\s*\[(.*?)\]"""
-_LISTED = r"""["']([^"']+)["']"""
 _INSIDE = tuple(layout.inside for layout in BUNDLE_LAYOUTS.values() if layout.has_engine)
 
 
@@ -56,71 +63,185 @@ def runsc_roots(host_root: str, view: HostView) -> list[str]:
         with open_below(host_root, parent) as directory:
             if directory.exists:
                 found.update(dict.fromkeys(directory.join(name) for name in directory.listed()))
-    for process in _of_this_host(host_root, view):
-        root = option_of(process.argv, "root") if process.program.startswith("runsc") else ""
-        if root.startswith("/") and os.path.isdir(root):
-            found.setdefault(os.path.realpath(root))
+    for process in engines_by_root(host_root, view)[host_root]:
+        if process.program.startswith("runsc"):
+            found.update(dict.fromkeys(_runsc_root(process)))
+    for process in sandboxes(host_root, view):
+        from ansible_collections.sandboxed.containers.plugins.module_utils._layout.gvisor import is_recorded
+
+        # It lives among paths of its own, and so does any container: the directory itself has to know it.
+        found.update(dict.fromkeys(root for root in _runsc_root(process) if is_recorded(root, process)))
     return list(found)
 
 
+def _runsc_root(process: Process) -> Iterator[str]:
+    root = option_of(process.argv, "root")
+    if root.startswith("/") and os.path.isdir(root):
+        real = os.path.realpath(root)
+        if is_roots_alone(real):
+            yield real
+
+
 def engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
-    """The directories of each containerd that runs or may have run here, below host_root."""
-    found = {reached(host_root, one): reached(host_root, two) for one, two in ENGINE_ROOTS.items()}
-    if _top_level(host_root, CONFIGURATION):
-        set_up = _configured(host_root, ())
-        found[set_up.state] = set_up.work or ""  # it holds while containerd does not run too (safety.md A4)
-    for process in _of_this_host(host_root, view):
-        if process.program == "containerd":
-            configured = _configured(host_root, process.argv)
-            found[configured.state] = configured.work or found.get(configured.state, "")
-        elif process.program.startswith("containerd-shim") and process.cwd:
-            for inside in _INSIDE:
-                state = process.cwd.partition(f"/{inside}/")
-                if state[1]:
-                    found.setdefault(state[0], "")
-    # Of the usual one both directories are there as soon as it is installed and has run, whatever else is.
-    usual = (reached(host_root, STATE_ROOT), reached(host_root, WORK_ROOT))
-    if problems_of_roots(host_root, view):
-        found[usual[0]] = ""  # it may have been moved, and nobody can tell where to
-    engines = [(state, work, os.path.isdir(work)) for state, work in found.items() if state]
+    """The directories of each containerd that runs or may have run here, below host_root, to look for bundles."""
+    return view.once(("engine roots", host_root), lambda: _engine_roots(host_root, view))
+
+
+def _engine_roots(host_root: str, view: HostView) -> list[EngineRoots]:
+    processes = engines_by_root(host_root, view)[host_root]
+    told = [one for one in _told(host_root, processes) if one.state and _is_believed(host_root, one.state)]
+    found = {one.state: one.work or "" for one in (*_usual(host_root), *told)}
+    for state in _states_of_shims(processes):
+        if _is_believed(host_root, state):
+            found.setdefault(state, "")
+    if problems_of_roots(host_root, processes):
+        found[_usual_one(host_root).state] = ""  # it may have been moved, and nobody can tell where to
     return [
-        # Where the root directory is not, a user may have moved it, or it is not mounted yet; but for the usual one.
-        EngineRoots(state, work if is_there or (state, work) == usual else None)
-        for state, work, is_there in engines
-        if is_there or os.path.isdir(state)
+        EngineRoots(state, work if _may_list(host_root, EngineRoots(state, work), told) else None)
+        for state, work in found.items()
+        if state and (os.path.isdir(work) or os.path.isdir(state))
     ]
 
 
-def told_to(programs: Iterable[Program], host_root: str, view: HostView) -> Told:
-    """What those of these programs that run here were told by their arguments. Raises StateError."""
+def _may_list(host_root: str, one: EngineRoots, told: list[EngineRoots]) -> bool:
+    """Whether its database is where that would be: a user may have moved it, or its disk is not mounted (yet)."""
+    if one == _usual_one(host_root):
+        return True  # whoever asks it knows whether it was ever set up
+    return has_database(host_root, one) if one in told else os.path.isdir(one.work or "")
+
+
+def listing_roots(host_root: str, processes: Iterable[Process]) -> list[EngineRoots]:
+    """The directories of each containerd whose database says what it lists: more than one may have the same state.
+
+    host_root, processes: as engines_by_root pairs them.
+    """
+    processes = tuple(processes)
+    told, usual_one = _told(host_root, processes), _usual_one(host_root)
+    known = {one.state for one in told} | {usual_one.state}
+    found = [
+        one if os.path.isdir(one.work or "") else one._replace(work=None)
+        for one, work in zip(_usual(host_root), ENGINE_ROOTS.values())
+        if os.path.isdir(one.work or "")
+        or _is_lost(host_root, work)
+        or (one.state not in known and os.path.isdir(one.state))
+    ]
+    for one in told:
+        is_there = has_database(host_root, one)
+        if is_there or one != usual_one or os.path.isdir(one.state):
+            found.append(one if is_there else one._replace(work=None))
+    known.update(one.state for one in found)
+    found += [EngineRoots(state, None) for state in _states_of_shims(processes) if state not in known]
+    return list(dict.fromkeys(found))
+
+
+def _is_lost(host_root: str, path: str) -> bool:
+    try:
+        with open_below(host_root, path) as directory:
+            return directory.is_lost
+    except StateError:
+        return False  # problems_of_roots says why
+
+
+def has_database(host_root: str, roots: EngineRoots) -> bool:
+    """Whether a containerd has its database there, or may have it: who reads that says why it cannot."""
+    if not roots.work:
+        return False
+    try:
+        with open_reached(host_root, f"{roots.work}/{METADATA_FOLDER}") as metadata:
+            return metadata.exists and look(metadata, METADATA_FILE) is not None
+    except StateError:
+        return True
+
+
+def _usual(host_root: str) -> list[EngineRoots]:
+    return [EngineRoots(reached(host_root, one), reached(host_root, two)) for one, two in ENGINE_ROOTS.items()]
+
+
+def _usual_one(host_root: str) -> EngineRoots:
+    return EngineRoots(reached(host_root, STATE_ROOT), reached(host_root, WORK_ROOT))
+
+
+def _told(host_root: str, processes: Iterable[Process]) -> list[EngineRoots]:
+    """What the configuration says, also while containerd does not run (safety.md A4), and each daemon that runs."""
+    found = []
+    settings = _settings(host_root, CONFIGURATION)
+    if settings is not None:
+        found.append(_roots_of(host_root, settings))
+    for process in _daemons(processes):
+        given = {name: told_by_arguments(process.argv, name) for name in ("root", "state")}
+        given = {name: os.path.join(process.cwd or "/", path) for name, path in given.items() if path}
+        found.append(_roots_of(host_root, {**(_settings(host_root, _config_of(process)) or {}), **given}))
+    return found
+
+
+def _roots_of(host_root: str, settings: dict[str, str]) -> EngineRoots:
+    state = settings.get("state", STATE_ROOT)
+    work = settings.get("root", ENGINE_ROOTS.get(state, WORK_ROOT))
+    return EngineRoots(reached(host_root, state.rstrip("/")), reached(host_root, work.rstrip("/")))
+
+
+def _daemons(processes: Iterable[Process]) -> list[Process]:
+    return [one for one in processes if one.program == "containerd" and is_daemon(one.argv)]
+
+
+def _config_of(process: Process) -> str:
+    path = told_by_arguments(process.argv, "config") or told_by_arguments(process.argv, "c")
+    return os.path.join(process.cwd or "/", path) if path else CONFIGURATION
+
+
+def _settings(host_root: str, path: str) -> dict[str, str] | None:
+    """None where there is no such file, or it cannot be read: see problems_of_roots."""
+    try:
+        return read_settings(host_root, path)
+    except StateError:
+        return None
+
+
+def _states_of_shims(processes: Iterable[Process]) -> list[str]:
+    """What a containerd's state directory is, by the bundles that its shims work in."""
+    shims = [one.cwd for one in processes if one.program.startswith("containerd-shim") and one.cwd]
+    parted = [cwd.partition(f"/{inside}/") for cwd in shims for inside in _INSIDE]
+    return list(dict.fromkeys(state for state, found, _rest in parted if found))
+
+
+def _is_believed(host_root: str, state: str) -> bool:
+    return host_root != "/" or is_roots_alone(state)
+
+
+def told_to(programs: Iterable[Program], processes: Iterable[Process], view: HostView) -> Told:
+    """What those of these programs that run were told by their arguments and variables. Raises StateError."""
     known = {program.name: program for program in programs}
-    running = [(one, known[one.program]) for one in _of_this_host(host_root, view) if one.program in known]
+    running = [(one, known[one.program]) for one in processes if one.program in known]
     return Told(
-        roots=_paths_of(running, lambda program: program.root),
-        configs=_paths_of(running, lambda program: program.config),
-        drop_ins=_paths_of(running, lambda program: program.drop_ins),
+        roots=_paths_of(running, lambda program: program.root, view),
+        configs=_paths_of(running, lambda program: program.config, view),
+        drop_ins=_paths_of(running, lambda program: program.drop_ins, view),
     )
 
 
 def _paths_of(
-    running: Iterable[tuple[Process, Program]], names_of: Callable[[Program], tuple[str, ...]]
+    running: Iterable[tuple[Process, Program]], names_of: Callable[[Program], tuple[str, ...]], view: HostView
 ) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for process, program in running:
-        for path in filter(None, (option_of(process.argv, name) for name in names_of(program))):
-            if not path.startswith("/") and not process.cwd:
-                raise Unreadable(path, f"{program.name} (pid {process.pid}) works in a directory that cannot be read")
-            found[os.path.join(process.cwd or "", path)] = None
+        for name in names_of(program):
+            variable = view.environment(process.pid).get(name, "") if name.isupper() else ""
+            for path in filter(None, (variable, *options_of(process.argv, name))):
+                if not path.startswith("/") and not process.cwd:
+                    raise Unreadable(
+                        path, f"{program.name} (pid {process.pid}) works in a directory that cannot be read"
+                    )
+                found[os.path.join(process.cwd or "", path)] = None
     return tuple(found)
 
 
-def problems_of_roots(host_root: str, view: HostView) -> list[str]:
+def problems_of_roots(host_root: str, processes: Iterable[Process]) -> list[str]:
     """Why it is not known where a containerd has its directories, in sentences."""
     problems = []
-    running = [_config_of(one.argv) for one in _of_this_host(host_root, view) if one.program == "containerd"]
+    running = [_config_of(one) for one in _daemons(processes)]
     for path in dict.fromkeys((CONFIGURATION, *running)):
         try:
-            _read_settings(host_root, path, is_needed=path != CONFIGURATION)
+            read_settings(host_root, path, is_needed=path != CONFIGURATION)
         except StateError as error:
             problems.append(f"what containerd lists is not known, since its configuration cannot be read: {error}")
     if host_root != "/":
@@ -146,66 +267,3 @@ def reached(host_root: str, path: str) -> str:
             return directory.path
     except StateError:
         return ""
-
-
-def _of_this_host(host_root: str, view: HostView) -> Iterator[Process]:
-    """The processes whose paths mean what they mean here: none where the tree may be another host's."""
-    if host_root != "/":
-        return
-    for process in view.processes.by_pid.values():
-        if process.dead or process.root != "/":
-            continue
-        named = process.program.startswith(_PROGRAMS)
-        pids = view.namespace_pids(process.pid) if named else None
-        # A sandbox is put into a pid namespace of its own, as its pid 1; any other one was started inside a container.
-        is_sandbox = process.program.startswith("runsc") and pids is not None and len(pids) == 2 and pids[-1] == 1
-        if pids is not None and (len(pids) == 1 or is_sandbox):
-            yield process
-
-
-def _configured(host_root: str, argv: tuple[str, ...]) -> EngineRoots:
-    """By its arguments, else by its configuration file, else as it is by default."""
-    given = {"root": option_of(argv, "root"), "state": option_of(argv, "state")}
-    settings = _top_level(host_root, _config_of(argv))
-    state = given["state"] or settings.get("state", STATE_ROOT)
-    work = given["root"] or settings.get("root", ENGINE_ROOTS.get(state, WORK_ROOT))
-    return EngineRoots(reached(host_root, state.rstrip("/")), reached(host_root, work.rstrip("/")))
-
-
-def _config_of(argv: tuple[str, ...]) -> str:
-    return option_of(argv, "config") or option_of(argv, "c") or CONFIGURATION
-
-
-def _top_level(host_root: str, path: str) -> dict[str, str]:
-    """The settings of a configuration, none where it cannot be read: see problems_of_roots."""
-    try:
-        return _read_settings(host_root, path)
-    except StateError:
-        return {}
-
-
-def _read_settings(host_root: str, path: str, is_needed: bool = False, depth: int = 0) -> dict[str, str]:
-    """The settings of these names that stand before the first table of a TOML file, and in what it imports.
-
-    is_needed: a running daemon was told to read it, so that it cannot be absent. Raises StateError.
-    """
-    if depth > _IMPORTS_DEEP:
-        raise Unreadable(path, "it is imported by too many others")
-    data = read_followed(host_root, path, is_needed)
-    top = re.split(r"(?m)^\s*\[", data[:_CONFIG_BYTES].decode("utf-8", "replace"))[0]
-    found = {match[1]: match[2] for match in (re.match(_SETTING, line) for line in top.splitlines()) if match}
-    for listed in re.findall(_IMPORTS, top):
-        for pattern in re.findall(_LISTED, listed):
-            for imported in _matching(host_root, os.path.join(os.path.dirname(path), pattern)):
-                found.update(_read_settings(host_root, imported, False, depth + 1))
-    return found
-
-
-def _matching(host_root: str, pattern: str) -> list[str]:
-    """The files of a host that a pattern of an import means, in their order. Raises StateError."""
-    folder, name = os.path.split(pattern)
-    if re.search(r"[*?\[]", folder):
-        raise Unreadable(pattern, "which directories it means is not looked up")
-    with open_below(host_root, folder) as directory:
-        names = directory.listed() if directory.exists else []
-    return [os.path.join(folder, one) for one in names if fnmatchcase(one, name)]

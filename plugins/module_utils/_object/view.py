@@ -63,6 +63,24 @@ class HostView:
 
         return self.once(("namespace pids", pid), lambda: namespace_pids(pid))
 
+    def uids(self, pid: int) -> frozenset[int] | None:
+        """All user ids of a process; None when they cannot be read."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import user_ids
+
+        return self.once(("uids", pid), lambda: user_ids(pid))
+
+    def environment(self, pid: int) -> dict[str, str]:
+        """The variables that a process was started with. Raises Unreadable."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import environment
+
+        return self.once(("environment", pid), lambda: environment(pid))
+
+    def mount_namespace(self, pid: int | None = None) -> str | None:
+        """The mount namespace of a process, or of this task; None when it cannot be read."""
+        from ansible_collections.sandboxed.containers.plugins.module_utils._basis.host import mount_namespace
+
+        return self.once(("mount namespace", pid), lambda: mount_namespace("self" if pid is None else str(pid)))
+
     @property
     def mounts(self) -> MountSurvey:
         from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey

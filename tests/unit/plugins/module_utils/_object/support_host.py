@@ -77,4 +77,7 @@ def view_of(*processes: Process, nested: Mapping[int, Any] = MappingProxyType({}
     for one in processes:
         numbers = nested.get(one.pid, (one.pid,))
         view.once(("namespace pids", one.pid), lambda numbers=numbers: numbers)  # type: ignore[misc]
+        view.once(("uids", one.pid), lambda one=one: frozenset({one.uid}))  # type: ignore[misc]
+        view.once(("mount namespace", one.pid), view.mount_namespace)
+        view.once(("environment", one.pid), dict)
     return view

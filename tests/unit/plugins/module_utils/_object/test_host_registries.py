@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable, parse_mountinfo
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import beside
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import (
@@ -33,7 +34,7 @@ def test_A5_an_engine_whose_root_is_not_known_keeps_everything(tmp_path: Path) -
     (tmp_path / "run/k3s/containerd").mkdir(parents=True)
     (problem,) = problems(tmp_path)
     assert problem == (
-        f"what the containerd of {tmp_path}/run/k3s/containerd lists is not known: its root directory is not found"
+        f"what the containerd of {tmp_path}/run/k3s/containerd lists is not known: its database is not found"
     )
 
 
@@ -82,6 +83,34 @@ def test_A10_a_running_engine_tells_where_its_list_is(tmp_path: Path, engine: st
     known_lists = registries("/", view_of(process(command.format(tmp_path), cwd=str(tmp_path))))
     assert known_lists.listed({"web-1"}) == ((f"{engine} lists web-1",) if known else ())
     assert not [one for one in known_lists.problems if str(tmp_path) in one]
+
+
+@pytest.mark.parametrize("name", ["CONTAINER_ROOT", "CONTAINER_CONFIG", "CONTAINER_CONFIG_DIR"])
+def test_A10_a_running_crio_is_told_by_its_environment_too(tmp_path: Path, name: str) -> None:
+    (tmp_path / "storage/overlay-containers/web-1").mkdir(parents=True)
+    (tmp_path / "crio.d").mkdir()
+    for file in ("crio.conf", "crio.d/10-storage.conf"):
+        (tmp_path / file).write_text(f'[crio]\nroot = "{tmp_path}/storage"\n')
+    paths = {"CONTAINER_ROOT": "storage", "CONTAINER_CONFIG": "crio.conf", "CONTAINER_CONFIG_DIR": "crio.d"}
+    view = view_of(process("crio"))
+    view.environment(7)[name] = f"{tmp_path}/{paths[name]}"
+    assert registries("/", view).listed({"web-1"}) == ("CRI-O or Podman lists web-1",)
+
+
+def test_B6_a_list_on_a_file_system_that_may_not_answer_is_left_alone(tmp_path: Path) -> None:
+    line = "{} {} 0:{} / {} rw - {} none rw"
+    mounts = [
+        (21, 1, 30, "/", "nfs"),  # what the host lives on answers, or nothing here would run
+        (22, 21, 31, f"{tmp_path}/disk", "fuse.sshfs"),
+        (23, 21, 32, f"{tmp_path}/ram", "tmpfs"),
+    ]
+    table = MountTable(parse_mountinfo("\n".join(line.format(*one) for one in mounts) + "\n"))
+    for name, problem in (("disk", True), ("ram", False), ("other", False)):
+        (tmp_path / name).mkdir()
+        view = view_of(process(f"dockerd --data-root {tmp_path}/{name}"))
+        view.once("own mounts", lambda: table)
+        said = [one for one in registries("/", view).problems if f"{tmp_path}/{name}: its file system may not" in one]
+        assert bool(said) is problem
 
 
 def test_A10_a_directory_that_is_told_from_an_unknown_place_is_not_absent() -> None:

@@ -10,13 +10,19 @@ import os
 from pathlib import Path
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.containerd_metadata import (
+    METADATA_FILE,
+    METADATA_FOLDER,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_roots
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_engines import engines_by_root
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import (
     EngineRoots,
     engine_roots,
     problems_of_roots,
     runsc_roots,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_host import (
     process,
     view_of,
@@ -34,8 +40,16 @@ def nothing_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def made(*paths: Path) -> None:
+    """Directories; one of containerd's has its database."""
     for path in paths:
         path.mkdir(parents=True, exist_ok=True)
+        if path.name == "work":
+            (path / METADATA_FOLDER).mkdir(exist_ok=True)
+            (path / METADATA_FOLDER / METADATA_FILE).touch()
+
+
+def problems(host_root: str, view: HostView) -> list[str]:
+    return problems_of_roots(host_root, engines_by_root(host_root, view)[host_root])
 
 
 SETTINGS = {
@@ -93,10 +107,10 @@ def test_B6_a_configuration_that_is_no_file_stops_nobody(tmp_path: Path) -> None
 
 
 def test_A5_a_configuration_that_cannot_be_read_is_not_absent(tmp_path: Path) -> None:
-    assert problems_of_roots("/", view_of()) == []
+    assert problems("/", view_of()) == []
     (tmp_path / "default.toml").symlink_to("loop.toml")
     (tmp_path / "loop.toml").symlink_to("default.toml")
-    (problem,) = problems_of_roots("/", view_of())
+    (problem,) = problems("/", view_of())
     assert problem.startswith("what containerd lists is not known, since its configuration cannot be read: ")
 
 
@@ -122,7 +136,7 @@ def test_A4_a_configuration_is_followed_inside_host_root(tmp_path: Path, monkeyp
     (host / "etc/containerd/config.toml").symlink_to("/usr/share/c.toml")
     seen = engine_roots(str(host), view_of(host_root=str(host)))
     assert seen == [EngineRoots(str(host / "run/containerd"), str(host / "data/work"))]
-    assert problems_of_roots(str(host), view_of(host_root=str(host))) == []
+    assert problems(str(host), view_of(host_root=str(host))) == []
 
 
 @pytest.mark.parametrize("pattern", ["conf.d/*.toml", "{0}/conf.d/a.toml"])
@@ -134,7 +148,7 @@ def test_A10_what_a_configuration_imports_counts(tmp_path: Path, pattern: str) -
     (tmp_path / "conf.d/b.txt").write_text('state = "/nowhere"\n')
     view = view_of(process(f"/usr/bin/containerd --config {tmp_path}/c.toml"))
     assert engine_roots("/", view) == [EngineRoots(str(tmp_path / "state"), str(tmp_path / "work"))]
-    assert problems_of_roots("/", view) == []
+    assert problems("/", view) == []
 
 
 @pytest.mark.parametrize(
@@ -162,7 +176,7 @@ def test_A5_what_a_running_daemon_was_told_to_read_is_not_the_default(
         made(tmp_path / "c.toml")
     elif text is not None:
         (tmp_path / "c.toml").write_text(text.format(tmp_path))
-    (problem,) = problems_of_roots("/", view_of(process(f"/usr/bin/containerd --config {tmp_path}/c.toml")))
+    (problem,) = problems("/", view_of(process(f"/usr/bin/containerd --config {tmp_path}/c.toml")))
     assert problem.startswith("what containerd lists is not known, since its configuration") and why in problem
 
 
