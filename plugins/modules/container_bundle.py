@@ -103,8 +103,9 @@ options:
     default: false
   on_mounted:
     description:
-      - What to do with mounts at or below the bundle, such as the root file system of a container that was killed.
-        V(unmount) unmounts them first.
+      - What to do with mounts below the bundle, such as the root file system of a container that was killed.
+        V(unmount) unmounts them first. One on the directory of the bundle itself hides whose it is, and is always
+        refused.
     type: str
     choices: [refuse, unmount]
     default: refuse

@@ -158,7 +158,8 @@ class BundlePlace:
     def ids(self, view: HostView) -> list[str]:
         """All ids of which anything is left in this namespace, sorted. Raises Unreadable."""
         listings = [self._listing(self.state, view), self._listing(self.work, view)]
-        return sorted({name for one in listings for name in (*one.ids, *one.tombstones)})
+        found = {name for one in listings for name in (*one.ids, *one.tombstones)}
+        return sorted(found.union(self._listing(self.runtime, view).tombstones))
 
     def namespaces(self) -> list[str]:
         """The namespaces that this layout has bundles or work directories in; asked of the place of none ("")."""
@@ -166,7 +167,8 @@ class BundlePlace:
         return sorted(name for name in found if not name.startswith("."))
 
     def _listing(self, directory: Directory, view: HostView) -> Listing:
-        return view.once(("bundles in", directory.path), lambda: _list(directory, self.layout.has_engine))
+        engines = self.layout.has_engine and directory is not self.runtime  # runc has no hidden names of its own
+        return view.once(("bundles in", directory.path), lambda: _list(directory, engines))
 
     def read_bundle(self, container_id: str, known: BundleReading | None = None) -> BundleReading:
         """What is in its bundle. known: what this has returned before. Raises Unreadable."""
@@ -219,7 +221,7 @@ class BundlePlace:
 
     def _tombstones(self, container_id: str, view: HostView) -> list[Part]:
         parts = []
-        for directory in (self.state, self.work):
+        for directory in (self.state, self.work, self.runtime):
             for name in self._listing(directory, view).tombstones.get(container_id, ()):
                 facts = look(directory, name)
                 if facts is not None:

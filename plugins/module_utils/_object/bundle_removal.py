@@ -39,12 +39,13 @@ class AbsentBundle(Bundle):
         if trees or self.reading.parts_of("socket", "runtime"):  # a tombstone has no owner (safety.md D2)
             stops = self.refuse_unless_dead(view, creating=False)
         mounts: list[Unmount] = []
-        roots = [*tombstones, *trees]
+        note, runtime = self._runtime_of()
+        roots = [*tombstones, *trees, *runtime]
         if roots and removal.may_be_mounted(roots, view):
             mounts = removal.mounts_in_the_way(roots, view.mounts, self.wish.unmount, view.asserted)
-        note, runtime = self._runtime_of()
+            removal.refuse_covered([*trees, *runtime], view)
         changes: list[Change] = [*stops, *mounts]
-        changes += removal.removals_of([*roots, *runtime], mounts, view)
+        changes += removal.removals_of(roots, mounts, view)
         changes += self._sockets_of(view)
         changes += self._cgroups_of(view)
         return Plan("deleted", tuple(changes), note=note) if changes else Plan(note=note)
@@ -129,14 +130,11 @@ class AbsentBundle(Bundle):
             raise WriteFailed("", f"several things of it are left: {' '.join(map(str, errors))}", "Run again.")
 
     def _apply_one(self, change: Change) -> None:
-        if isinstance(change, RemoveTree) and change.role == "work":
+        if isinstance(change, RemoveTree) and change.role in ("work", "runtime"):
             hidden = change.hide(change.directory, self.wish.container_id, TOMBSTONE_PREFIX)
             if hidden is not None:
                 self.did(change.directory)
                 hidden.remove()
-        elif isinstance(change, RemoveTree) and change.role == "runtime":
-            if change.remove():
-                self.did(change.directory)
         elif isinstance(change, Remove):
             self._remove_socket(change)
         elif isinstance(change, RemoveCgroup) and change.make():

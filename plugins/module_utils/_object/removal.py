@@ -107,6 +107,15 @@ def refuse_mounts_in(parts: Collection[Part], view: HostView) -> None:
         raise Mounted("", f"something is mounted in it ({shown})", "Unmount it first. Nothing was changed.")
 
 
+def refuse_covered(parts: Collection[Part], view: HostView) -> None:
+    """What is mounted on the very directory hides all by which the object could be judged. Raises Mounted."""
+    for part in parts:
+        covering = [mount for mount in view.mounts.own.at_or_below(part.path) if mount.point == part.path]
+        if covering:
+            shown = view.mounts.own.describe(covering[-1])
+            raise Mounted("", f"its own directory cannot be seen below a mount ({shown})", "Unmount that by hand.")
+
+
 def refuse_still_mounted(path: str) -> None:
     """An unmount spreads to peers; where a copy has stayed, a delete would detach it there (safety.md D3)."""
     survey = MountSurvey.read()

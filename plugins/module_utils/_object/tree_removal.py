@@ -10,7 +10,6 @@ import stat
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     ChangedMeanwhile,
     InUse,
-    Mounted,
     NotProved,
     StateError,
 )
@@ -51,17 +50,9 @@ class TreeRemoval:
         mounts: list[Unmount] = []
         if removal.may_be_mounted(parts, view):
             mounts = removal.mounts_in_the_way(parts, view.mounts, self.item.wish.unmount, view.asserted)
-            self._refuse_covered(view)
+            removal.refuse_covered(self.item.own_trees(), view)
         removes = removal.removals_of(parts, mounts, view)
         return Plan("deleted", (*stops, *mounts, *removes))
-
-    def _refuse_covered(self, view: HostView) -> None:
-        """What is mounted on the very directory hides all by which the sandbox could be judged."""
-        for part in self.item.own_trees():
-            covering = [mount for mount in view.mounts.own.at_or_below(part.path) if mount.point == part.path]
-            if covering:
-                shown = view.mounts.own.describe(covering[-1])
-                raise Mounted("", f"its own directory cannot be seen below a mount ({shown})", "Unmount that by hand.")
 
     def _refuse_unproved_belongings(self, parts: list[Part], stopped: bool) -> None:
         """What is shared with a machine goes only after a proved death: here even force is not enough."""

@@ -6,14 +6,20 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import trees
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import Hidden, RemoveTree
-from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.test_container_bundle import Site
+from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import run
+from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.test_container_bundle import (
+    Site,
+    add_runc_state,
+)
 
 
 @pytest.fixture(params=["containerd_v2", "containerd_v1"])
@@ -57,3 +63,30 @@ def test_C7_each_thing_that_could_not_be_removed_is_named_and_the_next_run_finis
     done = site.run(container_id="unit-5", state="absent")
     assert not done.failed and done.changed, done.msg
     assert list(site.state.iterdir()) == list(site.work.iterdir()) == []
+
+
+def test_promise_3_a_removal_that_breaks_off_in_what_runc_keeps_is_finished(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once its state.json is gone, nothing in there tells whose it was."""
+    folder = add_runc_state(site, site.add())
+    (folder / "inner").mkdir()
+    remove_tree = trees.remove_tree
+
+    def halfway(parent_fd: int, name: str, where: str, is_directory: bool = False) -> bool:
+        if where != str(folder.parent):
+            return remove_tree(parent_fd, name, where, is_directory)
+        os.unlink(f"{name}/state.json", dir_fd=parent_fd)
+        raise WriteFailed(where, "it could not be emptied", "Run again.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trees, "remove_tree", halfway)
+        failed = site.run(container_id="unit-5", state="absent")
+    assert failed.failed and failed.changed, failed.value
+    given = {"state_root": str(site.state_root), "work_root": str(site.work_root), "sees_all_processes": True}
+    found = run("container_bundle_info", {"layout": site.layout, **given}).value["bundles"]
+    assert [entry["container_id"] for entry in found] == ["unit-5"]
+    done = site.run(container_id="unit-5", state="absent")
+    assert not done.failed and done.changed, done.msg
+    assert list(folder.parent.iterdir()) == []
+    assert site.run(container_id="unit-5", state="absent").unchanged
