@@ -10,7 +10,11 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, NotProved
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    InUse,
+    NotProved,
+    StateError,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
@@ -166,15 +170,18 @@ class OwnedItem(Item):
 
     def confirm(self, view: HostView) -> None:
         """The runtime may have come between the last look and the rename, since few of its steps take the lock (C2):
-        then what was hidden gets its name back."""
+        then what was hidden gets its name back, as it does where that cannot be told."""
         from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, judge
 
-        verdict = judge(self.look_for_owners(view).evidence)
-        if verdict.kind == LEFTOVER or (verdict.kind != LIVE and self.terms.force):
-            return
-        self.bring_back()
-        self.acted = self.acted_before
-        raise self._in_use(verdict, "It was put back.")
+        try:
+            verdict = judge(self.look_for_owners(view).evidence)
+            if verdict.kind == LEFTOVER or (verdict.kind != LIVE and self.terms.force):
+                return
+            raise self._in_use(verdict, "It was put back.")
+        except StateError:
+            self.bring_back()
+            self.acted = self.acted_before
+            raise
 
     def bring_back(self) -> None:
         """Give what was hidden its name again. Raises StateError."""

@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import trees
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, WriteFailed
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle import Bundle
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import Hidden, RemoveTree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Owners
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import run
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.test_container_bundle import (
     Site,
@@ -45,6 +48,24 @@ def test_C2_who_comes_at_the_last_moment_gets_the_bundle_back(site: Site, monkey
     assert refused.failed and not refused.changed, refused.value
     assert f"somebody listens on {path}" in refused.msg and "It was put back." in refused.msg
     assert sorted(site.state_root.parent.rglob("*")) == sorted([*before, path])
+
+
+def test_C2_where_the_last_look_fails_the_bundle_comes_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hidden one would be finished by the next run, which looks for no owner of it."""
+    site.add()
+    before = sorted(site.state_root.parent.rglob("*"))
+    look_for_owners = Bundle.look_for_owners
+
+    def look(bundle: Bundle, view: HostView) -> Owners:
+        if bundle.hidden:
+            raise Unreadable("/proc", "it cannot be listed")
+        return look_for_owners(bundle, view)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bundle, "look_for_owners", look)
+        refused = site.run(container_id="unit-5", state="absent")
+    assert refused.failed and not refused.changed and "/proc: it cannot be listed" in refused.msg, refused.value
+    assert sorted(site.state_root.parent.rglob("*")) == before
 
 
 def test_C7_each_thing_that_could_not_be_removed_is_named_and_the_next_run_finishes(

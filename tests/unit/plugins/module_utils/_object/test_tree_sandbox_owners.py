@@ -16,11 +16,13 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     InUse,
     Mounted,
     NotProved,
+    Unreadable,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import tree_sandbox
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Outcome, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_sandbox import TreeSandbox
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Owners
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._layout.support_kata import (
@@ -163,6 +165,27 @@ def test_C2_an_owner_that_comes_in_between_gets_the_sandbox_back(tmp_path: Path,
     text = error_of(outcome, InUse)
     assert text == f"Sandbox '{NAME}' ({layout}) is in use: an owner appeared. It was put back."
     assert listing(tmp_path) == before and outcome.item.locks == []
+
+
+@pytest.mark.parametrize("layout", KATA)
+def test_C2_where_the_last_look_fails_the_sandbox_comes_back(
+    tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hidden one would be finished by the next run, which looks for no owner of it."""
+    make(layout, tmp_path)
+    before = listing(tmp_path)
+    item = item_of(layout, tmp_path, present=False)
+    look_for_owners = item.look_for_owners
+
+    def look(view: HostView) -> Owners:
+        if item.hidden:
+            raise Unreadable("/proc", "it cannot be listed")
+        return look_for_owners(view)
+
+    monkeypatch.setattr(item, "look_for_owners", look)
+    (outcome,) = take_all([item], tmp_path)
+    assert error_of(outcome, Unreadable) == "/proc: it cannot be listed."
+    assert listing(tmp_path) == before and outcome.item.acted is False
 
 
 def test_C2_a_container_gets_its_name_back_too(tmp_path: Path) -> None:
