@@ -32,7 +32,8 @@ class AbsentBundle(Bundle):
         self._last_look: HostView | None = None  # after the bundle was hidden
 
     def compare(self, view: HostView) -> Plan:
-        """Tombstones first; mounts; the bundle, which is the commit point; then what only it needed."""
+        """Mounts first; cgroups, which its spec names; tombstones; the bundle, which is the commit point; then what
+        only it needed."""
         tombstones = self.tombstones(view)
         trees = self.reading.parts_of("bundle", "work")
         stops = []
@@ -44,10 +45,9 @@ class AbsentBundle(Bundle):
         if roots and removal.may_be_mounted(roots, view):
             mounts = removal.mounts_in_the_way(roots, view.mounts, self.wish.unmount, view.asserted)
             removal.refuse_covered([*trees, *runtime], view)
-        changes: list[Change] = [*stops, *mounts]
+        changes: list[Change] = [*stops, *mounts, *self._cgroups_of(view)]
         changes += removal.removals_of(roots, mounts, view)
         changes += self._sockets_of(view)
-        changes += self._cgroups_of(view)
         return Plan("deleted", tuple(changes), note=note) if changes else Plan(note=note)
 
     def _runtime_of(self) -> tuple[str, list[Part]]:
@@ -93,11 +93,13 @@ class AbsentBundle(Bundle):
         ]
 
     def begin(self, plan: Plan) -> bool:
-        """Unmount, finish older deletes, and hide the bundle: up to here it can be put back."""
+        """Unmount, remove cgroups, finish older deletes, and hide the bundle: up to here it can be put back."""
         self.unmount_first(plan)
         for change in plan.changes:
             if isinstance(change, RemoveTree) and change.role == "tombstone" and change.remove():
                 self.did(change.directory)
+            elif isinstance(change, RemoveCgroup) and change.make():
+                self.acted = True
         self.acted_before = self.acted
         for change in plan.changes:
             if isinstance(change, RemoveTree) and change.role == "bundle":
@@ -137,8 +139,6 @@ class AbsentBundle(Bundle):
                 hidden.remove()
         elif isinstance(change, Remove):
             self._remove_socket(change)
-        elif isinstance(change, RemoveCgroup) and change.make():
-            self.acted = True
 
     def _remove_socket(self, change: Remove) -> None:
         """Looked at again: a pod's other container may have come, or was not removed after all. One who comes only now

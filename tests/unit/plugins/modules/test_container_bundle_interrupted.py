@@ -6,20 +6,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import trees
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories, trees
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable, WriteFailed
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_hierarchies import Hierarchy
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import bundle_owners, bundle_removal
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle import Bundle
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import Hidden, RemoveTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Owners
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import run
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.test_container_bundle import (
+    SPEC,
     Site,
     add_runc_state,
 )
@@ -111,3 +115,43 @@ def test_promise_3_a_removal_that_breaks_off_in_what_runc_keeps_is_finished(
     assert not done.failed and done.changed, done.msg
     assert list(folder.parent.iterdir()) == []
     assert site.run(container_id="unit-5", state="absent").unchanged
+
+
+GROUPED = {"container_id": "unit-5", "state": "absent", "cgroups": True}
+
+
+@pytest.fixture
+def grouped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A bundle with a cgroup of its own, which here is a plain directory."""
+    site = Site(tmp_path)
+    (site.add() / "config.json").write_text(json.dumps({**SPEC, "linux": {"cgroupsPath": "/unit/unit-5"}}))
+    (tmp_path / "cgroup/unit/unit-5").mkdir(parents=True)
+    for module in (bundle_owners, bundle_removal):
+        monkeypatch.setattr(module, "hierarchies_of", lambda _view: (Hierarchy(("memory",), f"{tmp_path}/cgroup"),))
+    return site
+
+
+@pytest.mark.parametrize(("target", "step"), [(cgroup_directories, "remove"), (RemoveTree, "hide"), (Hidden, "remove")])
+def test_promise_3_cgroups_go_while_the_spec_is_there_that_names_them(
+    grouped: Site, tmp_path: Path, target: Any, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = os.fork()
+    if killed == 0:
+        monkeypatch.setattr(target, step, lambda *_given: os._exit(9))
+        try:
+            grouped.run(**GROUPED)
+        finally:
+            os._exit(0)
+    assert os.waitpid(killed, 0)[1] >> 8 == 9
+    done = grouped.run(**GROUPED)
+    assert not done.failed and done.changed, done.msg
+    assert [*(tmp_path / "cgroup/unit").iterdir(), *grouped.state.iterdir(), *grouped.work.iterdir()] == []
+    assert grouped.run(**GROUPED).unchanged
+
+
+def test_D7_a_cgroup_into_which_somebody_comes_keeps_its_bundle(grouped: Site, tmp_path: Path) -> None:
+    """Without that, nobody could tell later whose it was."""
+    (tmp_path / "cgroup/unit/unit-5/notes").write_text("as a process would, it keeps the directory from going")
+    refused = grouped.run(**GROUPED)
+    assert refused.failed and not refused.changed and "somebody has come into this cgroup" in refused.msg, refused.value
+    assert (grouped.state / "unit-5/config.json").exists()
