@@ -50,7 +50,8 @@ options:
       - The OCI runtime spec that becomes C(config.json). Needed to create a bundle.
       - It is checked for what every runtime needs (C(ociVersion), C(process), C(root)), and a wrong one is refused with
         the place in it.
-      - With V(oci), a relative C(root.path) is made as an empty directory, an absolute one must exist.
+      - With V(oci), a relative C(root.path) is made as an empty directory where it is missing, an absolute one must
+        exist.
     type: dict
   spec_file:
     description: A file on the managed host that has the spec, instead of O(spec).

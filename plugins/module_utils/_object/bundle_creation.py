@@ -132,7 +132,7 @@ class PresentBundle(Bundle):
         """What differs in meaning, and what is missing."""
         wish, place, reading = self.wish, self.place, self.reading
         directory = place.state.child(wish.container_id)
-        changes: list[Change] = []
+        changes = self._root_directory(directory)
         content = reading.spec.content if reading.spec is not None else None
         if wish.spec is not None and not go_json.same(content, dict(wish.spec)):
             changes.append(self._write(directory))
@@ -152,6 +152,15 @@ class PresentBundle(Bundle):
             if stat.S_IMODE(bundle.facts.mode) != mode or (group and gid != group):
                 changes.append(SetMode("mode", directory, mode, group or gid))
         return changes
+
+    def _root_directory(self, directory: Directory) -> list[Change]:
+        """That of an existing bundle without an engine, where nothing has its name yet. Raises as _rootfs does."""
+        if self.place.layout.has_engine or self.wish.spec is None:
+            return []
+        wanted = self._rootfs(dict(self.wish.spec))
+        with still_there(directory) as opened:
+            there = opened.listed()  # the entry itself is not asked: what is mounted on it may hang (safety.md B6)
+        return [MakeEntry("rootfs", directory, name, mode, True) for name, mode in wanted if name not in there]
 
     def _cgroups(self, view: HostView) -> list[Change]:
         spec = self.wish.spec

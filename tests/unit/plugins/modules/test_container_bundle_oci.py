@@ -58,6 +58,36 @@ def test_a_hidden_directory_beside_it_is_nobodys_tombstone(tmp_path: Path, state
     assert not make(tmp_path, container_id="git", state="absent").changed
 
 
+def test_a_root_that_is_missing_or_another_is_made_and_what_is_there_stays(tmp_path: Path) -> None:
+    bundle = tmp_path / "hello"
+    for name in ("rootfs", "other", "rootfs"):
+        spec = {**SPEC, "root": {"path": f"./{name}/"}}
+        planned = make(tmp_path, container_id="hello", spec=spec, check=True)
+        made = make(tmp_path, container_id="hello", spec=spec)
+        assert made.changed and made.value["diff"] == planned.value["diff"], made.value
+        assert (bundle / name).stat().st_mode & 0o7777 == 0o711
+        (bundle / name / "data").write_text("kept")
+    assert sorted(path.name for path in bundle.iterdir()) == ["config.json", "other", "rootfs"]
+    assert (bundle / "other" / "data").read_text() == (bundle / "rootfs" / "data").read_text() == "kept"
+    (bundle / "rootfs" / "data").unlink()
+    (bundle / "rootfs").rmdir()
+    assert make(tmp_path, container_id="hello", spec=spec).value["bundles"][0]["action"] == "updated"
+    assert (bundle / "rootfs").is_dir()
+    assert make(tmp_path, container_id="hello", spec=spec).unchanged
+
+
+@pytest.mark.parametrize("path", ["a/../../x", "a/b", "..", ".", "config.json", "/nonexistent/x"])
+def test_a_root_that_cannot_be_is_refused_for_an_old_bundle_as_for_a_new_one(tmp_path: Path, path: str) -> None:
+    spec = {**SPEC, "root": {"path": path}}
+    new = make(tmp_path, container_id="hello", spec=spec)
+    assert make(tmp_path, container_id="hello", spec=SPEC).changed
+    for check_mode in (True, False):
+        refused = make(tmp_path, container_id="hello", spec=spec, check=check_mode)
+        assert refused.failed and not refused.changed and "spec.root.path: " in refused.msg
+        assert refused.msg == new.msg
+    assert json.loads((tmp_path / "hello" / "config.json").read_bytes()) == SPEC
+
+
 def test_a_root_in_the_place_of_the_spec_is_refused(tmp_path: Path) -> None:
     for check_mode in (True, False):
         refused = make(tmp_path, container_id="hello", spec={**SPEC, "root": {"path": "config.json"}}, check=check_mode)
