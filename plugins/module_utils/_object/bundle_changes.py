@@ -61,17 +61,26 @@ class MakeLink(NamedTuple):
 
 
 class SetMode(NamedTuple):
-    """Give a directory its mode and group."""
+    """Give a directory its mode and group. old: those that it has."""
 
     role: str
     directory: Directory
     mode: int
     group: int
+    old: tuple[int, int]
     sign: str = "~"
 
     @property
     def path(self) -> str:
         return self.directory.path
+
+    @property
+    def was(self) -> str:
+        return _shown(*self.old)
+
+    @property
+    def becomes(self) -> str:
+        return _shown(self.mode, self.group)
 
     def make(self) -> None:
         try:
@@ -80,3 +89,7 @@ class SetMode(NamedTuple):
                 os.fchmod(directory.fd, self.mode)
         except OSError as error:
             raise WriteFailed(self.path, f"its mode could not be set: {os_reason(error)}") from error
+
+
+def _shown(mode: int, group: int) -> str:
+    return f" ({mode:04o}, gid {group})"

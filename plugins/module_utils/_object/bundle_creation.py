@@ -149,8 +149,9 @@ class PresentBundle(Bundle):
             mode, group = oci_spec.bundle_mode(spec), oci_spec.mapped_gid(spec)
             with still_there(directory) as opened:
                 gid = os.fstat(opened.fd).st_gid
-            if stat.S_IMODE(bundle.facts.mode) != mode or (group and gid != group):
-                changes.append(SetMode("mode", directory, mode, group or gid))
+            old = (stat.S_IMODE(bundle.facts.mode), gid)
+            if old != (mode, group or gid):
+                changes.append(SetMode("mode", directory, mode, group or gid, old))
         return changes
 
     def _root_directory(self, directory: Directory) -> list[Change]:

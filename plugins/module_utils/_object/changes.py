@@ -155,9 +155,14 @@ def diff_of(changes: tuple[Change, ...], label: str) -> list[dict[str, str]]:
 
 
 def lines_of(changes: tuple[Change, ...], written: str = "") -> tuple[list[str], list[str]]:
-    """What a listing shows before and after the changes. written: what it says of a document that is replaced."""
-    before = [_line(change) for change in changes if change.sign in "-~"]
-    after = [_line(change) + (written if change.sign == "~" else "") for change in changes if change.sign in "+~"]
+    """What a listing shows before and after the changes. written: what it says of a document that is replaced; what is
+    changed in place says itself what it was and becomes."""
+    before = [_line(change) + getattr(change, "was", "") for change in changes if change.sign in "-~"]
+    after = [
+        _line(change) + getattr(change, "becomes", written if change.sign == "~" else "")
+        for change in changes
+        if change.sign in "+~"
+    ]
     return before, after
 
 

@@ -111,6 +111,25 @@ def test_a_bundle_that_lacks_something_is_completed(site: Site) -> None:
     assert not site.run(container_id="unit-5", spec=SPEC).changed
 
 
+def test_promise_1_the_diff_tells_of_a_mode_alone(site: Site) -> None:
+    site.run(container_id="unit-5", spec=SPEC)
+    bundle = site.state / "unit-5"
+    bundle.chmod(0o755)
+    gid = bundle.stat().st_gid
+    planned = site.run(check_mode=True, container_id="unit-5", spec=SPEC)
+    done = site.run(container_id="unit-5", spec=SPEC)
+    assert done.changed and done.value["diff"] == planned.value["diff"]
+    (shown,) = done.value["diff"]
+    assert shown["before"] == f"mode      {bundle} (0755, gid {gid})\n"
+    assert shown["after"] == f"mode      {bundle} (0700, gid {gid})\n"
+    many = [{"container_id": f"many-{number}", "spec": SPEC} for number in range(101)]
+    site.run(bundles=many)
+    (site.state / "many-7").chmod(0o755)
+    (listing,) = site.run(bundles=many).value["diff"]
+    assert listing["before"] == f"mode      {site.state}/many-7 (0755, gid {gid})\n"
+    assert listing["after"] == f"mode      {site.state}/many-7 (0700, gid {gid})\n"
+
+
 def test_problem_36_the_second_of_two_that_make_it_fails_and_takes_nothing_away(site: Site) -> None:
     site.run(container_id="unit-5", spec=SPEC)
     (site.state / "unit-5" / "rootfs" / "data").write_text("x")
