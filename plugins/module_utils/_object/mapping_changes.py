@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls
@@ -115,7 +116,7 @@ class MoveMapping(NamedTuple):
                     raise ChangedMeanwhile(opened.path, "it was replaced since it was looked at", "Run again.")
                 self._move(opened, done)
         except FileNotFoundError as error:
-            raise gone_meanwhile(self.directory) from error
+            raise gone_meanwhile(self.directory.child(self.name)) from error
         except OSError as error:
             failed = WriteFailed(self.path, f"it could not be made: {os_reason(error)}")
             failed.changed = bool(done)
@@ -133,5 +134,6 @@ class MoveMapping(NamedTuple):
             syscalls.rename_noreplace(opened.fd, others[0], opened.fd, self.after)
             done.append(others.pop(0))
         for name in others:
-            os.rmdir(name, dir_fd=opened.fd)  # refused by the kernel where something was put into it
-            done.append(name)
+            with suppress(FileNotFoundError):  # somebody else tidies up as well
+                os.rmdir(name, dir_fd=opened.fd)  # refused by the kernel where something was put into it
+                done.append(name)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping import ContainerMapping
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_root import MappingRoot
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan
@@ -131,6 +132,29 @@ def test_several_are_reported_and_only_one_is_left_when_asked(site: Site, wanted
     assert os.listdir(site.root / "c1") == [wanted]
     site.add("c2", "s1", "s2")
     assert site.run(container_id="c2", state="absent").changed
+
+
+@pytest.mark.parametrize("gone", ["s1", "s2"])
+def test_M2_one_that_goes_by_itself_while_it_is_moved_is_no_failure(
+    site: Site, gone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless it is the very one that is renamed: then nothing was changed, and the next run does it."""
+    site.add("c1", "s1", "s2")
+    rename = syscalls.rename_noreplace
+
+    def late(*given: Any) -> None:
+        if given[3] == "s9":
+            (site.root / "c1" / gone).rmdir()
+        rename(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(syscalls, "rename_noreplace", late)
+        moved = site.run(container_id="c1", sandbox_id="s9", remap=True)
+    if gone == "s1":
+        assert moved.failed and not moved.changed and f"{site.root}/c1: it was removed meanwhile" in moved.msg
+        moved = site.run(container_id="c1", sandbox_id="s9", remap=True)
+    assert not moved.failed and moved.changed, moved.msg
+    assert os.listdir(site.root / "c1") == ["s9"]
 
 
 def test_many_go_in_one_task_and_what_is_strange_stays(site: Site) -> None:
