@@ -9,7 +9,6 @@ import os
 from contextlib import suppress
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     AlreadyExists,
     ChangedMeanwhile,
@@ -107,7 +106,7 @@ class MoveMapping(NamedTuple):
         return f"{self.directory.join(self.name)}/{self.after}"
 
     def make(self) -> None:
-        """Raises ChangedMeanwhile and WriteFailed."""
+        """Raises AlreadyExists, ChangedMeanwhile, Mounted and WriteFailed."""
         done: list[str] = []
         try:
             with self.directory.child(self.name).opened() as opened:
@@ -131,7 +130,8 @@ class MoveMapping(NamedTuple):
             finally:
                 os.umask(umask)
         elif self.after not in self.before:
-            syscalls.rename_noreplace(opened.fd, others[0], opened.fd, self.after)
+            if not hide(opened.fd, others[0], self.after, opened.path):
+                raise FileNotFoundError(opened.join(others[0]))
             done.append(others.pop(0))
         for name in others:
             with suppress(FileNotFoundError):  # somebody else tidies up as well

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -155,6 +156,19 @@ def test_M2_one_that_goes_by_itself_while_it_is_moved_is_no_failure(
         moved = site.run(container_id="c1", sandbox_id="s9", remap=True)
     assert not moved.failed and moved.changed, moved.msg
     assert os.listdir(site.root / "c1") == ["s9"]
+
+
+def test_M2_it_is_moved_also_where_the_file_system_cannot_rename_without_replacing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add("c1", "s1")
+
+    def unknown(*_given: Any) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(syscalls, "rename_noreplace", unknown)
+    moved = site.run(container_id="c1", sandbox_id="s9", remap=True)
+    assert not moved.failed and os.listdir(site.root / "c1") == ["s9"], moved.msg
 
 
 def test_many_go_in_one_task_and_what_is_strange_stays(site: Site) -> None:
