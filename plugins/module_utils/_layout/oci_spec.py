@@ -19,7 +19,8 @@ _GROUPS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
 _SANDBOXES = ("io.kubernetes.cri.sandbox-id", "io.kubernetes.cri-o.SandboxID")
 
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:[-+][0-9A-Za-z.+-]+)?")
-_MOST_ID = 2**32 - 1
+_MOST_ID = 2**32 - 2  # the kernel has no id 2**32 - 1: chown takes it as "leave it" (user_namespaces(7), chown(2))
+_MOST_SIZE = 2**32 - 1  # of a mapping: that of all ids
 _KINDS: dict[type, str] = {str: "a text", dict: "a mapping", list: "a list", bool: "a boolean", int: "a whole number"}
 
 
@@ -75,8 +76,8 @@ def _check_linux(linux: dict[str, Any], where: str) -> None:
         for number, mapping in enumerate(_take(linux, name, list, where) or ()):
             place = f"{where}.{name}[{number}]"
             _typed(mapping, dict, place)
-            for key in ("containerID", "hostID", "size"):
-                _check_id(mapping.get(key), f"{place}.{key}")
+            for key, most in (("containerID", _MOST_ID), ("hostID", _MOST_ID), ("size", _MOST_SIZE)):
+                _check_id(mapping.get(key), f"{place}.{key}", most)
 
 
 def _need(mapping: dict[str, Any], key: str, kind: type, where: str) -> Any:
@@ -106,9 +107,9 @@ def _typed(value: Any, kind: type, where: str) -> Any:
     raise InvalidInput(where, f"it is {name}, not {_KINDS[kind]}", remedy)
 
 
-def _check_id(value: Any, where: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_ID:
-        raise InvalidInput(where, f"{value!r} is no id or size", f"It is a whole number from 0 to {_MOST_ID}.")
+def _check_id(value: Any, where: str, most: int = _MOST_ID) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise InvalidInput(where, f"{value!r} is no id or size", f"It is a whole number from 0 to {most}.")
 
 
 # What follows reads specs that others wrote: a wrong one says nothing, and raises nothing.

@@ -49,7 +49,7 @@ def with_value(place: str, value: Any) -> dict[str, Any]:
         with_value("ociVersion", "1.2.0+build.5"),
         with_value("root.path", "/var/lib/rootfs"),
         with_value("root.readonly", True),
-        with_value("process.user", {"uid": 0, "gid": 4294967295, "additionalGids": [1]}),
+        with_value("process.user", {"uid": 0, "gid": 4294967294, "additionalGids": [1]}),
         with_value("process.env", ["PATH=/bin", "EMPTY="]),
         with_value("process.env", []),
         with_value("process.env", None),
@@ -66,6 +66,8 @@ def with_value(place: str, value: Any) -> dict[str, Any]:
         with_value("linux.cgroupsPath", "/a"),
         with_value("linux.resources", {"memory": {"limit": 1}}),
         with_value("linux.gidMappings", [MAPPING]),
+        with_value("linux.gidMappings", [{**MAPPING, "hostID": 0, "size": 4294967295}]),
+        with_value("linux.gidMappings", [{"containerID": 4294967294, "hostID": 4294967294, "size": 1}]),
         with_value("hooks", {"prestart": []}),
         with_value("unknownToUs", [1, 2]),
     ],
@@ -121,11 +123,11 @@ def test_what_a_runtime_takes(spec: dict[str, Any]) -> None:
         ),
         (
             with_value("process.user", {"uid": "0"}),
-            "spec.process.user.uid: '0' is no id or size. It is a whole number from 0 to 4294967295.",
+            "spec.process.user.uid: '0' is no id or size. It is a whole number from 0 to 4294967294.",
         ),
         (
             with_value("process.user", {"gid": -1}),
-            "spec.process.user.gid: -1 is no id or size. It is a whole number from 0 to 4294967295.",
+            "spec.process.user.gid: -1 is no id or size. It is a whole number from 0 to 4294967294.",
         ),
         (with_value("root", ...), "spec.root: it is missing. A runtime needs it; it is a mapping."),
         (with_value("root", "rootfs"), "spec.root: it is a text, not a mapping. It must be a mapping."),
@@ -162,7 +164,11 @@ def test_what_a_runtime_takes(spec: dict[str, Any]) -> None:
         ),
         (
             with_value("linux.gidMappings", [MAPPING, {**MAPPING, "hostID": "x"}]),
-            "spec.linux.gidMappings[1].hostID: 'x' is no id or size. It is a whole number from 0 to 4294967295.",
+            "spec.linux.gidMappings[1].hostID: 'x' is no id or size. It is a whole number from 0 to 4294967294.",
+        ),
+        (
+            with_value("linux.gidMappings", [{**MAPPING, "hostID": 2**32 - 1}]),
+            "spec.linux.gidMappings[0].hostID: 4294967295 is no id or size. It is a whole number from 0 to 4294967294.",
         ),
         (
             with_value("linux.uidMappings", [{"containerID": 0, "hostID": 1}]),
@@ -251,6 +257,7 @@ def test_a_wrong_spec_of_others_says_nothing(spec: Any) -> None:
         ([{"hostID": 7, "size": 1}], 7),
         ([{**MAPPING, "hostID": "7"}], 0),
         ([{**MAPPING, "hostID": 2**32}], 0),
+        ([{**MAPPING, "hostID": 2**32 - 1}], 0),  # chown takes it as "leave it"
         (["text", MAPPING], 100000),
         ("text", 0),
     ],
