@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any, NamedTuple
 
@@ -91,6 +92,16 @@ def check_known_name(name: str, option: str, rule: NameRule) -> str:
             f"A file name has at most {FILE_NAME_BYTES}.",
         )
     return name
+
+
+def check_passable(text: str, option: str) -> None:
+    """InvalidInput for a text that the system cannot be given, neither as a path nor in a command."""
+    try:
+        what = "a NUL" if b"\0" in os.fsencode(text) else ""
+    except UnicodeEncodeError as error:  # half of a pair of surrogates, unless it stands for a byte
+        what = ascii(text[error.start])
+    if what:
+        raise InvalidInput(option, f"it has {what}, which neither a path nor a command can have", "Leave that out.")
 
 
 def is_engines_name(name: str) -> bool:

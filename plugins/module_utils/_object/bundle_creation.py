@@ -132,10 +132,11 @@ class PresentBundle(Bundle):
         """What differs in meaning, and what is missing."""
         wish, place, reading = self.wish, self.place, self.reading
         directory = place.state.child(wish.container_id)
-        changes = self._root_directory(directory)
+        changes: list[Change] = []
         content = reading.spec.content if reading.spec is not None else None
         if wish.spec is not None and not go_json.same(content, dict(wish.spec)):
             changes.append(self._write(directory))
+        changes = [*self._root_directory(directory), *changes]
         if place.layout.has_engine:
             if not reading.parts_of("work"):
                 changes.append(MakeEntry("work", place.work, wish.container_id, INNER_MODE, True))

@@ -13,6 +13,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identi
     as_name,
     as_names,
     check_known_name,
+    check_passable,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_file
@@ -119,6 +120,7 @@ def _spec(entry: dict[str, Any], prefix: str) -> dict[str, Any] | None:
     option, path = f"{prefix}spec_file", entry["spec_file"]
     if not path or "\0" in path:
         raise InvalidInput(option, "it is empty or has a NUL", "Give the path of a file on the host.")
+    check_passable(path, option)
     try:
         data = _content_of(path)
         if data is None:

@@ -13,6 +13,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identi
     as_names,
     check_known_name,
     check_new_name,
+    check_passable,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd import Share
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_record import NAMES
@@ -62,8 +63,7 @@ def items_of(params: dict[str, Any]) -> list[Daemon]:
     elif names:
         raise InvalidInput("name", "several names share everything only with state=stopped", "Give one.")
     for option in _TEXTS:
-        if "\0" in (params[option] or ""):
-            raise InvalidInput(option, "it has a NUL, which neither a path nor a command can have", "Leave that out.")
+        check_passable(params[option] or "", option)
     run_dir = RunDir(params["host_root"], params["run_dir"])
     return [Daemon(_wish(name, params), run_dir) for name in names]
 
@@ -101,6 +101,7 @@ def _share(params: dict[str, Any]) -> Share:
     for number, argument in enumerate(params["extra_args"]):
         if not argument or "\0" in argument:
             raise InvalidInput(f"extra_args[{number}]", "it is empty or has a NUL", "Give one argument an element.")
+        check_passable(argument, f"extra_args[{number}]")
     return Share(
         shared_dir=params["shared_dir"],
         cache=params["cache"],

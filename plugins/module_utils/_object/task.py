@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput, os_reason, way_out
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import check_passable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.masking import MASK, masked
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.printable import json_of, printable
@@ -102,8 +103,7 @@ def make_task(options: dict[str, dict[str, Any]], **settings: Any) -> Task:
 
 
 def _check_path(option: str, path: str) -> None:
-    if "\0" in path:
-        raise InvalidInput(option, "it has a NUL, which neither a path nor a command can have", "Leave that out.")
+    check_passable(path, option)
     if option in _PLACES and not path.startswith("/"):
         what = f"'{path}' is no absolute path" if path else "it is empty"
         raise InvalidInput(option, what, "Give a path that begins with '/'.")

@@ -191,6 +191,11 @@ def test_a_records_directory_that_may_be_anybodys_link(site: Site) -> None:
         ({"shared_dir": "/a\0b"}, "shared_dir: it has a NUL, which neither a path nor a command can have."),
         ({"socket_path": "/tmp/a\0b"}, "socket_path: it has a NUL"),
         ({"on_quit": "/bin/true \0"}, "on_quit: it has a NUL"),
+        *(
+            ({option: "/a\ud812"}, f"{option}: it has '\\ud812', which neither a path nor a command can have.")
+            for option in ("socket_path", "shared_dir", "executable", "log_file", "network_namespace", "on_quit")
+        ),
+        ({"extra_args": ["--a", "\ud812"]}, "extra_args[1]: it has '\\ud812', which"),
         ({"run_dir": "/a\0b", "state": "stopped"}, "run_dir: it has a NUL"),
         ({"socket_path": None}, "socket_path: it is missing. Give socket_path and shared_dir."),
         ({"shared_dir": None}, "shared_dir: it is missing. Give socket_path and shared_dir."),

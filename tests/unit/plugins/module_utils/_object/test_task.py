@@ -53,6 +53,7 @@ def test_the_seam_to_ansible_is_one_file() -> None:
     ("", "it is empty. Give a path that begins with '/'."),
     ("run", "'run' is no absolute path. Give a path that begins with '/'."),
     ("/a\0b", "it has a NUL, which neither a path nor a command can have. Leave that out."),
+    ("/a\ud812", "it has '\\ud812', which neither a path nor a command can have. Leave that out."),
 ])  # fmt: skip
 @pytest.mark.parametrize(
     ("module", "options", "option"), PLACES, ids=lambda value: value if isinstance(value, str) else ""
