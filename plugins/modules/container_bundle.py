@@ -104,9 +104,10 @@ options:
     default: false
   on_mounted:
     description:
-      - What to do with mounts below the bundle, such as the root file system of a container that was killed.
-        V(unmount) unmounts them first. One on the directory of the bundle itself hides whose it is, and is always
-        refused.
+      - With O(state=absent), what to do with mounts below the bundle, such as the root file system of a container that
+        was killed. V(unmount) unmounts them first. One on the directory of the bundle itself hides whose it is, and is
+        always refused.
+      - With O(state=present), a bundle in which something is mounted is never changed.
     type: str
     choices: [refuse, unmount]
     default: refuse
@@ -118,8 +119,9 @@ options:
     default: false
   stop_processes:
     description:
-      - End the processes of the container first, each only if it is proved to be one. A shim of a containerd that runs
-        is left to that.
+      - With O(state=absent), end the processes of the container first, each only if it is proved to be one. A
+        shim of a containerd that runs is left to that.
+      - With O(state=present), the bundle of a live container is never changed.
     type: bool
     default: false
 extends_documentation_fragment:

@@ -17,7 +17,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     StateError,
     Unreadable,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import check_new_name
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import (
+    check_new_name,
+    check_passable,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.new_trees import NewFile, NewTree
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, remove_empty
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout import go_json, oci_spec
@@ -94,6 +97,7 @@ class PresentBundle(Bundle):
             return ((ROOTFS, INNER_MODE),)
         root = spec["root"]
         path = str(root["path"]) if isinstance(root, dict) else ROOTFS
+        check_passable(path, "spec.root.path")
         if path.startswith("/"):
             with self.place.roots.open(path) as directory:
                 if not directory.exists:
@@ -132,11 +136,10 @@ class PresentBundle(Bundle):
         """What differs in meaning, and what is missing."""
         wish, place, reading = self.wish, self.place, self.reading
         directory = place.state.child(wish.container_id)
-        changes: list[Change] = []
+        changes = self._root_directory(directory)
         content = reading.spec.content if reading.spec is not None else None
         if wish.spec is not None and not go_json.same(content, dict(wish.spec)):
             changes.append(self._write(directory))
-        changes = [*self._root_directory(directory), *changes]
         if place.layout.has_engine:
             if not reading.parts_of("work"):
                 changes.append(MakeEntry("work", place.work, wish.container_id, INNER_MODE, True))

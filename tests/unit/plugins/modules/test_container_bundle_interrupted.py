@@ -117,7 +117,7 @@ def test_promise_3_a_removal_that_breaks_off_in_what_runc_keeps_is_finished(
     assert site.run(container_id="unit-5", state="absent").unchanged
 
 
-GROUPED = {"container_id": "unit-5", "state": "absent", "cgroups": True}
+GROUPED: dict[str, Any] = {"container_id": "unit-5", "state": "absent", "cgroups": True}
 
 
 @pytest.fixture

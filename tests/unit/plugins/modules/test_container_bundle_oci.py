@@ -104,5 +104,6 @@ def test_a_spec_file_may_be_a_link_and_is_named_when_it_is_none(tmp_path: Path) 
     entry = {"container_id": "hello", "spec_file": "/a\ud812"}
     assert "bundles[0].spec_file: it has '\\ud812', which" in make(bundles, bundles=[entry]).msg
     assert make(bundles, container_id="hello", spec_file=str(tmp_path / "link.json")).changed
-    unencodable = make(bundles, container_id="hello", spec={**SPEC, "root": {"path": "/a\ud812"}})
-    assert "spec: a text in it is not valid Unicode" in unencodable.msg
+    own = bundles / "hello" / "config.json"
+    own.write_text(json.dumps({**SPEC, "root": {"path": "a\ud812"}}))
+    assert "spec.root.path: it has '\\ud812', which" in make(bundles, container_id="hello", spec_file=str(own)).msg
