@@ -37,7 +37,8 @@ class Record(NamedTuple):
 
     command_line: its arguments. socket: the listening socket's number in the kernel; socket_file: the pairs of device
     and inode under which the kernel may show its file. unit: of systemd, cgroups: those that were made for it, if any.
-    options: what was asked for, as it is compared with later wishes.
+    options: what was asked for, as it is compared with later wishes. address: the name that the socket was bound to,
+    which is that of its connections too; empty in the records of earlier versions.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Record(NamedTuple):
     unit: str
     cgroups: tuple[str, ...]
     options: dict[str, Any]
+    address: str = ""
 
     def to_json(self) -> bytes:
         return json.dumps({"schema": _SCHEMA, **self._asdict()}, indent=1).encode() + b"\n"
@@ -69,6 +71,7 @@ def read_record(data: bytes, path: str) -> Record:
         raise Unreadable(path, f"it is no record of a daemon: {error}", _BY_HAND) from error
     if not isinstance(values, dict) or values.pop("schema", None) != _SCHEMA:
         raise Unreadable(path, "it is no record of a daemon, or of another version of this collection", _BY_HAND)
+    values.setdefault("address", "")
     for name, fits in _FITS.items():
         if not fits(values.get(name)):
             raise Unreadable(path, f"it is no record of a daemon: its {name} is missing or of another type", _BY_HAND)

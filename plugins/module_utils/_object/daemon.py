@@ -109,7 +109,7 @@ class Daemon(Item):
     # plans
 
     def plan(self, view: HostView) -> Plan:
-        self.standing = standing_of(self.record, view) if self.record is not None else Standing()
+        self.standing = standing_of(self.record, view, self.run_dir) if self.record is not None else Standing()
         if self.standing.doubt and not self.wish.force:
             why = f"none of its processes is found, but {self.standing.doubt}"
             raise NotProved("", why, "Run where all are seen, or set force=true only if you know that it is dead.")
@@ -244,7 +244,7 @@ class Daemon(Item):
         if own_lock_is_held(self._locked) or self.run_dir.read(self.wish.name) != self.record:
             return True
         # It had not become the daemon yet when the processes were looked at.
-        return self.record is not None and standing_of(self.record, view.again()).main is not None
+        return self.record is not None and standing_of(self.record, view.again(), self.run_dir).main is not None
 
     # locks and changes
 
@@ -274,7 +274,7 @@ class Daemon(Item):
             timeout = self.wish.stop_timeout + _KILL_SECONDS
             self.acted = stop(process, timeout, kill_after=self.wish.stop_timeout) or self.acted
         self._wait_for_its_unit(record)
-        left = standing_of(record, new_view())
+        left = standing_of(record, new_view(), self.run_dir)
         if left.alive:
             raise InUse("", "; ".join(left.reasons), "Run again.")
 

@@ -46,6 +46,10 @@ class RunDir:
         found = self.directory.listed() if self.directory.exists else []
         return sorted(name[: -len(SUFFIX)] for name in found if name.endswith(SUFFIX) and not name.startswith("."))
 
+    def beside(self, name: str) -> list[Record]:
+        """The records of all daemons but one. Raises StateError."""
+        return [found for other in self.names() if other != name and (found := self.read(other)) is not None]
+
     def read(self, name: str) -> Record | None:
         """The record of a daemon; None where there is none. Raises StateError for one that is not to be trusted."""
         data = read_file(self.directory, name + SUFFIX) if self.directory.exists else None

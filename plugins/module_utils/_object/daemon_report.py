@@ -113,7 +113,7 @@ def _of_name(
     if isinstance(record, StateError):
         return {**entry, "started_by": "this collection", "verdict": UNKNOWN, "evidence": [str(record)]}
     try:
-        standing = standing_of(record, view)
+        standing = standing_of(record, view, run_dir)
     except StateError as error:
         verdict, evidence = UNKNOWN, [str(error)]
         standing = Standing(clients=None)

@@ -47,6 +47,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virti
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_wish import Order
 
 if TYPE_CHECKING:
+    import socket
+
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import Mount
 
 _SERVING_SECONDS, _LOOK_SECONDS = 30.0, 0.02
@@ -101,7 +103,7 @@ def start(order: Order, ground: Ground) -> Record:
         undo.callback(remove_file, folder, name)
         with listener, contextlib.closing(_Descriptor(_open_output(order.log_file))) as log:
             output = _Output(log.number, os.fstat(log.number).st_size)
-            record = _new_record(order, ground, kernel_number(listener), sorted(socket_inodes(order.socket_path)))
+            record = _new_record(order, listener)
             way = _as_unit if transient_units.is_booted() else _as_child
             record = way(order, ground, record, listener.fileno(), output, undo)
         undo.pop_all()
@@ -129,7 +131,7 @@ def _open_output(log_file: str) -> int:
         raise WriteFailed(log_file, f"it cannot be opened: {os_reason(error)}", "Nothing was started.") from error
 
 
-def _new_record(order: Order, ground: Ground, number: int, file: list[tuple[int, int]]) -> Record:
+def _new_record(order: Order, listener: socket.socket) -> Record:
     return Record(
         name=order.name,
         machine_id=host.machine_id() or "",
@@ -141,12 +143,13 @@ def _new_record(order: Order, ground: Ground, number: int, file: list[tuple[int,
         dialect=order.dialect.name,
         version=order.dialect.version,
         socket_path=order.socket_path,
-        socket=number,
-        socket_file=tuple(file),
+        socket=kernel_number(listener),
+        socket_file=tuple(sorted(socket_inodes(order.socket_path))),
         log_file=order.log_file,
         unit="",
         cgroups=(),
         options=order.options,
+        address=listener.getsockname(),
     )
 
 

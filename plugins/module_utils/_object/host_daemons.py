@@ -58,7 +58,7 @@ class DaemonCandidate(Candidate):
     def evidence(self, view: HostView) -> Evidence:
         if self._record is None:
             return Evidence(unknown=("it was not read",))
-        standing = standing_of(self._record, view)
+        standing = standing_of(self._record, view, self.run_dir)
         if standing.alive:
             return Evidence(owners=standing.reasons)
         return Evidence(dead=standing.reasons, blind=standing.doubt)
@@ -66,7 +66,7 @@ class DaemonCandidate(Candidate):
     def pids(self, view: HostView) -> set[int]:
         """Of its processes that live. Raises StateError where that is not known: none of them is a stray then."""
         record = self._record or self.run_dir.read(self.name)
-        return {one.pid for one in standing_of(record, view).processes} if record else set()
+        return {one.pid for one in standing_of(record, view, self.run_dir).processes} if record else set()
 
 
 def find_daemons(host_root: str) -> Iterator[DaemonCandidate]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import socket_inodes
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import daemon
-from ansible_collections.sandboxed.containers.tests.lab.processes import lives
+from ansible_collections.sandboxed.containers.tests.lab.processes import lives, wait_until
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_virtiofsd import (
     NEEDS_ROOT,
     Site,
@@ -117,6 +118,41 @@ def test_a_socket_that_another_listens_on_by_now_is_never_removed(site: Site, sa
         assert path.exists() and not (site.records / "unit-web.json").exists()
 
 
+@NEEDS_ROOT
+@pytest.mark.parametrize("wanted", ["stopped", "restarted"])
+@pytest.mark.parametrize("is_used", [False, True], ids=["listens", "serves"])
+@pytest.mark.parametrize("is_same", [False, True], ids=["another path", "the same path"])
+def test_E1_a_daemon_of_the_same_share_is_not_taken_for_a_dead_one(
+    site: Site, wanted: str, is_used: bool, is_same: bool
+) -> None:
+    """It has the same command line, and ext4 gives the number of a socket file that is gone to the next one."""
+    end(site.started("unit-a"))
+    path = site.folder / f"unit-{'a' if is_same else 'b'}.sock"
+    (site.folder / "unit-a.sock").unlink()
+    pid = site.started("unit-b", socket_path=str(path))
+    site.change_record("unit-a", socket_file=[list(one) for one in socket_inodes(str(path))])
+    with site.connected(path.stem) if is_used else contextlib.nullcontext():
+        if is_used:
+            wait_until(lambda: site.info(name="unit-b").value["daemons"][0]["clients"] == 1, "it to have its client")
+        assert site.info(name="unit-a").value["daemons"][0]["verdict"] == "leftover"
+        done = site.run("unit-a", state=wanted, force=True)
+        assert done.failed is (is_same and wanted == "restarted"), done.msg
+        assert lives(pid) and path.exists()
+
+
+@NEEDS_ROOT
+def test_E1_the_child_of_a_daemon_at_the_same_path_is_its_own(site: Site) -> None:
+    """Its cgroup tells, also when its parent was killed alone."""
+    end(site.started("unit-a"))
+    path = str(site.folder / "unit-a.sock")
+    pid = site.started("unit-b", socket_path=path)
+    site.change_record("unit-a", socket_file=[list(one) for one in socket_inodes(path)])
+    if not site.record("unit-b")["cgroups"]:
+        pytest.skip("no cgroups can be made here")
+    site.change_record("unit-b", pid=1)
+    assert site.run("unit-a", state="stopped").changed and lives(pid)
+
+
 def test_secrets_stay_out_of_what_is_told(site: Site) -> None:
     secrets = ["--token", "hunter2", "--api-key=hunter3", "--fail"]
     for arguments in (secrets[:3], secrets[:2], secrets):
@@ -150,7 +186,8 @@ def test_a_damaged_record_is_touched_by_nothing(site: Site) -> None:
         assert path.read_text() == damaged
         assert site.info(name="unit-web").value["daemons"][0]["verdict"] == "unknown"
     path.write_text(whole)
-    assert site.start().unchanged
+    (site.records / "unit-other.json").write_text("")
+    assert site.start().unchanged, "it is proved without the others' records"
 
 
 def test_F2_a_record_that_was_copied_from_another_host_stops_nothing(site: Site) -> None:

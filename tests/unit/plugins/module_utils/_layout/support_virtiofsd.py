@@ -50,4 +50,5 @@ RECORD = Record(
     unit="",
     cgroups=("/sys/fs/cgroup/sandboxed.containers/unit-leaf",),
     options=OPTIONS,
+    address="/run/unit-web.sock",
 )

@@ -52,11 +52,11 @@ def pids(standing: Standing) -> list[int]:
 def test_a_daemon_that_runs_and_who_uses_it(
     clients: int, unreadable: tuple[str, ...], count: int | None, words: str
 ) -> None:
-    bound = (Bound(FILE, "x", True, NUMBER), *(client(number) for number in range(1, clients + 1)))
+    bound = (Bound(FILE, "/run/unit-web.sock", True, NUMBER), *(client(number) for number in range(1, clients + 1)))
     view = view_of(process(), bound=bound, unreadable=unreadable)
     standing = standing_of(RECORD, view)
     assert standing.alive and standing.main == process() and standing.others == ()
-    assert standing.clients == clients_of(RECORD.socket_file, view) == count
+    assert standing.clients == clients_of(RECORD, view) == count
     (reason,) = standing.reasons
     assert reason.startswith(f"virtiofsd (pid {PID}, running since ")
     assert reason.endswith(f" serves {RECORD.socket_path}{words}")
@@ -68,6 +68,28 @@ def test_only_sockets_of_its_own_file_count() -> None:
     assert standing_of(RECORD, view_of(process(), bound=(other, nameless))).clients == 0
     both = RECORD._replace(socket_file=(FILE, (FILE[0], FILE[1] + 1)))
     assert standing_of(both, view_of(process(), bound=(other, client(3)))).clients == 2
+
+
+LONG = "/proc/self/fd/5/unit-web.sock"
+
+
+@pytest.mark.parametrize(
+    ("one", "address", "clients"),
+    [
+        (Bound(FILE, "/run/unit-web.sock", False, NUMBER + 1), "/run/unit-web.sock", 1),
+        (Bound(FILE, "/run/unit-web.sock", False, NUMBER + 1), "", 1),
+        (Bound(FILE, LONG, False, NUMBER + 1), LONG, 1),
+        (Bound(FILE, LONG, False, NUMBER + 1), "", 1),
+        (Bound(FILE, LONG, False, NUMBER + 1), "/run/unit-web.sock", 0),
+        (Bound(FILE, "/proc/self/fd/5/other.sock", False, NUMBER + 1), "", 0),
+        (Bound(FILE, "/srv/unit-web.sock", False, NUMBER + 1), "/run/unit-web.sock", 0),
+        (Bound(FILE, "/srv/unit-web.sock", False, NUMBER + 1), "", 0),
+        (Bound(FILE, "/run/unit-web.sock", True, NUMBER, 2), "/run/unit-web.sock", 2),
+        (Bound(FILE, "/run/unit-web.sock", True, NUMBER + 1, 2), "/run/unit-web.sock", 0),
+    ],
+)
+def test_E1_a_later_file_of_the_same_number_is_known_by_its_sockets(one: Bound, address: str, clients: int) -> None:
+    assert clients_of(RECORD._replace(address=address), view_of(process(), bound=(one,))) == clients
 
 
 STRANGER = ("/usr/bin/sleep", "600")
@@ -168,7 +190,7 @@ def test_a_child_is_known_by_the_socket_that_it_has_open(number: str) -> None:
         if number == "listener":
             record = record._replace(socket=real)
         else:
-            bound = (Bound(FILE, "x", False, real),)
+            bound = (Bound(FILE, "/run/unit-web.sock", False, real),)
         assert pids(standing_of(record, view_of(own, bound=bound))) == [os.getpid()]
         assert not standing_of(record, view_of(process(STRANGER, os.getpid()), bound=bound)).alive
     assert not standing_of(record, view_of(own, bound=bound)).alive
