@@ -29,10 +29,13 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     os_reason,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.listening import kernel_number, listen_at
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.open_sockets import waits_on_socket
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.open_sockets import (
+    numbers_open_by,
+    waits_on_socket,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.signalling import stop
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import socket_inodes
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import listeners, socket_inodes
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.spawning import spawn
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_hierarchies import (
     Hierarchy,
@@ -277,20 +280,34 @@ def _end_unit(running: transient_units.Running, ground: Ground, order: Order) ->
 
 
 def _wait_until_serving(record: Record, ended: Callable[[], str], output: _Output) -> None:
-    """Return when a thread of the daemon waits for a client; a listening socket alone says nothing, it was ours."""
+    """Return when a thread of the daemon waits for a client, or has one; a listening socket alone says nothing, it was
+    ours."""
     began = time.monotonic()
     while time.monotonic() < began + _SERVING_SECONDS:
         how = ended()
         if how:
             raise _ended_early(record, how, output)
-        waits = waits_on_socket(_family(record.pid), record.socket)
+        family = _family(record.pid)
+        waits = waits_on_socket(family, record.socket)
         lived = time.monotonic() - began
-        if waits or (waits is None and (output.says(_READY) or lived > _QUIET_SECONDS)):
+        if waits or _has_client(family, record) or (waits is None and (output.says(_READY) or lived > _QUIET_SECONDS)):
             return
         time.sleep(_LOOK_SECONDS)
     said = output.last_lines()
     why = f"it did not serve within {_SERVING_SECONDS:g} s and was ended" + (f"; it said: {said}" if said else "")
     raise StateError("", why, "Nothing of it was kept.")
+
+
+def _has_client(family: list[int], record: Record) -> bool:
+    """Whether one of these has accepted a connection: with a client that came before it, a daemon never waits."""
+    numbers = numbers_open_by(family) - {record.socket}
+    if not numbers:  # all network namespaces are asked, which takes its time
+        return False
+    try:
+        bound = listeners().at(record.socket_file)
+    except OSError:
+        return False
+    return any(one.number in numbers and not one.listening for one in bound)
 
 
 def _ended_early(record: Record, how: str, output: _Output) -> StateError:

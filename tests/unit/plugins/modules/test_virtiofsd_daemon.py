@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import socket_inodes
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.spawning import Spawned
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import daemon, daemon_start
 from ansible_collections.sandboxed.containers.tests.lab.processes import lives, state, wait_until
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_virtiofsd import (
@@ -243,6 +245,21 @@ def test_V6_one_that_does_not_serve_is_ended(site: Site, monkeypatch: pytest.Mon
     failed = site.start(extra_args=["--deaf"])
     assert failed.failed and "it did not serve within 0.15 s and was ended" in failed.msg
     assert site.tree() == ["unit-web.log"] and site.processes() == []
+
+
+@NEEDS_ROOT
+def test_a_client_that_is_there_before_it_is_served(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A virtual machine that is started at the same time; the daemon never waits for one then."""
+    monkeypatch.setattr(daemon_start, "_SERVING_SECONDS", 5.0)
+    with socket.socket(socket.AF_UNIX) as client:
+
+        def spawn(*arguments: Any, **more: Any) -> Spawned:
+            client.connect(str(site.folder / "unit-web.sock"))
+            return site.spawn(*arguments, **more)
+
+        monkeypatch.setattr(daemon_start, "spawn", spawn)
+        pid = site.started()
+        assert lives(pid) and site.info().value["daemons"][0]["clients"] == 1
 
 
 def test_what_cannot_be_run_leaves_nothing(site: Site) -> None:
