@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _BOOTED = "/run/systemd/system"  # sd_booted(3)
 _SECONDS = 20.0
+_ENDED = ("inactive", "failed")
 # systemd gives a service its three standard descriptors only: the shell puts the first one where it belongs.
 _SHIFT = 'exec "$@" 3<&0 0</dev/null'
 
@@ -111,8 +112,10 @@ def _plain(word: str) -> str:
 
 
 def stop(name: str) -> None:
-    """Stop a unit and all of its processes, and forget it."""
+    """Stop a unit and all of its processes, and forget it. Raises StateError where it is not stopped."""
     _ask("systemctl", "stop", name)
+    if is_active(name):
+        raise StateError(name, "systemctl stop did not end it", f"Look at it with systemctl status {name}.")
     forget_failure(name)
 
 
@@ -122,10 +125,11 @@ def forget_failure(name: str) -> None:
 
 
 def is_active(name: str) -> bool:
-    """Whether the unit runs, begins or ends just now."""
-    return _ask("systemctl", "show", "--property=ActiveState", "--value", name) in (
-        "active", "activating", "deactivating", "reloading",
-    )  # fmt: skip
+    """Whether the unit runs, begins or ends just now. Raises StateError where that is not told."""
+    state = _ask("systemctl", "show", "--property=ActiveState", "--value", name)
+    if not state:  # of a unit that is not there it is "inactive"
+        raise StateError(name, "systemctl does not tell whether it is active")
+    return state not in _ENDED
 
 
 def _ask(*words: str) -> str:

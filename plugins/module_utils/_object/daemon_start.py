@@ -4,16 +4,18 @@
 """Starting a daemon: socket, process, record, and the wait until it serves. What fails takes all of it back.
 
 The pid is on record before the program begins (V5), so that no crash of this task leaves a daemon that nobody knows.
+The record stays as well where a process cannot be ended (safety.md E3).
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import (
     cgroup_directories,
@@ -47,7 +49,9 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virti
     SUFFIX,
     Record,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_standing import standing_of
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_wish import Order
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 if TYPE_CHECKING:
     import socket
@@ -60,6 +64,7 @@ _READY = b"Waiting for vhost-user socket connection"
 _LAST_LINES, _LAST_BYTES = 5, 4096
 _LOG_MODE = 0o600
 _CGROUPS = "/sandboxed.containers"
+_KEPT = "Its record was kept: set state=stopped to end it."
 
 
 class Ground(NamedTuple):
@@ -93,24 +98,54 @@ class _Output(NamedTuple):
             return b""
 
 
+class _Undo:
+    """Takes a start back, the last step first. Where one fails, what was made before it is kept."""
+
+    def __init__(self) -> None:
+        self._steps: list[Callable[[], object]] = []
+
+    def callback(self, step: Callable[..., object], *given: Any) -> None:
+        self._steps.append(functools.partial(step, *given))
+
+    def take_back(self, cause: BaseException) -> None:
+        """Raises StateError with both reasons where not all of it could be taken back."""
+        try:
+            while self._steps:
+                self._steps.pop()()
+        except StateError as error:
+            if isinstance(cause, StateError):
+                first, then = (f"{one.where}: {one.why}" if one.where else one.why for one in (cause, error))
+                kept = StateError("", f"{first}; and it could not be taken back: {then}", _KEPT)
+                kept.changed = True
+                raise kept from error
+
+
 def leaf_of(name: str, run_dir: str) -> str:
     """The name of a daemon's unit or cgroup; daemons of the same name in two run_dirs have two."""
     return f"sandboxed-virtiofsd-{name}-{hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:8]}"
 
 
 def start(order: Order, ground: Ground) -> Record:
-    """Start the daemon; returns when it serves. Raises StateError; then nothing of it is left."""
-    with open_given(os.path.dirname(order.socket_path)) as folder, contextlib.ExitStack() as undo:
-        name = os.path.basename(order.socket_path)
-        listener = listen_at(folder, name)
-        undo.callback(remove_file, folder, name)
-        with listener, contextlib.closing(_Descriptor(_open_output(order.log_file))) as log:
-            output = _Output(log.number, os.fstat(log.number).st_size)
-            record = _new_record(order, listener)
-            way = _as_unit if transient_units.is_booted() else _as_child
-            record = way(order, ground, record, listener.fileno(), output, undo)
-        undo.pop_all()
-    return record
+    """Start the daemon; returns when it serves. Raises StateError; then nothing of it is left, or its record is, where
+    it could not be ended."""
+    undo = _Undo()
+    with open_given(os.path.dirname(order.socket_path)) as folder:
+        try:
+            return _start(order, ground, folder, undo)
+        except BaseException as cause:
+            undo.take_back(cause)
+            raise
+
+
+def _start(order: Order, ground: Ground, folder: Directory, undo: _Undo) -> Record:
+    name = os.path.basename(order.socket_path)
+    listener = listen_at(folder, name)
+    undo.callback(remove_file, folder, name)
+    with listener, contextlib.closing(_Descriptor(_open_output(order.log_file))) as log:
+        output = _Output(log.number, os.fstat(log.number).st_size)
+        record = _new_record(order, listener)
+        way = _as_unit if transient_units.is_booted() else _as_child
+        return way(order, ground, record, listener.fileno(), output, undo)
 
 
 class _Descriptor:
@@ -163,9 +198,7 @@ def _write(record: Record, ground: Ground) -> None:
 # -- a child, where no systemd runs
 
 
-def _as_child(
-    order: Order, ground: Ground, record: Record, listener: int, output: _Output, undo: contextlib.ExitStack
-) -> Record:
+def _as_child(order: Order, ground: Ground, record: Record, listener: int, output: _Output, undo: _Undo) -> Record:
     network = os.open(order.network_namespace, os.O_RDONLY | os.O_CLOEXEC) if order.network_namespace else None
     try:
         child = spawn(order.command_line, [listener], output.descriptor, network)
@@ -226,9 +259,7 @@ def remove_cgroups(paths: tuple[str, ...]) -> None:
 # -- a transient unit of systemd
 
 
-def _as_unit(
-    order: Order, ground: Ground, record: Record, listener: int, output: _Output, undo: contextlib.ExitStack
-) -> Record:
+def _as_unit(order: Order, ground: Ground, record: Record, listener: int, output: _Output, undo: _Undo) -> Record:
     unit = transient_units.Unit(
         leaf_of(order.name, ground.run_dir.path) + ".service",
         f"virtiofsd {order.name}: {order.options['shared_dir']}",
@@ -242,7 +273,7 @@ def _as_unit(
     _write(record, ground)
     undo.callback(remove_file, ground.run_dir, record.name + SUFFIX)
     running = transient_units.start(unit, order.command_line, listener, output.descriptor)
-    undo.callback(_end_unit, running, ground, order)
+    undo.callback(_end_unit, running, ground, order, record)
     record = _with_pid(record, running, output)
     _write(record, ground)
     _wait_until_serving(record, running.ended, output)
@@ -264,16 +295,18 @@ def _with_pid(record: Record, running: transient_units.Running, output: _Output)
     raise StateError("", f"its unit {record.unit} did not start within {_SERVING_SECONDS:g} s")
 
 
-def _end_unit(running: transient_units.Running, ground: Ground, order: Order) -> None:
+def _end_unit(running: transient_units.Running, ground: Ground, order: Order, record: Record) -> None:
     """End it without the command of on_quit, which is for an end that nobody asked for."""
     mark = order.name + STOPPING_SUFFIX
     try:
         if order.on_quit:
-            write_file(ground.run_dir, mark, b"", MODE, durable=False)
+            with contextlib.suppress(WriteFailed):  # a command too many is better than a daemon that nobody knows
+                write_file(ground.run_dir, mark, b"", MODE, durable=False)
         transient_units.stop(running.unit.name)
     finally:
         running.let_go()
         remove_file(ground.run_dir, mark)
+    _end_rest(record)
 
 
 # -- until it serves
@@ -294,8 +327,8 @@ def _wait_until_serving(record: Record, ended: Callable[[], str], output: _Outpu
             return
         time.sleep(_LOOK_SECONDS)
     said = output.last_lines()
-    why = f"it did not serve within {_SERVING_SECONDS:g} s and was ended" + (f"; it said: {said}" if said else "")
-    raise StateError("", why, "Nothing of it was kept.")
+    why = f"it did not serve within {_SERVING_SECONDS:g} s" + (f"; it said: {said}" if said else "")
+    raise StateError("", why, "It was ended, and nothing of it was kept.")
 
 
 def _has_client(family: list[int], record: Record) -> bool:
@@ -329,7 +362,13 @@ def _family(pid: int) -> list[int]:
 def _end(record: Record) -> None:
     """End the daemon and its children, some of which may not follow it."""
     main = processes.read(record.pid)
-    if main is None or main.start_ticks != record.start_ticks:
-        return
-    for process in [main, *filter(None, map(processes.read, _family(record.pid)[1:]))]:
+    if main is not None and main.start_ticks == record.start_ticks:
+        for process in [main, *filter(None, map(processes.read, _family(record.pid)[1:]))]:
+            stop(process, _SERVING_SECONDS, kill_after=1.0)
+    _end_rest(record)
+
+
+def _end_rest(record: Record) -> None:
+    """End whoever is still one of its processes. Raises StateError where one lives on, or that cannot be told."""
+    for process in standing_of(record, HostView()).processes:
         stop(process, _SERVING_SECONDS, kill_after=1.0)

@@ -243,7 +243,7 @@ def test_what_fails_leaves_nothing_and_says_its_last_lines(site: Site) -> None:
 def test_V6_one_that_does_not_serve_is_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon_start, "_SERVING_SECONDS", 0.15)
     failed = site.start(extra_args=["--deaf"])
-    assert failed.failed and "it did not serve within 0.15 s and was ended" in failed.msg
+    assert failed.failed and "it did not serve within 0.15 s; it said: begins. It was ended, and nothing" in failed.msg
     assert site.tree() == ["unit-web.log"] and site.processes() == []
 
 

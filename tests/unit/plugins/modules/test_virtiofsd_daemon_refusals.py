@@ -7,12 +7,17 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import subprocess
 import time
 from typing import Any
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import transient_units
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, StateError
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import socket_inodes
-from ansible_collections.sandboxed.containers.plugins.module_utils._object import daemon
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.transient_units import Running, Unit
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import daemon, daemon_start
 from ansible_collections.sandboxed.containers.tests.lab.processes import lives, wait_until
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_virtiofsd import (
     NEEDS_ROOT,
@@ -116,6 +121,62 @@ def test_a_socket_that_another_listens_on_by_now_is_never_removed(site: Site, sa
         stopped = site.run(state="stopped")
         assert not stopped.failed, stopped.msg
         assert path.exists() and not (site.records / "unit-web.json").exists()
+
+
+@NEEDS_ROOT
+def test_E3_a_start_that_fails_keeps_the_record_of_what_it_could_not_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(process: Process, *_given: Any, **_more: Any) -> bool:
+        raise InUse(f"pid {process.pid}", "it still runs")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(daemon_start, "_SERVING_SECONDS", 0.3)
+        patch.setattr(daemon_start, "stop", stop)
+        failed = site.start(extra_args=["--deaf"])
+    (pid,) = site.processes()
+    assert failed.failed and failed.changed
+    assert failed.msg == (
+        "Daemon 'unit-web': it did not serve within 0.3 s; it said: begins; and it could not be taken back: pid "
+        f"{pid}: it still runs. Its record was kept: set state=stopped to end it."
+    )
+    assert site.tree() == ["records", "records/unit-web.json", "unit-web.log", "unit-web.sock"]
+    assert site.run(state="stopped").changed and not lives(pid)
+    assert site.tree() == ["records", "unit-web.log"]
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("answers", [True, False], ids=["systemd answers", "systemd does not answer"])
+def test_E3_a_unit_whose_start_fails_is_ended_on_a_full_disk_too(
+    site: Site, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    """Neither its record nor the mark that its end is wanted can be written any more."""
+    asked = []
+
+    def start(unit: Unit, arguments: list[str], inherited: int, output: int) -> Running:
+        site.spawn(arguments, [inherited], output).release()
+        (site.records / "last").touch()
+        return Running(unit, subprocess.Popen(["sleep", "60"]))
+
+    def stop(name: str) -> None:
+        asked.append(name)
+        if not answers:
+            raise StateError("systemctl", "it does not answer")
+
+    for name, stand_in in {"is_booted": lambda: True, "start": start, "stop": stop, "forget_failure": str}.items():
+        monkeypatch.setattr(transient_units, name, stand_in)
+    monkeypatch.setattr(Running, "main_pid", lambda _self: site.spawned[0])
+    site.records.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=3", "unit-records", site.records], check=True)
+    try:
+        failed = site.start(on_quit="/bin/true")
+        assert "unit-web.json: it could not be written: No space left on device" in failed.msg
+        assert len(asked) == 1 and ("systemctl: it does not answer" in failed.msg) is not answers
+        kept = ["records/unit-web.json", "unit-web.log", "unit-web.sock"]
+        assert site.tree() == ["records", "records/last", *(["unit-web.log"] if answers else kept)]
+        assert (site.processes() == []) is answers
+    finally:
+        subprocess.run(["umount", "-l", site.records], check=True)
 
 
 @NEEDS_ROOT

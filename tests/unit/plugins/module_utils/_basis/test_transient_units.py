@@ -175,6 +175,7 @@ def test_the_main_pid(tools: Path, tmp_path: Path, shown: str, pid: int) -> None
         ("activating", True),
         ("deactivating", True),
         ("reloading", True),
+        ("maintenance", True),
         ("failed", False),
         ("inactive", False),
     ],
@@ -182,3 +183,23 @@ def test_the_main_pid(tools: Path, tmp_path: Path, shown: str, pid: int) -> None
 def test_whether_it_runs(tools: Path, state: str, active: bool) -> None:
     fake(tools, "systemctl", f"echo {state}")
     assert transient_units.is_active("unit-x.service") is active
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        ("active", "unit-x.service: systemctl stop did not end it. Look at it with systemctl status unit-x.service."),
+        ("", "unit-x.service: systemctl does not tell whether it is active."),
+        ("inactive", ""),
+        ("failed", ""),
+    ],
+)
+def test_E3_only_what_is_seen_to_have_ended_was_stopped(tools: Path, state: str, text: str) -> None:
+    """systemctl stop fails for a unit that is gone as well as for one that it could not stop."""
+    fake(tools, "systemctl", f'[ "$1" = show ] && echo {state}; exit 1')
+    if not text:
+        transient_units.stop("unit-x.service")
+        return
+    with pytest.raises(StateError) as refused:
+        transient_units.stop("unit-x.service")
+    assert str(refused.value) == text
