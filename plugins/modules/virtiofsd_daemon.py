@@ -118,6 +118,8 @@ options:
   run_dir:
     description:
       - The directory of the records, C(/run/sandboxed.containers/virtiofsd) below O(host_root) when omitted.
+      - A daemon runs on this machine. With another O(host_root), only a directory outside of it is taken to start one
+        or to end one that runs.
     type: path
   stop_timeout:
     description:

@@ -110,6 +110,9 @@ class Daemon(Item):
 
     def plan(self, view: HostView) -> Plan:
         self.standing = standing_of(self.record, view, self.run_dir) if self.record is not None else Standing()
+        if not self.run_dir.is_here and (self.wish.state != "stopped" or self.standing.alive):
+            why = f"{self.run_dir.host_root} may be another machine's tree, and the daemon is one of this machine"
+            raise InvalidInput("host_root", why, "Leave it out, or give a run_dir outside of it.")
         if self.standing.doubt and not self.wish.force:
             why = f"none of its processes is found, but {self.standing.doubt}"
             raise NotProved("", why, "Run where all are seen, or set force=true only if you know that it is dead.")

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below, open_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import read_file
@@ -28,8 +30,14 @@ class RunDir:
 
     @property
     def is_here(self) -> bool:
-        """Whether the paths in its records are this machine's, and not those of another one's tree."""
-        return self.host_root == "/"
+        """Whether the paths in its records are this machine's, and not those of another one's tree.
+
+        A run_dir that is given is taken as it is; one in host_root belongs to that tree all the same.
+        """
+        if self.host_root == "/":
+            return True
+        above = os.path.realpath(self.host_root).rstrip("/")
+        return self._given is not None and not os.path.realpath(self._given).startswith(f"{above}/")
 
     def _open(self, create: bool) -> Directory:
         mode = RUN_DIR_MODE if create else None

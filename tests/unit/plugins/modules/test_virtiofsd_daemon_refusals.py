@@ -214,6 +214,32 @@ def test_E1_the_child_of_a_daemon_at_the_same_path_is_its_own(site: Site) -> Non
     assert site.run("unit-a", state="stopped").changed and lives(pid)
 
 
+@pytest.mark.parametrize("given", [False, True], ids=["by default", "by run_dir"])
+def test_a_tree_of_another_machine_has_no_daemons_of_this_one(site: Site, given: bool) -> None:
+    """Their sockets and cgroups would be left: what its records name is not taken for this machine's."""
+    host, records = site.folder / "host", site.folder / "host/run/sandboxed.containers/virtiofsd"
+    host.mkdir()
+    options: dict[str, Any] = {"host_root": str(host), "run_dir": str(records) if given else None}
+    why = f"host_root: {host} may be another machine's tree, and the daemon is one of this machine. Leave it out, or"
+    for state in ("started", "restarted"):
+        assert why in site.start(state=state, **options).msg
+    assert site.tree() == ["host"] and site.processes() == []
+    pid = site.started(run_dir=str(records))
+    before = site.tree()
+    refused = site.run(state="stopped", force=True, **options)
+    assert why in refused.msg and not refused.changed
+    assert lives(pid) and site.tree() == before
+    assert site.run(state="stopped", force=True, run_dir=str(records)).changed and not lives(pid)
+
+
+def test_records_outside_of_host_root_are_this_machines(site: Site) -> None:
+    (site.folder / "host").mkdir()
+    root = {"host_root": str(site.folder / "host")}
+    pid = site.started(**root)
+    assert site.run(state="stopped", force=True, **root).changed and not lives(pid)
+    assert site.tree() == ["host", "records", "unit-web.log"]
+
+
 def test_secrets_stay_out_of_what_is_told(site: Site) -> None:
     secrets = ["--token", "hunter2", "--api-key=hunter3", "--fail"]
     for arguments in (secrets[:3], secrets[:2], secrets):
