@@ -23,8 +23,9 @@ description:
 options:
   state:
     description:
-      - V(started) makes sure that it runs. V(stopped) ends it, and removes its socket and record. V(restarted) ends it
-        if it runs, also with a client, and starts it; without O(socket_path) and O(shared_dir) as it was.
+      - V(started) makes sure that it runs. One without a client is restarted where its socket is gone, since none could
+        come. V(stopped) ends it, and removes its socket and record. V(restarted) ends it if it runs, also with a
+        client, and starts it; without O(socket_path) and O(shared_dir) as it was.
     type: str
     choices: [started, stopped, restarted]
     default: started

@@ -148,14 +148,23 @@ class Daemon(Item):
                 raise InUse(
                     "", "; ".join(self.standing.reasons), "Set state=restarted to end all of it and start anew."
                 )
-            if not other:
+            if not other and not self._is_out_of_reach(record):
                 return Plan()
-            if not self.wish.restart:
+            if other and not self.wish.restart:
                 why = f"it runs with other options: {other}"
                 way = "Set on_change=restart to restart it; its virtual machine loses its file system then."
                 raise AlreadyExists("", why, f"{way} Nothing was changed.")
         self._refuse_taken(order, view)
         return Plan("updated", (*self._stops(), *self._rests(order, view), start))
+
+    def _is_out_of_reach(self, record: Record) -> bool:
+        """Whether its socket file is gone, and no client has come before that: it serves only one."""
+        if self._is_its_own(_inodes_of(record.socket_path)) or self.standing.clients:
+            return False
+        if self.standing.clients is None:
+            why = f"its socket file {record.socket_path} is gone, and whether a client is connected cannot be told"
+            raise NotProved("", why, "Run as root, or set state=restarted. Nothing was changed.")
+        return True
 
     def _plan_stopped(self, view: HostView) -> Plan:
         if self.record is None:

@@ -112,6 +112,27 @@ def test_other_options_are_refused_unless_a_restart_is_wanted(site: Site) -> Non
 
 
 @NEEDS_ROOT
+@pytest.mark.parametrize("replaced", [False, True], ids=["gone", "replaced"])
+def test_one_whose_socket_is_gone_is_restarted_unless_it_has_its_client(site: Site, replaced: bool) -> None:
+    pid = site.started()
+    path = site.folder / "unit-web.sock"
+    with site.connected():
+        wait_until(lambda: site.info().value["daemons"][0]["clients"] == 1, "it to have its client")
+        path.rename(site.folder / "away")
+        assert site.start().unchanged and lives(pid)
+        end(pid)
+    assert site.start().changed
+    path.unlink()
+    if replaced:
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(path))
+    planned = site.start(check_mode=True)
+    done = site.start()
+    assert planned.value["diff"] == done.value["diff"] and done.value["daemons"][0]["action"] == "updated", done.msg
+    site.connected().close()
+
+
+@NEEDS_ROOT
 def test_it_moves_to_another_socket(site: Site) -> None:
     site.started()
     moved = site.start(on_change="restart", socket_path=str(site.folder / "other.sock"))
