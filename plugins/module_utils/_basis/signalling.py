@@ -24,6 +24,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, describe, read
 
 _LEAVING_SECONDS = 2.0
+_LONGEST = float(2**31 - 1)  # milliseconds that poll(2) can wait: 24 days
 _BY_HAND = "Find out why, or stop it by hand. Nothing was removed."
 
 
@@ -102,4 +103,4 @@ def _send(process: Process, pidfd: int, number: signal.Signals) -> bool:
 def _ended(pidfd: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(max(0.0, seconds) * 1000))
+    return bool(poll.poll(min(max(0.0, seconds) * 1000, _LONGEST)))

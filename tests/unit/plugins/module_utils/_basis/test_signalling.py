@@ -55,6 +55,13 @@ def test_E1_terminates_and_does_not_wait_for_the_reaper() -> None:
     assert signalling.stop(process, timeout=60) is False
 
 
+@pytest.mark.parametrize("seconds", [2147484.0, 1e12, 1e308])
+def test_it_may_have_all_the_time_there_is(seconds: float) -> None:
+    with running(MEEK) as (child, process):
+        assert signalling.stop(process, timeout=seconds + 10, kill_after=seconds) is True
+        assert child.wait() == -signal.SIGTERM
+
+
 def test_E1_kills_only_after_the_time_for_an_orderly_end() -> None:
     with running(STUBBORN) as (child, process):
         began = time.monotonic()
