@@ -19,7 +19,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virti
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.virtiofsd_record import NAMES
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon import Daemon
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_records import RunDir
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_wish import DaemonWish
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemon_wish import DaemonWish, plain_path
 
 DAEMON_OPTIONS: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["started", "stopped", "restarted"], "default": "started"},
@@ -84,12 +84,12 @@ def _wish(name: str, params: dict[str, Any]) -> DaemonWish:
         if not params[option]:
             raise InvalidInput(option, "it is missing", "Give socket_path and shared_dir.")
     return wish._replace(
-        socket_path=params["socket_path"],
+        socket_path=plain_path(params["socket_path"]),
         share=_share(params),
-        executable=params["executable"],
+        executable=params["executable"] and plain_path(params["executable"]),
         dialect=params["dialect"],
-        log_file=params["log_file"] or "",
-        network_namespace=params["network_namespace"] or "",
+        log_file=plain_path(params["log_file"] or ""),
+        network_namespace=plain_path(params["network_namespace"] or ""),
         on_quit=params["on_quit"] or "",
     )
 
@@ -103,7 +103,7 @@ def _share(params: dict[str, Any]) -> Share:
             raise InvalidInput(f"extra_args[{number}]", "it is empty or has a NUL", "Give one argument an element.")
         check_passable(argument, f"extra_args[{number}]")
     return Share(
-        shared_dir=params["shared_dir"],
+        shared_dir=plain_path(params["shared_dir"], is_directory=True),
         cache=params["cache"],
         sandbox_mode=params["sandbox_mode"],
         thread_pool_size=size,

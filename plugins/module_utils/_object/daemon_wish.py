@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemo
 _NETWORK_NAMESPACES = "/run/netns"
 _SYSLOG = "/dev/log"
 _MAY_BE_SECRET = ("extra_args", "on_quit")
+_PATHS = ("socket_path", "shared_dir", "executable", "log_file", "network_namespace")
 
 
 class DaemonWish(NamedTuple):
@@ -117,14 +119,31 @@ def again(options: dict[str, Any], wish: DaemonWish) -> DaemonWish:
     return wish._replace(share=share, dialect=dialect, **{key: options[key] for key in same})
 
 
+def plain_path(path: str, is_directory: bool = False) -> str:
+    """A path without slashes that mean nothing. Links and dots stay: what ".." is depends on what is linked."""
+    plain = re.sub("/+", "/", path)
+    return plain[:-1] if is_directory and len(plain) > 1 and plain.endswith("/") else plain
+
+
 def difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     """In which options two daemons differ, in words; empty where in none."""
     texts = []
     for name, value in new.items():
-        if old.get(name) != value:
+        if _compared(name, old.get(name)) != _compared(name, value):
             shown = "" if name in _MAY_BE_SECRET else f" ({_shown(old.get(name))}, and {_shown(value)} is wanted)"
             texts.append(f"{name}{shown}")
     return ", ".join(texts)
+
+
+def _compared(name: str, value: Any) -> Any:
+    """An option's value in the one spelling that counts."""
+    if name not in _PATHS or not value:
+        return value
+    return plain_path(_namespace_path(value) if name == "network_namespace" else value, name == "shared_dir")
+
+
+def _namespace_path(given: str) -> str:
+    return given if "/" in given else os.path.join(_NETWORK_NAMESPACES, given)
 
 
 def _shown(value: Any) -> str:
@@ -159,7 +178,7 @@ def _network_namespace(given: str) -> str:
     """The path of a network namespace that is given by name or path; empty for that of this task."""
     if not given:
         return ""
-    path = given if "/" in given else os.path.join(_NETWORK_NAMESPACES, given)
+    path = _namespace_path(given)
     try:
         is_one = namespace_type(path) == CLONE_NEWNET
     except OSError as error:

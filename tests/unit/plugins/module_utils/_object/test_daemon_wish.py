@@ -19,6 +19,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.daemo
     again,
     difference,
     order_of,
+    plain_path,
 )
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._layout import support_virtiofsd
 
@@ -179,6 +180,40 @@ BASE = support_virtiofsd.OPTIONS
 def test_the_difference_in_words(changes: dict[str, Any], text: str) -> None:
     assert difference(BASE, {**BASE, **changes}) == text
     assert bool(difference({**BASE, **changes}, BASE)) is bool(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"shared_dir": "/srv/unit-web/"}, True),
+        ({"shared_dir": "//srv/unit-web///"}, True),
+        ({"shared_dir": "/srv/./unit-web"}, False),
+        ({"shared_dir": "/"}, False),
+        ({"socket_path": "/run//unit-web.sock"}, True),
+        ({"socket_path": "/run/unit-web.sock/"}, False),
+        ({"executable": "/usr//libexec/virtiofsd"}, True),
+        ({"log_file": "//var/log/unit-web.log"}, True),
+        ({"network_namespace": "/run/netns/unit-net"}, False),
+        ({"on_quit": "/bin/true //x"}, False),
+        ({"extra_args": ["//x"]}, False),
+    ],
+)
+def test_one_path_has_several_spellings(changes: dict[str, Any], same: bool) -> None:
+    assert (difference(BASE, {**BASE, **changes}) == "") is same
+
+
+@pytest.mark.parametrize("path", ["/run/netns/unit-net", "/run//netns/unit-net", "unit-net"])
+def test_a_network_namespace_has_a_name_and_a_path(path: str) -> None:
+    assert difference({**BASE, "network_namespace": "unit-net"}, {**BASE, "network_namespace": path}) == ""
+    assert difference({**BASE, "network_namespace": path}, {**BASE, "network_namespace": "other"}) != ""
+
+
+@pytest.mark.parametrize(
+    ("path", "file", "directory"),
+    [("/", "/", "/"), ("//", "/", "/"), ("/a//b/", "/a/b/", "/a/b"), ("/a/../b", "/a/../b", "/a/../b"), ("", "", "")],
+)
+def test_slashes_that_mean_nothing(path: str, file: str, directory: str) -> None:
+    assert [plain_path(path), plain_path(path, is_directory=True)] == [file, directory]
 
 
 def test_the_same_daemon_once_more() -> None:
