@@ -145,6 +145,7 @@ class Directory:
 
 def open_given(path: str, create_mode: int | None = None, above_mode: int = 0o755) -> Directory:
     """Open a directory that the user named: taken as it is, links and all, by the kernel where it exists."""
+    _check(path)
     absolute = path if path.startswith("/") else os.path.join(os.getcwd(), path)
     try:
         descriptor = os.open(absolute, _DIRECTORY_FLAGS)
@@ -153,6 +154,16 @@ def open_given(path: str, create_mode: int | None = None, above_mode: int = 0o75
     except OSError as error:
         raise Unreadable(path, os_reason(error), way_out(error, "Nothing was changed.")) from error
     return Directory(descriptor, _plain_path(descriptor, absolute))
+
+
+def _check(path: str) -> None:
+    """Unreadable for a text that no file can be called by: a foreign document may hold any."""
+    try:
+        if b"\0" not in os.fsencode(path):
+            return
+    except UnicodeEncodeError:
+        pass
+    raise Unreadable(ascii(path), "it is no path")
 
 
 def _plain_path(descriptor: int, path: str) -> str:
@@ -224,6 +235,7 @@ class _Walk:
     """One walk down from the root: a stack of open directories, and the components still to go."""
 
     def __init__(self, root: str, path: str) -> None:
+        _check(path)
         self.path = path
         self.links = 0
         self.names: list[str] = []

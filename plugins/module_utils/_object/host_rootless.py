@@ -28,6 +28,7 @@ _USER = r"kata-\d+"
 # As `useradd -c` is told it by Kata, quotes included.
 _COMMENT = "Kata Containers temporary hypervisor user"
 _NAME, _UID, _GECOS = 0, 2, 4  # fields of passwd(5)
+_NUMBER = re.compile(r"[0-9]{1,10}")
 
 
 class RootlessCandidate(Candidate):
@@ -105,7 +106,7 @@ def _users(host_root: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in data.decode("utf-8", "replace").splitlines():
         fields = line.split(":")
-        if len(fields) < 7 or not fields[_UID].isdigit():
+        if len(fields) < 7 or not _NUMBER.fullmatch(fields[_UID]):
             continue
         is_katas = re.fullmatch(_USER, fields[_NAME]) and fields[_GECOS].strip('"') == _COMMENT
         found.setdefault(str(int(fields[_UID])), fields[_NAME] if is_katas else "")

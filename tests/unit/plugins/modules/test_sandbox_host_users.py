@@ -85,6 +85,14 @@ def test_problem_29_a_user_on_the_first_line_is_listed(host: HostTree) -> None:
     assert found["id"] == "kata-1"
 
 
+@pytest.mark.parametrize("number", ["²", "٣", "-1", "", "9" * 5000], ids=lambda number: number[:5])
+def test_A1_a_number_that_is_none_hides_no_other_user(host: HostTree, number: str) -> None:
+    odd = user("kata-2").replace(f":{UID}:", f":{number}:", 1)
+    add_users(host, odd, user("kata-1"))
+    host.folder(f"run/user/{UID}")
+    assert host.verdicts() == {"rootless kata-1": "leftover"}
+
+
 @pytest.mark.parametrize("there", ["nothing of /run", "no passwd", "a passwd that is none"])
 def test_problem_29_where_there_is_less_than_on_a_host(host: HostTree, there: str) -> None:
     if there == "nothing of /run":
