@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
@@ -18,6 +18,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdi
 SCHEMA = 1
 VERSION = "0.1.0"  # of the collection
 _NEW_PLAN = "Nothing was changed. Make a new plan with sandbox_host_info with_plan=true."
+Key = tuple[str, str, str, str, str]  # of an object; a step names its parts
 _IN_A_STEP = ("kind", "layout", "namespace", "id", "place")
 
 
@@ -47,7 +48,7 @@ def step_of(one: Judged) -> dict[str, Any]:
     return {**known, "identity": one.candidate.identity}
 
 
-def check_plan(plan: Any, host_root: str) -> dict[tuple[str, str, str, str, str], dict[str, int]]:
+def check_plan(plan: Any, host_root: str) -> dict[Key, dict[str, int]]:
     """The steps of a plan: the key of each object, and its identity. Raises InvalidInput."""
     if not isinstance(plan, dict) or not plan:
         raise InvalidInput(
@@ -63,7 +64,7 @@ def check_plan(plan: Any, host_root: str) -> dict[tuple[str, str, str, str, str]
     return dict(_step(step, number) for number, step in enumerate(plan["steps"]))
 
 
-def _step(step: Any, number: int) -> tuple[tuple[str, str, str, str, str], dict[str, int]]:
+def _step(step: Any, number: int) -> tuple[Key, dict[str, int]]:
     fits = (
         isinstance(step, dict)
         and all(isinstance(step.get(name), str) for name in _IN_A_STEP)
@@ -87,12 +88,13 @@ def chosen(found: Scan, steps: dict[Any, dict[str, int]] | None) -> tuple[list[J
     if steps is None:
         return in_order(leftovers), []
     by_key = {one.candidate.key: one for one in found.objects}
+    there = {one.candidate.key for one in found.all}
     wanted: list[Judged] = []
     skipped: list[tuple[Any, str]] = []
     for key, identity in steps.items():
         one = by_key.get(key)
         if one is None:
-            skipped.append((key, _why_not_there(key, found)))
+            skipped.append((key, _why_not_there(key, there, found.problems)))
         elif one.candidate.identity != identity:
             skipped.append((key, "it was changed or replaced since the plan was made"))
         elif one.verdict != LEFTOVER:
@@ -102,9 +104,9 @@ def chosen(found: Scan, steps: dict[Any, dict[str, int]] | None) -> tuple[list[J
     return in_order(wanted), skipped
 
 
-def _why_not_there(key: tuple[str, str, str, str, str], found: Scan) -> str:
-    if any(one.candidate.key == key for one in found.all):
+def _why_not_there(key: Key, there: Collection[Key], problems: Sequence[str]) -> str:
+    if key in there:
         return "it is not among the selected ones"
-    if found.problems:
-        return f"it was not found, and not all could be looked at: {found.problems[0]}"
+    if problems:
+        return f"it was not found, and not all could be looked at: {problems[0]}"
     return "it is gone"

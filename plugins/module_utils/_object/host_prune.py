@@ -9,7 +9,7 @@ The steps of each object are its own module's: prune adds what ties objects toge
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
@@ -125,18 +125,38 @@ class Pruner:
         candidate = self._by_item[id(item)].candidate
         # Until its bundles have had their turn, a sandbox is not suspected for them; after it they must be gone.
         going = self._going if self._check_mode or KINDS.index(candidate.kind) <= KINDS.index("bundle") else ()
-        for one in self._tied.get(id(candidate), [candidate]):
-            evidence = self._evidence(one, view) if id(one) not in self._gone else None
-            if evidence is None:
-                continue
-            clock = Clock(time.time(), host.boot_time(), self._min_age)
-            verdict = verdict_of(evidence, doubts_of(one, view, self._host_root, clock), going)
-            if verdict.kind != LEFTOVER:
-                tied = "" if one is candidate else f"{one.kind} {one.name}, to which it belongs: "
-                raise InUse("", f"{tied}{'; '.join(verdict.reasons)}", "Nothing was removed.")
+        group = self._tied_to(candidate)
+        keeper = view.once(("keeper", group[0]), lambda: self._keeper(group, view, going))
+        if isinstance(keeper, StateError):
+            raise keeper
+        if keeper is not None:
+            one, reasons = keeper
+            tied = "" if one is candidate else f"{one.kind} {one.name}, to which it belongs: "
+            raise InUse("", f"{tied}{'; '.join(reasons)}", "Nothing was removed.")
         served = served_by(candidate, view, self._host_root)
         if served:
             raise InUse("", served, "Nothing was removed.")
+
+    def _tied_to(self, candidate: Candidate) -> Sequence[Candidate]:
+        return self._tied.get(id(candidate), (candidate,))
+
+    def _keeper(
+        self, group: Sequence[Candidate], view: HostView, going: Collection[str]
+    ) -> tuple[Candidate, tuple[str, ...]] | StateError | None:
+        """The first that is no leftover among those that are tied, with the reasons; or why that cannot be told. All of
+        them ask the same, so it is told once in a view, in which one kind has its turn."""
+        clock = Clock(time.time(), host.boot_time(), self._min_age)
+        for one in group:
+            try:
+                evidence = self._evidence(one, view) if id(one) not in self._gone else None
+            except StateError as error:
+                return error
+            if evidence is None:
+                continue
+            verdict = verdict_of(evidence, doubts_of(one, view, self._host_root, clock), going)
+            if verdict.kind != LEFTOVER:
+                return one, verdict.reasons
+        return None
 
     def _evidence(self, one: Candidate, view: HostView) -> Evidence | None:
         """Who owns an object now; None where it is gone. Told once in a view, whichever of the objects that are tied to
@@ -155,14 +175,9 @@ class Pruner:
 
     def _read_again(self, view: HostView) -> dict[int, bool | StateError]:
         """All that is tied to what is locked now, before anybody asks for processes in this view (safety.md B4)."""
-        locked = [item for item in self._items.values() if item.locks]
-        found: dict[int, bool | StateError] = {}
-        for item in locked:
-            candidate = self._by_item[id(item)].candidate
-            for one in self._tied.get(id(candidate), [candidate]):
-                if id(one) not in found:
-                    found[id(one)] = self._is_there(one, view)
-        return found
+        locked = [self._by_item[id(item)].candidate for item in self._items.values() if item.locks]
+        groups = {id(group[0]): group for group in map(self._tied_to, locked)}
+        return {id(one): self._is_there(one, view) for group in groups.values() for one in group}
 
     def _is_there(self, one: Candidate, view: HostView) -> bool | StateError:
         own = self._items.get(id(one))

@@ -118,6 +118,24 @@ def test_A1_a_step_that_is_not_found_is_gone_only_where_all_was_looked_at() -> N
         assert not wanted and why in reason
 
 
+class Counted(Thing):
+    """One that counts how often it is asked for its key."""
+
+    asked = 0
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        Counted.asked += 1
+        return super().key
+
+
+def test_E1_each_object_is_looked_at_once_however_many_steps_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = check_plan(a_plan(*(judged("sandbox", f"gone-{number}") for number in range(50))), "/")
+    monkeypatch.setattr(Counted, "asked", 0)
+    _wanted, skipped = chosen(scanned(*(Judged(Counted("sandbox", f"{n}"), "live", ()) for n in range(50))), steps)
+    assert len(skipped) == 50 and Counted.asked == 100, "among the selected ones, and among all"
+
+
 class Elsewhere(Thing):
     """The same below another root."""
 

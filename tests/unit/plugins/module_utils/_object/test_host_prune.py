@@ -11,10 +11,13 @@ from typing import cast
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Terms
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_prune
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Terms
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_prune import Pruner
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import Selection
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.items import Item
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_host import (
     Thing,
     facts_of,
@@ -49,3 +52,42 @@ def test_F1_the_last_look_keeps_what_is_on_memory_and_older_than_the_boot(before
             pruner._guard(item, view_of())
     else:
         pruner._guard(item, view_of())
+
+
+class Of(Thing):
+    """One of a sandbox, which is dead unless it is named so. looks: how often any was judged."""
+
+    looks = 0
+
+    def _names(self) -> frozenset[str]:
+        return frozenset((self.name, "web-1"))
+
+    def evidence(self, view: HostView) -> Evidence:
+        Of.looks += 1
+        return Evidence(owners=("pid 7 serves it",)) if self.name == "lives" else Evidence(dead=("no process",))
+
+
+@pytest.mark.parametrize("last", ["dies", "lives"])
+def test_E2_what_is_tied_is_judged_once_in_a_view(monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+    monkeypatch.setattr(Of, "looks", 0)
+    doubted: list[Candidate] = []
+
+    def doubts_of(one: Candidate, *_more: object) -> tuple[str, ...]:
+        doubted.append(one)
+        return ()
+
+    monkeypatch.setattr(host_prune, "doubts_of", doubts_of)
+    wanted = [judged("mapping", name)._replace(candidate=Of("mapping", name)) for name in ("a", "b", "c", last)]
+    pruner = Pruner(scan_of(*wanted), wanted, Selection(min_age=0), Terms(False, False))
+    items = [cast(Item, object()) for _one in wanted]
+    pruner._by_item.update({id(item): one for item, one in zip(items, wanted)})
+    for turn in range(2):
+        view = view_of()
+        for item in items:
+            if turn and last == "lives":
+                own = "^pid 7" if item is items[3] else "^mapping lives, to which it belongs: pid 7 serves it"
+                with pytest.raises(InUse, match=own):
+                    pruner._guard(item, view)
+            else:
+                pruner._guard(item, view)
+    assert Of.looks == len(doubted) == 4
