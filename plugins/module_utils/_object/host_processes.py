@@ -255,6 +255,12 @@ def who_serves(view: HostView, one: Candidate) -> str:
     return next((served[name] for full in sorted(one.names) for name in (full, full[:_CUT]) if name in served), "")
 
 
+def whole_names(names: Collection[str], listed: Collection[str], view: HostView) -> set[str]:
+    """These ids that processes name, and of the listed ones those of which one is the beginning (safety.md A8)."""
+    whole = view.once("listed ids by their beginning", lambda: {one[:_CUT]: one for one in listed})
+    return {*names, *(whole[name] for name in names if name in whole)}
+
+
 def engines(view: HostView) -> list[str]:
     """The engines and kubelets that run, in words (safety.md A3)."""
     programs = ("containerd", "dockerd", "crio", "kubelet", "k3s", "k3s-server", "k3s-agent", "rke2", "kubelite")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
@@ -217,9 +217,17 @@ def _doubts_of_engines(one: Candidate, view: HostView, host_root: str) -> tuple[
 
     try:
         known = registries(host_root, view)
-        return known.listed(one.names, one.own_engine) if one.kind == "bundle" else known.doubts(one.names)
+        if one.kind == "bundle":
+            return known.listed(one.names, one.own_engine)
+        return known.doubts(one.names if one.kind != "process" else _whole_names(one, known.listers, view))
     except StateError as error:
         return (f"whether an engine lists it cannot be told: {error}",)
+
+
+def _whole_names(one: Candidate, listed: Collection[str], view: HostView) -> Collection[str]:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_processes
+
+    return host_processes.whole_names(one.names, listed, view)
 
 
 def _label(one: Candidate) -> str:

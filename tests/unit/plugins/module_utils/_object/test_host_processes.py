@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     find,
     role_of,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import doubts_of
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import Clock
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import judge
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_host import (
     process,
@@ -241,3 +244,15 @@ def test_a_young_process_has_an_age_and_a_key_without_files() -> None:
     one = ProcessCandidate(process(QEMU), role, lambda _view: Known(frozenset()))
     assert one.changed and one.key == ("process", "", "", "web-1", "7") and one.identity == {"pid": 7, "start": 100}
     assert one.names == {"web-1"} and one.paths == []
+
+
+@pytest.mark.parametrize(("told", "kept"), [(CUT, True), (LONG, True), (CUT[:31], False), (f"{CUT}0", False)])
+def test_A8_firecrackers_part_of_a_listed_id_is_listed(tmp_path: Path, told: str, kept: bool) -> None:
+    (tmp_path / f"overlay-containers/{LONG}").mkdir(parents=True)
+    machine = process(f"/opt/firecracker --id {told} --api-sock /run/vc/firecracker/{told}/root/fc.sock", 8)
+    role = role_of(machine)
+    assert role is not None and role.sandbox_id == told
+    one = ProcessCandidate(machine, role, lambda _view: Known(frozenset()))
+    view = view_of(machine, process(f"/usr/bin/crio --root {tmp_path}"))
+    said = [text for text in doubts_of(one, view, "/", Clock(time.time(), 0, 0)) if "lists 0123" in text]
+    assert said == ([f"CRI-O or Podman lists {LONG}"] if kept else [])
