@@ -9,6 +9,7 @@ the same for all.
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
     RecordedProcess,
     Roots,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import PlaceRule
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import (
+    Peers,
+    PlaceRule,
+    find_peers,
+)
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import Index, TreeLayout
 
 if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
@@ -85,6 +90,33 @@ class Kata(TreeLayout):
     @abstractmethod
     def bundles_of(self, reading: Reading) -> list[Any]:
         """The bundle directories that the documents name; each may be anything that JSON can hold."""
+
+    def index(self, roots: Roots) -> Index:
+        return super().index(roots)._replace(peers=find_peers(roots.host_root))
+
+    def read(
+        self,
+        roots: Roots,
+        sandbox_id: str,
+        index: Index,
+        known: Reading | None = None,
+        whole: bool = True,
+        contents: bool = True,
+    ) -> Reading:
+        found = super().read(roots, sandbox_id, index, known, whole, contents)
+        has_owner = any(part.role != "tombstone" for part in found.parts)  # a rest has none (safety.md D2)
+        doubt = self._doubt_of_peers(found, index.peers) if index.peers is not None and has_owner else ""
+        return found._replace(doubts=(*found.doubts, doubt)) if doubt else found
+
+    def _doubt_of_peers(self, reading: Reading, peers: Peers) -> str:
+        """Why its machine may run elsewhere, also where no document says of which kind it is (safety.md A7)."""
+        if peers.problem:
+            return f"whether its machine runs elsewhere cannot be told: {peers.problem}"
+        if reading.sandbox_id in peers.names:
+            return f"its machine may run elsewhere: {peers.place}/{reading.sandbox_id} exists"
+        if self.hypervisor_of(reading):
+            return ""
+        return f"its machine may run elsewhere: its hypervisor is not known, and {os.path.dirname(peers.place)} exists"
 
     def doubts(self, reading: Reading) -> list[str]:
         kind = self.hypervisor_of(reading)

@@ -36,6 +36,14 @@ class Place(NamedTuple):
     names: frozenset[str]
 
 
+class Peers(NamedTuple):
+    """The pods whose machines run elsewhere, by their directories in `place`. problem: why they are not known."""
+
+    place: str
+    names: frozenset[str] = frozenset()
+    problem: str = ""
+
+
 class Beside(NamedTuple):
     """What surrounds one sandbox. The fields are those of Reading."""
 

@@ -9,17 +9,30 @@ The places are listed once in a look at the host, and not once for each sandbox.
 from __future__ import annotations
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, os_reason
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_below
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.places import (
     NOTHING_BESIDE,
     Beside,
+    Peers,
     Place,
     PlaceRule,
     engine_doubt,
 )
 
-__all__ = ["NOTHING_BESIDE", "Beside", "Place", "PlaceRule", "Surroundings", "engine_doubt", "find_surroundings"]
+__all__ = [
+    "NOTHING_BESIDE",
+    "Beside",
+    "Peers",
+    "Place",
+    "PlaceRule",
+    "Surroundings",
+    "engine_doubt",
+    "find_peers",
+    "find_surroundings",
+]
+
+_PEERS = "/run/peerpod"  # of the adaptor that has machines made elsewhere
 
 
 class Surroundings:
@@ -76,3 +89,16 @@ def find_surroundings(rules: tuple[PlaceRule, ...], roots: Roots) -> Surrounding
         except OSError as error:
             problems.append(f"whether a {rule.role} of it is left cannot be told: {os_reason(error)}")
     return Surroundings(tuple(places), tuple(problems), roots)
+
+
+def find_peers(host_root: str) -> Peers | None:
+    """A host's pods whose machines run elsewhere; None where there is nothing of their adaptor's."""
+    place = f"{_PEERS}/pods"
+    try:
+        with open_below(host_root, place) as pods:
+            if pods.exists:
+                return Peers(pods.path, frozenset(pods.listed()))
+        with open_below(host_root, _PEERS) as above:
+            return Peers(pods.path) if above.exists else None
+    except StateError as error:
+        return Peers(place, problem=str(error))

@@ -34,6 +34,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base 
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import (
     NOTHING_BESIDE,
     Beside,
+    Peers,
     PlaceRule,
     Surroundings,
     find_surroundings,
@@ -48,10 +49,12 @@ _TOMBSTONE_BYTES = len(tombstone_name(""))
 
 
 class Index(NamedTuple):
-    """What must be known of a host before single sandboxes can be read. tombstones: by the sandbox's name."""
+    """What must be known of a host before single sandboxes can be read. tombstones: by the sandbox's name. peers: of a
+    layout whose machines may run elsewhere; None where none do."""
 
     tombstones: dict[str, list[Part]]
     surroundings: Surroundings
+    peers: Peers | None = None
 
 
 class TreeLayout(Layout):

@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import sockets
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import ProcessTable
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout import kata
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_scan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import run
@@ -179,6 +180,44 @@ def test_A7_what_kata_1_11_leaves_in_the_old_store_does_not_hide_its_newer_state
         "sandbox hostunit-3": "leftover",
     }
     assert set(host.verdicts(layouts=["kata_store"])) == {"sandbox hostunit-3"}
+
+
+QEMU = json.dumps({"Config": {"HypervisorType": "qemu"}})
+NOTHING, NO_PODS, PODS, A_POD, NO_FOLDER = "", "run/peerpod", "run/peerpod/pods/other", "run/peerpod/pods/web-1", "file"
+PEERS = {
+    "an empty document": ("", {NOTHING: "leftover", NO_PODS: "unknown", PODS: "unknown", A_POD: "unknown"}),
+    "a cut document": ('{"HypervisorState":{"Type":"remo', {NOTHING: "leftover", PODS: "unknown", A_POD: "unknown"}),
+    "no document": (None, {NOTHING: "leftover", PODS: "unknown", A_POD: "unknown"}),
+    "a machine of its own": (QEMU, {NO_PODS: "leftover", PODS: "leftover", A_POD: "unknown", NO_FOLDER: "unknown"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "there", "verdict"),
+    [(text, there, verdict) for text, cases in PEERS.values() for there, verdict in cases.items()],
+    ids=[f"{name}, {there or 'nothing'}" for name, (_text, cases) in PEERS.items() for there in cases],
+)
+def test_A7_a_machine_that_may_run_elsewhere(host: HostTree, text: str | None, there: str, verdict: str) -> None:
+    """What the adaptor has of it tells, where its document does not."""
+    state = host.folder("run/vc/sbs/web-1")
+    if text is not None:
+        (state / "persist.json").write_text(text, encoding="utf-8")
+    host.folder(there) if there != NO_FOLDER else host.write("run/peerpod/pods")
+    tombstone = host.folder("run/vc/.sbx-del.web-2.0123456789abcdef")
+    done = host.prune()
+    assert not done.failed, done.msg
+    assert host.verdicts() == ({"sandbox web-1": verdict} if verdict == "unknown" else {}), "D2 no more than a rest"
+    assert state.exists() is (verdict == "unknown") and not tombstone.exists()
+    if verdict == "unknown":
+        assert "run/peerpod" in host.evidence("sandbox web-1")
+
+
+def test_A7_machines_elsewhere_are_looked_for_once(host: HostTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(kata, "find_peers", looks.append)
+    for number in range(20):
+        host.kata_persist(f"web-{number}")
+    assert set(host.verdicts().values()) == {"leftover"} and len(looks) <= 3, "once for each layout"
 
 
 def test_the_limit_cuts_the_list_and_not_the_plan(host: HostTree) -> None:
