@@ -38,6 +38,17 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree 
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 
+class RemoveMade(Remove):
+    """The same of a lock file that is not there, and is made to be held: it comes and goes within the task, so that no
+    diff shows it. It equals the removal of one that is there: somebody else may make it meanwhile."""
+
+    __slots__ = ()
+
+    @property
+    def sign(self) -> str:
+        return " "
+
+
 class FlatSandbox(SandboxState):
     """Files side by side, each container with a lock of its own. The sandbox's own container has its name."""
 
@@ -125,7 +136,11 @@ class FlatSandbox(SandboxState):
             if part.role != "lock"
         ]
         # A missing lock is made to be held, so it is removed with the others: that leaves nothing (README.md R9).
-        locks = [Remove("lock", place.directory, place.name, None) for place in self.lock_places()]
+        there = {part.name for part in parts if part.role == "lock"}
+        locks = [
+            (Remove if place.name in there else RemoveMade)("lock", place.directory, place.name, None)
+            for place in self.lock_places()
+        ]
         return Plan("deleted", (*stops, *mounts, *removes, *locks), note=self.layout.hint(self.reading))
 
     def _belongings_of_owners(self) -> list[Part]:

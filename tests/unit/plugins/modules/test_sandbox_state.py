@@ -129,6 +129,17 @@ def test_the_root_directory_is_made_with_runscs_mode_only_when_something_is_crea
     assert stat.S_IMODE(root.stat().st_mode) == 0o711
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("delete")])
+def test_promise_1_the_diff_of_a_delete_shows_what_is_there_and_nothing_else(root: Path, case: str) -> None:
+    """A lock that is missing is made to be held, and goes with the state: nobody sees it before or after."""
+    prepare, options, _actions = CASES[case]
+    prepare(root)
+    there = sorted(str(path) for path in root.iterdir())
+    (diff,) = call(root, True, **options).value["diff"]
+    assert sorted(line.split()[1] for line in diff["before"].splitlines()) == there and diff["after"] == ""
+    assert call(root, **options).actions == ["deleted"] and os.listdir(root) == []
+
+
 def test_the_diff_shows_the_document_before_and_after(root: Path) -> None:
     make(root)
     (diff,) = call(root, True, **UPDATE).value["diff"]
