@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
@@ -60,8 +60,12 @@ class BundleCandidate(Candidate):
     def _names(self) -> frozenset[str]:
         return frozenset({self.name, *self._reading.sandbox_ids, self._reading.group or ""} - {""})
 
+    @property
+    def _parts(self) -> Sequence[Part]:
+        return self._reading.parts
+
     def _paths(self) -> list[str]:
-        return [part.path for part in self._reading.parts]
+        return [part.path for part in self._parts]
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:

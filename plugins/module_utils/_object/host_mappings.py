@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts
@@ -42,6 +42,15 @@ class MappingCandidate(Candidate):
 
     def _paths(self) -> list[str]:
         return [part.path for part in self._rests] or [self.root.directory.join(self.name)]
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        """The same for what a killed delete has left of it."""
+        return (self.kind, "", "", self.name, self.root.directory.join(self.name))
+
+    @property
+    def _parts(self) -> Sequence[Part]:
+        return self._rests
 
     def _identity(self) -> dict[str, int]:
         facts = self._facts()

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode
+    from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 
 # In the order in which they are removed: what others need goes after them (safety.md D1, CG7).
 KINDS = ("process", "daemon", "socket", "bundle", "sandbox", "mapping", "rootless", "cgroup")
+_IN_PLACE = ("state", "config", "bundle")  # parts by which an object is whole, and which are hidden
 NO_ID = "its name is none that Kata gives, so that whose it is cannot be told"
 
 
@@ -41,7 +44,8 @@ class Seen(NamedTuple):
     names: all ids by which it is tied to other objects. paths: where it lies on disk; none for a process. identity:
     what tells it from another one of the same name: device, inode and changed (ns); or pid and start. changed: its
     newest change, in seconds of the epoch, None where it has no files. size: bytes in its plain files, each counted
-    once; None where it has none.
+    once; None where it has none. hidden: device and inode of what killed runs of ours have hidden of it, where no more
+    is left of it than that.
     """
 
     layout: str
@@ -50,6 +54,7 @@ class Seen(NamedTuple):
     identity: dict[str, int]
     changed: float | None
     size: int | None
+    hidden: frozenset[Inode] = frozenset()
 
 
 class Candidate(ABC):
@@ -89,6 +94,7 @@ class Candidate(ABC):
             self._identity(),
             self._changed([one for one in facts if one.identity not in self.ours]),
             sum(sizes.values()) if facts else None,
+            _hidden_in(self._parts),
         )
 
     @property
@@ -102,6 +108,11 @@ class Candidate(ABC):
     @property
     def identity(self) -> dict[str, int]:
         return self.seen.identity
+
+    def was(self, identity: Mapping[str, int]) -> bool:
+        """Whether it had this identity when a plan was made. Hiding it changed its time, and nothing else: what a
+        killed run has left of it goes by the same plan."""
+        return self.identity == identity or (identity.get("device"), identity.get("inode")) in self.seen.hidden
 
     @property
     def changed(self) -> float | None:
@@ -135,6 +146,11 @@ class Candidate(ABC):
     @abstractmethod
     def _identity(self) -> dict[str, int]:
         """As it was read."""
+
+    @property
+    def _parts(self) -> Sequence[Part]:
+        """Of a kind that is hidden before it is removed, all that was read of it."""
+        return ()
 
     def _facts(self) -> Sequence[FileFacts]:
         """Of all that was looked at of it, for its age and size."""
@@ -193,6 +209,16 @@ class Judged(NamedTuple):
 def identity_of(facts: FileFacts) -> dict[str, int]:
     """The identity of a file or directory."""
     return {"device": facts.device, "inode": facts.inode, "changed": facts.ctime_ns}
+
+
+def _hidden_in(parts: Sequence[Part]) -> frozenset[Inode]:
+    """None where something of it is in its place, or was changed since the rest was hidden: that may be a new one's."""
+    rests = [part for part in parts if part.role == "tombstone"]
+    others = [part for part in parts if part.role != "tombstone"]
+    since = min((part.facts.ctime_ns for part in rests), default=0)
+    if any(part.role in _IN_PLACE or part.facts.ctime_ns >= since for part in others):
+        return frozenset()
+    return frozenset(part.facts.identity for part in rests)
 
 
 def may_be_an_id(name: str) -> bool:

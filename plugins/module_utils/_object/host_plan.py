@@ -95,7 +95,7 @@ def chosen(found: Scan, steps: dict[Any, dict[str, int]] | None) -> tuple[list[J
         one = by_key.get(key)
         if one is None:
             skipped.append((key, _why_not_there(key, there, found.problems)))
-        elif one.candidate.identity != identity:
+        elif not one.candidate.was(identity):
             skipped.append((key, "it was changed or replaced since the plan was made"))
         elif one.verdict != LEFTOVER:
             skipped.append((key, f"it is {one.verdict} now: {'; '.join(one.reasons[:2])}"))
