@@ -13,6 +13,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis import
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InvalidInput
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Judged
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import Scan, in_order
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.printable import given_again
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER
 
 SCHEMA = 1
@@ -74,7 +75,13 @@ def _step(step: Any, number: int) -> tuple[Key, dict[str, int]]:
     if not fits:
         raise InvalidInput(f"plan.steps[{number}]", "it is no step of a plan", _NEW_PLAN)
     kind, layout, namespace, name, place = (step[one] for one in _IN_A_STEP)
-    return (kind, layout, namespace, name, place), step["identity"]
+    return _as_told((kind, layout, namespace, name, place)), step["identity"]
+
+
+def _as_told(key: Key) -> Key:
+    """A key as a plan has it: bytes that are no text come back as what is shown of them."""
+    kind, layout, namespace, name, place = map(given_again, key)
+    return kind, layout, namespace, name, place
 
 
 def _short(value: Any) -> str:
@@ -87,15 +94,18 @@ def chosen(found: Scan, steps: dict[Any, dict[str, int]] | None) -> tuple[list[J
     leftovers = [one for one in found.objects if one.verdict == LEFTOVER]
     if steps is None:
         return in_order(leftovers), []
-    by_key = {one.candidate.key: one for one in found.objects}
-    there = {one.candidate.key for one in found.all}
+    by_key: dict[Key, list[Judged]] = {}
+    for judged in found.objects:
+        by_key.setdefault(_as_told(judged.candidate.key), []).append(judged)
+    there = {_as_told(one.candidate.key) for one in found.all}
     wanted: list[Judged] = []
     skipped: list[tuple[Any, str]] = []
     for key, identity in steps.items():
-        one = by_key.get(key)
-        if one is None:
+        named = by_key.get(key, [])
+        one = next((one for one in named if one.candidate.was(identity)), None)
+        if not named:
             skipped.append((key, _why_not_there(key, there, found.problems)))
-        elif not one.candidate.was(identity):
+        elif one is None:
             skipped.append((key, "it was changed or replaced since the plan was made"))
         elif one.verdict != LEFTOVER:
             skipped.append((key, f"it is {one.verdict} now: {'; '.join(one.reasons[:2])}"))

@@ -39,6 +39,11 @@ def json_of(value: Any) -> str:
     return text if re.search(_IN_JSON, text) is None else json.dumps(_cleaned(value, _ODD))
 
 
+def given_again(text: str) -> str:
+    """A text as it comes back, where a result has what is given again to a module."""
+    return text if text.isascii() else re.sub(_ODD_BYTES, _escape, text)
+
+
 def on_one_line(text: str) -> str:
     """A text of which nothing is a line of its own."""
     return text if text.isprintable() else re.sub(_ODD, _escape, text)

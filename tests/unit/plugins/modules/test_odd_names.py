@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._layout.support_kata import NAME, titled
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support import Result
-from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_host_tree import HostTree
+from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_host_tree import TASKS, HostTree
 
 NAMES = ["bad\udcff", "bad\x1b[31m\nBundle 'other'", "bad\u202egpj"]
 
@@ -45,6 +45,23 @@ def test_a_host_with_such_a_directory_is_told_and_pruned(host: HostTree, name: s
     done = host.prune()
     texts_of(done)
     assert done.changed and not (host.root / "run/kata/good-1").exists()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "bad\\xff", "bad é"], ids=ascii)
+def test_a_plan_is_carried_out_on_such_a_directory(host: HostTree, name: str) -> None:
+    """It travels as JSON, in which a byte that is no text is what is shown of it."""
+    bundle = host.root / TASKS / name
+    others = [host.root / TASKS / other for other in (r"bad\xff", "bad\udcfe", "other") if other != name]
+    for folder in (bundle, *others):
+        os.makedirs(folder)
+    sent = json.dumps(host.info(with_plan=True, patterns=["bad*"]).value["plan"], ensure_ascii=False).encode("utf-8")
+    plan = json.loads(sent)
+    bundle_steps = [step for step in plan["steps"] if step["identity"]["inode"] == bundle.stat().st_ino]
+    done = host.prune(plan={**plan, "steps": bundle_steps})
+    assert [one["action"] for one in done.value["objects"]] == ["deleted"], texts_of(done)
+    assert not bundle.exists() and all(other.exists() for other in others)
+    again = host.prune(plan={**plan, "steps": bundle_steps})
+    assert again.unchanged
 
 
 def test_a_process_that_calls_itself_so(host: HostTree) -> None:
