@@ -32,6 +32,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.evide
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     Candidate,
     identity_of,
+    too_long_to_hide,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots, reached
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_sandboxes import each
@@ -94,6 +95,8 @@ class BundleCandidate(Candidate):
     def evidence(self, view: HostView) -> Evidence:
         found = owners_of(self.place, self._reading, view).evidence
         found = found._replace(dead=(*found.dead, *remains(self._reading, view)))
+        if self._reading.parts_of("bundle", "work"):
+            found = found._replace(unknown=(*found.unknown, *too_long_to_hide(self.name, TOMBSTONE_PREFIX)))
         return found if self._is_known else found._replace(unknown=(*found.unknown, _NO_ROOT))
 
 

@@ -16,6 +16,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     Candidate,
     identity_of,
     may_be_an_id,
+    too_long_to_hide,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_root import MappingRoot
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LIVE, UNKNOWN, Evidence
@@ -73,6 +74,7 @@ class MappingCandidate(Candidate):
         doubts = {reason for one in verdicts if one.kind == UNKNOWN for reason in one.reasons}
         strange = tuple(f"{name} in it is no empty directory" for name in self._mapping.strange)
         strange += () if may_be_an_id(self.name) else (NO_ID,)
+        strange += () if self._rests else too_long_to_hide(self.name)
         to = ", ".join(self._mapping.entries) or "no sandbox"
         dead = "a delete of it was broken off" if self._rests else f"it leads to {to}, and nothing of that lives"
         suspects = named_by_processes(self.names, view)

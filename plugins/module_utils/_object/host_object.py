@@ -5,12 +5,18 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.identifiers import FILE_NAME_BYTES
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import FileFacts
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import (
+    TOMBSTONE_PREFIX,
+    tombstone_name,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 
 if TYPE_CHECKING:
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
 # In the order in which they are removed: what others need goes after them (safety.md D1, CG7).
 KINDS = ("process", "daemon", "socket", "bundle", "sandbox", "mapping", "rootless", "cgroup")
 _IN_PLACE = ("state", "config", "bundle")  # parts by which an object is whole, and which are hidden
+_SUFFIX_BYTES = len(tombstone_name("", ""))
 NO_ID = "its name is none that Kata gives, so that whose it is cannot be told"
 
 
@@ -219,6 +226,14 @@ def _hidden_in(parts: Sequence[Part]) -> frozenset[Inode]:
     if any(part.role in _IN_PLACE or part.facts.ctime_ns >= since for part in others):
         return frozenset()
     return frozenset(part.facts.identity for part in rests)
+
+
+def too_long_to_hide(name: str, prefix: str = TOMBSTONE_PREFIX) -> tuple[str, ...]:
+    """That no file system could hold the name that something gets while it is removed, in a sentence."""
+    size = len(os.fsencode(prefix + name)) + _SUFFIX_BYTES
+    if size <= FILE_NAME_BYTES:
+        return ()
+    return (f"while it is removed its name would have {size} bytes, and a file name has at most {FILE_NAME_BYTES}",)
 
 
 def may_be_an_id(name: str) -> bool:

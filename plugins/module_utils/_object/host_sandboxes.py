@@ -16,13 +16,14 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
-from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TREES, TreeLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import (
     NO_ID,
     Candidate,
     Seen,
     identity_of,
     may_be_an_id,
+    too_long_to_hide,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import runsc_roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox_owners import hints_in, owners_of
@@ -129,8 +130,10 @@ class SandboxCandidate(Candidate):
         layout, roots, reading, hints = self.tree.layout, self.tree.roots, self._look.reading, self._look.hints
         # That an engine lists it is asked in one place for objects of every kind (host_scan.py).
         found = owners_of(layout, roots, reading, view, hints, asks_engines=False).evidence
-        if isinstance(self.tree.layout, TreeLayout) and not may_be_an_id(self.name):
-            found = found._replace(unknown=(*found.unknown, NO_ID))
+        if isinstance(self.tree.layout, TreeLayout):
+            odd: tuple[str, ...] = () if may_be_an_id(self.name) else (NO_ID,)
+            odd += too_long_to_hide(self.name) if any(part.role in TREES for part in self._parts) else ()
+            found = found._replace(unknown=(*found.unknown, *odd))
         return found._replace(suspects=(self._look.locked, *found.suspects)) if self._look.locked else found
 
 

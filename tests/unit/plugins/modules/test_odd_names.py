@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,37 @@ def test_a_plan_is_carried_out_on_such_a_directory(host: HostTree, name: str) ->
     assert not bundle.exists() and all(other.exists() for other in others)
     again = host.prune(plan={**plan, "steps": bundle_steps})
     assert again.unchanged
+
+
+LONG: dict[str, tuple[Callable[[HostTree, str], Path], int]] = {
+    "kata_persist": (HostTree.kata_persist, 229),
+    "kata_rs": (HostTree.kata_rs, 229),
+    "kata_store": (HostTree.kata_store, 229),
+    "mapping": (lambda host, name: host.mapping(name, f"gone-{len(name)}"), 229),
+    "bundle": (HostTree.bundle, 237),
+    "a shared tree alone, which is not hidden": (
+        lambda host, name: host.folder(f"run/kata-containers/shared/sandboxes/{name}"),
+        255,
+    ),
+}
+
+
+@pytest.mark.parametrize("letter", ["a", "é"])
+@pytest.mark.parametrize(("make", "most"), LONG.values(), ids=LONG)
+def test_promise_1_a_name_that_is_too_long_to_be_hidden_is_kept(
+    host: HostTree, make: Callable[[HostTree, str], Path], most: int, letter: str
+) -> None:
+    """Check mode tells what the run does; and the second run has nothing to do."""
+    longest = letter * (most // len(letter.encode()))
+    fits = make(host, longest.ljust(len(longest) + most - len(longest.encode()), "x"))
+    longer = make(host, longest + "xy") if most < 254 else None
+    checked, done = host.prune(check_mode=True), host.prune()
+    assert [one["action"] for one in checked.value["objects"]] == [one["action"] for one in done.value["objects"]]
+    assert done.changed and not done.failed and not fits.exists(), done.msg
+    if longer is not None:
+        (verdict,) = [one for one in host.info().value["objects"] if one["id"] == longer.name]
+        assert verdict["verdict"] == "unknown" and "a file name has at most 255" in verdict["evidence"][0]
+        assert longer.exists() and host.prune().unchanged
 
 
 def test_a_process_that_calls_itself_so(host: HostTree) -> None:
