@@ -45,7 +45,8 @@ options:
   plan:
     description:
       - A plan of M(sandboxed.containers.sandbox_host_info). Only what it names is removed, and only where it still is
-        the same. One of another host or boot is refused whole, and so is an empty dictionary.
+        the same, or is what a killed run has left of it. One of another host or boot is refused whole, and so is an
+        empty dictionary.
         A plan without steps removes nothing.
     type: dict
   scope:
