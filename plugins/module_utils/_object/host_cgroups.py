@@ -44,7 +44,9 @@ class CgroupCandidate(Candidate):
         return [self.path]
 
     def _identity(self) -> dict[str, int]:
-        return identity_of(self._status) if self._status is not None else {}
+        """Without its time: the kernel may forget that, and then says when it was looked at again."""
+        known = identity_of(self._status) if self._status is not None else {}
+        return {name: value for name, value in known.items() if name != "changed"}
 
     def _facts(self) -> list[FileFacts]:
         return [self._status] if self._status is not None else []

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,19 @@ def test_A1_one_whose_processes_cannot_be_read_is_not_taken_for_empty(tmp_path: 
     assert candidate.read(view)
     with pytest.raises(Unreadable):
         candidate.evidence(view)
+
+
+def test_F2_a_cgroup_whose_time_the_kernel_has_forgotten_is_still_that_of_a_plan(tmp_path: Path) -> None:
+    """Of a cgroup of which nothing is in memory the kernel says that it was changed when it is looked at."""
+    folder = tmp_path / "kata_overhead" / ID
+    folder.mkdir(parents=True)
+    view = view_of(tmp_path)
+    (candidate,) = find_cgroups(view)
+    assert candidate.read(view)
+    planned, changed = candidate.identity, candidate.changed
+    time.sleep(0.02)
+    folder.chmod(0o700)
+    assert candidate.read(view) and candidate.changed != changed and candidate.was(planned)
+    folder.rename(tmp_path / "kept")
+    folder.mkdir()
+    assert candidate.read(view) and not candidate.was(planned)
