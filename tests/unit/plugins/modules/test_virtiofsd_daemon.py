@@ -112,12 +112,12 @@ def test_other_options_are_refused_unless_a_restart_is_wanted(site: Site) -> Non
 
 
 def test_slashes_that_mean_nothing_are_no_other_options(site: Site) -> None:
-    given = {"socket_path": f"{site.folder}//unit-web.sock", "shared_dir": f"{site.shared}//"}
+    given: dict[str, Any] = {"socket_path": f"{site.folder}//unit-web.sock", "shared_dir": f"{site.shared}//"}
     planned, made = site.start(check_mode=True, **given), site.start(**given)
     (entry,) = made.value["daemons"]
     assert planned.value["diff"] == made.value["diff"] and planned.value["daemons"][0]["paths"] == entry["paths"]
     assert site.line(entry["pid"])[2] == f"--shared-dir={site.shared}"
-    other = {"shared_dir": f"{site.shared}/", "log_file": f"{site.folder}//unit-web.log"}
+    other: dict[str, Any] = {"shared_dir": f"{site.shared}/", "log_file": f"{site.folder}//unit-web.log"}
     for options in ({}, other, {**other, "executable": site.programs["rust"].replace("/", "//")}):
         assert site.start(on_change="restart", **options).unchanged
     site.change_record(options={**site.record()["options"], "shared_dir": f"{site.shared}/"})  # of an earlier version

@@ -234,9 +234,9 @@ def test_a_tree_of_another_machine_has_no_daemons_of_this_one(site: Site, given:
 
 def test_records_outside_of_host_root_are_this_machines(site: Site) -> None:
     (site.folder / "host").mkdir()
-    root = {"host_root": str(site.folder / "host")}
-    pid = site.started(**root)
-    assert site.run(state="stopped", force=True, **root).changed and not lives(pid)
+    host_root = str(site.folder / "host")
+    pid = site.started(host_root=host_root)
+    assert site.run(state="stopped", force=True, host_root=host_root).changed and not lives(pid)
     assert site.tree() == ["host", "records", "unit-web.log"]
 
 

@@ -134,7 +134,8 @@ def test_A10_a_root_directory_that_only_a_container_names_is_none(tmp_path: Path
     named = tmp_path / "named"
     named.mkdir()
     (named / "web-1.lock").touch()
-    pid = run(f"runsc-sandbox --root={named} boot web-1", "unshare", "--pid", "--mount", "--fork", "--kill-child")
+    before = ("unshare", "--pid", "--mount", "--fork", "--kill-child", "setpriv", f"--reuid={NOBODY}")
+    pid = run(f"runsc-sandbox --root={named} boot web-1", *before)
     assert str(named) not in runsc_roots("/", HostView())
     for recorded in (pid + 1, pid):
         (named / "web-1_sandbox:web-1.state").write_text(json.dumps({"sandbox": {"id": "web-1", "pid": recorded}}))
