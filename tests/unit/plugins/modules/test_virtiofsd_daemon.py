@@ -143,6 +143,7 @@ def test_one_whose_socket_is_gone_is_restarted_unless_it_has_its_client(site: Si
     done = site.start()
     assert planned.value["diff"] == done.value["diff"] and done.value["daemons"][0]["action"] == "updated", done.msg
     site.connected().close()
+    end(done.value["daemons"][0]["pid"])
 
 
 @NEEDS_ROOT

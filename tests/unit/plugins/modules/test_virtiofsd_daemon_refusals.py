@@ -199,6 +199,7 @@ def test_E1_a_daemon_of_the_same_share_is_not_taken_for_a_dead_one(
         done = site.run("unit-a", state=wanted, force=True)
         assert done.failed is (is_same and wanted == "restarted"), done.msg
         assert lives(pid) and path.exists()
+        end(pid)
 
 
 @NEEDS_ROOT
