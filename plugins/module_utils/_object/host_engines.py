@@ -42,15 +42,13 @@ def _engines_by_root(host_root: str, view: HostView) -> dict[str, list[Process]]
 
 
 def sandboxes(host_root: str, view: HostView) -> list[Process]:
-    """What seems to be runsc's sandboxes: each is put into a pid namespace of its own, as its pid 1, and is nobody's.
-
-    Any container may look like one: what they say has to be proved.
-    """
+    """What seem to be runsc's sandboxes of this host: nobody's, with mounts of their own, and often the pid 1 of a pid
+    namespace of their own. Any container may look like one: what they say has to be proved."""
     if host_root != "/":
         return []
     named = [process for process in _named(view) if process.program.startswith("runsc")]
     pids = {process.pid: view.namespace_pids(process.pid) or () for process in named}
-    return [one for one in named if len(pids[one.pid]) == 2 and pids[one.pid][-1] == 1]
+    return [one for one in named if len(pids[one.pid]) == 1 or (len(pids[one.pid]) == 2 and pids[one.pid][-1] == 1)]
 
 
 def _named(view: HostView) -> list[Process]:

@@ -195,6 +195,8 @@ class ProcessCandidate(Candidate):
             root = option_of(self.process.argv, "root")
             if self.process.root != "/" or not root.startswith("/") or not os.path.isdir(root):
                 yield f"its root directory {root or '(none is named)'} is not seen here"
+            elif _may_name(root, self.role.sandbox_id):  # one that is not looked through: others can write there
+                yield f"there are files of it in {root}, which is its root directory"
         if self.role.role in _OF_A_MACHINE:
             yield from self._of_a_factory()
 
@@ -203,6 +205,14 @@ class ProcessCandidate(Candidate):
         named = dict.fromkeys(match[1] for word in self.process.argv for match in re.finditer(_VMM_PATH, word))
         yield from (f"{path}, which it names, is on disk" for path in named if _may_exist(path))
         yield from (f"{path} is there, and it may be a machine of that" for path in _FACTORY if _may_exist(path))
+
+
+def _may_name(directory: str, sandbox_id: str) -> bool:
+    """Whether anything in a directory is called after a sandbox, or it cannot be told."""
+    try:
+        return any(sandbox_id in name for name in os.listdir(directory))
+    except OSError:
+        return True
 
 
 def _may_exist(path: str) -> bool:

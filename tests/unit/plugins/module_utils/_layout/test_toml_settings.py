@@ -40,6 +40,8 @@ NOT_UNDERSTOOD = {
     "a list of lists": 'root = [["/data"]]',
     "no quotes": "root = /data",
     "a quote that is not closed": 'other = "\nroot = "/data"',
+    "a NUL": 'root = "/a\0b"',
+    "a literal with a NUL": "root = '/a\0b'",
     "a text that is not closed": 'other = """\nroot = "/data"',
 }
 

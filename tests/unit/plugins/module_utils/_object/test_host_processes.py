@@ -210,6 +210,13 @@ def test_D5_a_machine_of_a_factory_is_unknown(monkeypatch: pytest.MonkeyPatch, t
     assert verdict(process(QEMU)).startswith(f"unknown: {tmp_path}/template is there")
 
 
+def test_A10_one_whose_root_is_not_looked_through_is_kept_by_what_is_in_it(tmp_path: Path) -> None:
+    sandbox = process(RUNSC.replace("/run", str(tmp_path)))
+    assert verdict(sandbox).startswith("leftover")
+    (tmp_path / "web-1_sandbox:web-1.state").touch()
+    assert verdict(sandbox).startswith(f"unknown: there are files of it in {tmp_path}")
+
+
 def test_A9_a_dead_shim_keeps_nothing() -> None:
     shim = process(f"{SHIM} -id web-1", 8, dead=True, argv=())
     assert verdict(process(QEMU, ppid=8), shim).startswith("leftover")
