@@ -21,7 +21,6 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import HeldLock, LockPlace
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import DocumentRule, Part
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.flat import FlatLayout
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
@@ -179,10 +178,9 @@ class FlatSandbox(SandboxState):
 
     def apply(self, plan: Plan, durable: bool) -> None:
         self._refuse_unlocked(plan)
+        self.unmount_first(plan)
         for change in plan.changes:
-            if isinstance(change, Unmount):
-                self.acted = bool(unmount_all(change.path, any_namespace=change.anywhere)) or self.acted
-            elif isinstance(change, Remove):
+            if isinstance(change, Remove):
                 self._remove(change)
             elif isinstance(change, Write):
                 change.make(durable)

@@ -16,9 +16,11 @@ import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     ChangedMeanwhile,
     InUse,
+    Mounted,
     NotProved,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
@@ -28,6 +30,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.lab.processes import wait_until
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.test_sandbox import (
     NAME,
     NEEDS_PIDFD,
@@ -157,3 +160,22 @@ def test_A2_a_tree_that_is_seen_through_another_process_may_be_another_hosts(roo
     seen = Roots("/", {"run_root": Directory(-1, "/proc/4711/root/run/runsc")})
     assert "may be another host's tree" in seen.another_hosts()
     assert Tree(LAYOUTS["gvisor"], "/", {"run_root": str(root)}).roots.another_hosts() == ""
+
+
+@support.needs_root
+def test_D3_a_private_copy_of_a_mount_on_a_file_of_it_keeps_it(root: Path, tmp_path: Path) -> None:
+    """Ours is unmounted, the copy in another namespace does not follow; an unlink would detach it there."""
+    (tmp_path / "data").touch()
+
+    def inside() -> None:
+        make(root)
+        support.bind(f"{tmp_path}/data", f"{root}/{NAME}_sandbox:{NAME}.state")
+        with support.another_namespace(lambda: None) as pid:
+            assert len(MountTable.read(pid).at_or_below(str(root))) == 1
+            tree = Tree(LAYOUTS["gvisor"], "/", {"run_root": str(root)})
+            item = FlatSandbox(Wish(NAME, present=False, unmount=True, force=True), tree)
+            (outcome,) = run([item], Run(lambda: HostView("/", True), LockBudget(1), False, durable=False))
+            assert "still mounted" in error_of(outcome, Mounted)
+            assert len(MountTable.read(pid).at_or_below(str(root))) == 1
+
+    support.in_private_namespace(inside)
