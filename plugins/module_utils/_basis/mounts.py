@@ -20,7 +20,10 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 _DELETED = "//deleted"
 # File systems whose stat may wait for a server or a daemon for ever.
-REMOTE = ("fuse", "nfs", "cifs", "smb3", "9p", "ceph", "afs", "autofs", "virtiofs", "gfs2", "lustre", "beegfs")
+REMOTE = (
+    *("fuse", "virtiofs", "autofs", "vboxsf", "nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "afs", "coda", "ncpfs"),
+    *("gfs2", "ocfs2", "orangefs", "lustre", "beegfs", "gpfs"),
+)
 
 
 class Mount(NamedTuple):
