@@ -28,7 +28,8 @@ Inode = tuple[int, int]  # st_dev and st_ino
 
 _GONE = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR)
 _DELETED = " (deleted)"
-_TOO_LONG = "/(a path of more than a page)"
+# In what uses() finds: of a process that hides what it uses; of one that uses a path which the kernel does not show.
+HIDDEN, TOO_LONG = "", "/(a path of more than a page)"
 _INFO = re.compile(rb"^(mnt_id|ino|lock):\t(.*)$", re.MULTILINE)
 _INFO_LIMIT = 1 << 20
 
@@ -92,7 +93,7 @@ class _Wanted:
         self._examine_all = not self._devices <= plain
 
     def match(self, base: str, link: str, info: dict[bytes, bytes], mounts: _Mounts) -> Inode | None:
-        """The wanted inode behind one descriptor. Raises PermissionError where that cannot be told."""
+        """The wanted inode behind one descriptor. Raises OSError where that cannot be told."""
         number = int(info.get(b"ino", b"-1"))
         known = number >= 0
         if known and not self._examine_all and number not in self._numbers:
@@ -100,11 +101,9 @@ class _Wanted:
         mount_id = int(info.get(b"mnt_id", b"-1"))
         mount = mounts.of(base).get(mount_id) or self._own.get(mount_id)
         if mount is None:
-            # A mount of nobody's view: the number alone decides, in favour of keeping.
-            devices = self._numbers.get(number, ())
-            if known or not self._devices:
-                return next(((device, number) for device in devices), None)
-            raise PermissionError(errno.EACCES, "unknown mount", link)
+            # A mount of nobody's view, as memfd_create's and one that virtiofsd has detached: the number alone decides,
+            # in favour of keeping. An older kernel tells none, and is not asked: the file system may not answer.
+            return next(((device, number) for device in self._numbers.get(number, ())), None)
         if known and mount.device in self._numbers.get(number, ()):
             return mount.device, number
         if known and (not self._examine_all or mount.device in self._devices):
@@ -203,7 +202,7 @@ def _link(link: str) -> str:
     except OSError as error:
         # The kernel shows a path of at most a page; a deep tree is still a file like any other.
         if error.errno == errno.ENAMETOOLONG:
-            return _TOO_LONG
+            return TOO_LONG
         raise
 
 
@@ -307,9 +306,11 @@ def users_below(paths: Collection[str], proc: str = "/proc") -> Users:
         pid = int(process.rsplit("/", 1)[1])
         with look.at(process):
             for where, path, _at in _used_paths(process):
-                if _tops_of(path, tops, depths):
+                if path is TOO_LONG:
+                    look.unreadable.append(pid)
+                elif _tops_of(path, tops, depths):
                     users.append(User(pid, where, path))
-    return Users(tuple(dict.fromkeys(users)), tuple(look.unreadable))
+    return Users(tuple(dict.fromkeys(users)), tuple(dict.fromkeys(look.unreadable)))
 
 
 def siblings(parent: int, proc: str = "/proc") -> frozenset[int]:
@@ -328,7 +329,8 @@ def uses(
     inodes: Collection[Inode], paths: Collection[str], proc: str = "/proc", parent: int = 0
 ) -> set[tuple[Inode | str, int]]:
     """Who has one of these inodes open, or uses one of these trees, as (inode or path, pid): open_by_others and
-    users_below in one pass over /proc. Raises OSError when proc cannot be listed.
+    users_below in one pass over /proc; and who cannot be told that of, as (HIDDEN, pid) or (TOO_LONG, pid), but for
+    init, which may be guarded for good and owns none. Raises OSError when proc cannot be listed.
 
     parent: of this process, whose other children are workers of the same task, each with objects of its own and
     hundreds of locks; 0: there are none.
@@ -352,12 +354,15 @@ def _uses(
         pid = int(process.rsplit("/", 1)[1])
         with look.at(process):
             for where, path, link in _used_paths(process):
+                if path is TOO_LONG and tops:
+                    found.add((TOO_LONG, pid))
                 found.update((top, pid) for top in _tops_of(path, tops, depths))
                 if where == "descriptor" and inodes and path != "/dev/null":
                     base, _slash, name = link.rpartition("/fd/")
                     holder = _holder(process, base, name, wanted, mounts, path)
                     if holder is not None:
                         found.add((holder.inode, pid))
+    found.update((HIDDEN, pid) for pid in look.unreadable if pid != 1)
     return found
 
 
@@ -368,7 +373,7 @@ def _tops_of(path: str, tops: frozenset[str], depths: list[int]) -> list[str]:
 
 
 def _used_paths(process: str) -> Iterator[tuple[str, str, str]]:
-    """(where, path, link in /proc) for all that one process names, the path without " (deleted)".
+    """(where, path, link in /proc) for all that one process names, the path without " (deleted)"; or TOO_LONG.
 
     Raises PermissionError at the end where something could not be told.
     """
@@ -389,9 +394,7 @@ def _used_paths(process: str) -> Iterator[tuple[str, str, str]]:
         except OSError as error:
             hidden = hidden or error.errno not in _GONE
             continue
-        if path is _TOO_LONG:
-            hidden = True
-        elif path[:1] == "/":
+        if path[:1] == "/":
             yield where, path[: -len(_DELETED)] if path.endswith(_DELETED) else path, link
     if hidden:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), process)

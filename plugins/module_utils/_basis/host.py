@@ -79,7 +79,7 @@ def sight(proc: str = "/proc") -> Sight:
     """Whether the absence of a process in proc proves anything (safety.md A2). Every doubt says no.
 
     It says that all processes are listed and may be read in general; a single one that still refuses is told by the
-    look itself (Process.complete, Descriptors.unreadable, Users.unreadable, Listeners.unreadable).
+    look itself (Process.complete, descriptors.uses, Listeners.unreadable).
     """
     for look in (_namespace_doubt, _mount_doubt, _reading_doubt):
         try:

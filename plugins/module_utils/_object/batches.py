@@ -16,6 +16,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     ChangedMeanwhile,
     InUse,
     LockTimeout,
+    NotProved,
     StateError,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
@@ -136,7 +137,8 @@ def _work(held: list[Held], how: Run) -> list[Outcome]:
     """Plan again under the locks, from a new view, and apply what is still the same."""
     if not held:
         return []
-    again = plan_all([one.item for one in held], how.new_view(), how.guard)
+    view = how.new_view()
+    again = plan_all([one.item for one in held], view, how.guard)
     ready = []
     done = []
     for one, second in zip(held, again):
@@ -148,7 +150,7 @@ def _work(held: list[Held], how: Run) -> list[Outcome]:
                 done.append(Outcome(one.item, second, UNCHANGED))
         except StateError as error:
             done.append(Outcome(one.item, one.plan, FAILED, error))
-    done += _apply_all(ready, how)
+    done += _apply_all(ready, how, view.asserted)
     return _synced(done) if how.durable else done
 
 
@@ -184,8 +186,8 @@ class _Attempts:
         return kept
 
 
-def _apply_all(ready: list[Held], how: Run) -> list[Outcome]:
-    """The last looks, each one pass over the host for all items, and the changes."""
+def _apply_all(ready: list[Held], how: Run, asserted: bool) -> list[Outcome]:
+    """The last looks, each one pass over the host for all items, and the changes. asserted: see HostView."""
     attempts = _Attempts()
     begun: set[int] = set()
 
@@ -193,7 +195,7 @@ def _apply_all(ready: list[Held], how: Run) -> list[Outcome]:
         if one.item.begin(one.plan):
             begun.add(id(one.item))
 
-    ready = attempts.each(ready, _refuse_used(ready, how.parent))
+    ready = attempts.each(ready, _refuse_used(ready, how.parent, asserted))
     ready = attempts.each(ready, begin)
     if begun:
         view = how.new_view()
@@ -202,7 +204,7 @@ def _apply_all(ready: list[Held], how: Run) -> list[Outcome]:
     return [*attempts.failed, *(Outcome(one.item, one.plan, one.plan.action) for one in ready)]
 
 
-def _refuse_used(ready: list[Held], parent: int) -> Callable[[Held], None]:
+def _refuse_used(ready: list[Held], parent: int, asserted: bool) -> Callable[[Held], None]:
     """A check that raises for an item of which somebody else has something open, by one look for all of them."""
     from ansible_collections.sandboxed.containers.plugins.module_utils._object.removal import lasting_users
 
@@ -211,7 +213,8 @@ def _refuse_used(ready: list[Held], parent: int) -> Callable[[Held], None]:
     problem: StateError | None = None
     users: dict[Any, str] = {}
     try:
-        users.update(lasting_users(set().union(*inodes.values()), set().union(*trees.values()), parent))
+        wanted = set().union(*inodes.values()), set().union(*trees.values())
+        users.update(lasting_users(*wanted, parent, trusting=asserted or all(one.item.forced for one in ready)))
     except StateError as error:
         problem = error
 
@@ -221,8 +224,21 @@ def _refuse_used(ready: list[Held], parent: int) -> Callable[[Held], None]:
         for used in (*(inodes[id(one.item)] & users.keys()), *sorted(trees[id(one.item)] & users.keys())):
             what = f"uses {used}" if isinstance(used, str) else "has a file of it open or waits for its lock"
             raise InUse("", f"{users[used]} {what}", "Try again when it is done.")
+        if not one.item.forced:
+            _refuse_untold(users, bool(inodes[id(one.item)]), bool(trees[id(one.item)]))
 
     return check
+
+
+def _refuse_untold(users: Mapping[Any, str], inodes: bool, trees: bool) -> None:
+    """Who may use it for all that is seen (promise 7). inodes, trees: whether any of these are to be removed."""
+    from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import HIDDEN, TOO_LONG
+
+    if HIDDEN in users and (inodes or trees):
+        remedy = "Run as root if you did not; set sees_all_processes=true only if you know that it uses nothing of it."
+        raise NotProved("", f"what {users[HIDDEN]} uses cannot be read", remedy)
+    if TOO_LONG in users and trees:
+        raise NotProved("", f"{users[TOO_LONG]} uses a path that is too long to be told", "End it first.")
 
 
 def _synced(done: list[Outcome]) -> list[Outcome]:

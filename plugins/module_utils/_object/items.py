@@ -46,12 +46,14 @@ class Item(ABC):
 
     label: names it in messages, "Sandbox 'web-1' (gvisor)". group: items of one group are worked on by one process,
     those with the lower order first. locks: what is held of it. acted: whether anything was
-    changed, also when an error came after it. touched: the directories to be made durable.
+    changed, also when an error came after it. touched: the directories to be made durable. forced: whether it goes also
+    where its use cannot be told.
     """
 
     label: str
     group = ""
     order = 0
+    forced = False
 
     def __init__(self) -> None:
         self.locks: list[HeldLock] = []

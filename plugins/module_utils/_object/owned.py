@@ -52,6 +52,7 @@ class OwnedItem(Item):
     def __init__(self, terms: Terms) -> None:
         super().__init__()
         self.terms = terms
+        self.forced = terms.force
         self.owners: Owners | None = None
         self.hidden: list[Hidden] = []
         self.acted_before = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import Inode, uses
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descriptors import HIDDEN, Inode, uses
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     InUse,
     Mounted,
@@ -156,15 +156,19 @@ def stop_all(stops: Collection[Stop], owners: Collection[Claim]) -> bool:
     return ended
 
 
-def lasting_users(inodes: Collection[Inode], trees: Collection[str] = (), parent: int = 0) -> dict[Inode | str, str]:
+def lasting_users(
+    inodes: Collection[Inode], trees: Collection[str] = (), parent: int = 0, trusting: bool = False
+) -> dict[Inode | str, str]:
     """Who has one of these inodes open now and a moment later, or stands in one of these trees or has a file in it
-    open: a runtime that waits for a lock, or uses a file (safety.md C3, D8). parent: see descriptors.uses."""
+    open: a runtime that waits for a lock, or uses a file (safety.md C3, D8). And one of whom that cannot be told, as
+    HIDDEN and as TOO_LONG. parent: see descriptors.uses. trusting: who hides all is not asked for."""
 
     def look() -> set[tuple[Inode | str, int]]:
         try:
-            return uses(inodes, trees, parent=parent)
+            found = uses(inodes, trees, parent=parent)
         except OSError as error:
             raise Unreadable("/proc", f"descriptors cannot be looked at: {os_reason(error)}", "Run as root.") from error
+        return {one for one in found if one[0] != HIDDEN} if trusting else found
 
     return _lasting(look) if inodes or trees else {}
 

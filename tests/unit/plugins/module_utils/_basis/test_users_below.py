@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.descri
 from ansible_collections.sandboxed.containers.tests.lab.processes import wait_until
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis.support_descriptors import (
     LOCK,
+    NEEDS_ROOT,
     OPEN,
     WAIT,
     inode_of,
@@ -148,3 +150,17 @@ def test_D8_a_directory_that_is_open_or_deleted_counts(tmp_path: Path) -> None:
         gone = inode_of(tree)
         tree.rmdir()
         assert descriptors.uses([gone], [str(tree)]) == {(gone, child.pid), (str(tree), child.pid)}
+
+
+@NEEDS_ROOT
+def test_D8_whoever_hides_what_it_uses_is_told_but_for_init(target: Path) -> None:
+    code = (
+        "from ansible_collections.sandboxed.containers.plugins.module_utils._basis import descriptors\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "found = descriptors.uses([], ['/nowhere'])\n"
+        "told = [(descriptors.HIDDEN, pid) in found for pid in (int(sys.argv[1]), 1)]\n"
+        "print(*told)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with python(OPEN + WAIT, str(target)) as child, python(code, str(child.pid), env=environment) as looker:
+        assert looker.first_line.split() == ["True", "False"]

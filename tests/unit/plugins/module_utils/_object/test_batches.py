@@ -14,16 +14,18 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import atomic_files
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import atomic_files, descriptors
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic_files import sync_directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     InUse,
     LockTimeout,
+    NotProved,
     WriteFailed,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, acquire
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan, Run, run
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_steps import (
@@ -237,6 +239,36 @@ def test_D8_whoever_stands_in_one_of_the_trees_keeps_that_item_alone(directory: 
     assert [outcome.action for outcome in outcomes] == ["failed", "deleted"]
     text = str(outcomes[0].error)
     assert f"some-shell (pid {child.pid}" in text and f"uses {items[0].path}.d" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "found", "asserted", "forced", "goes"),
+    [
+        (Standing, descriptors.HIDDEN, False, False, False),
+        (Thing, descriptors.HIDDEN, False, False, False),
+        (Thing, descriptors.HIDDEN, False, True, True),
+        (Thing, descriptors.HIDDEN, True, False, True),
+        (Standing, descriptors.TOO_LONG, True, False, False),
+        (Standing, descriptors.TOO_LONG, True, True, True),
+        (Thing, descriptors.TOO_LONG, False, False, True),  # the inode of what it has open is read all the same
+    ],
+)
+def test_D8_whoever_cannot_be_told_what_it_uses_keeps_what_is_not_forced(
+    directory: Directory,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[Thing],
+    found: str,
+    asserted: bool,
+    forced: bool,
+    goes: bool,
+) -> None:
+    item = kind("t0", directory, [])
+    item.path.touch()
+    item.forced = forced
+    monkeypatch.setattr(removal, "uses", lambda *_given, **_more: {(found, os.getpid())})
+    (outcome,) = run([item], Run(lambda: HostView("/", asserted), LockBudget(0), False, durable=False))
+    assert outcome.action == ("deleted" if goes else "failed") and item.path.exists() is not goes
+    assert goes or (isinstance(outcome.error, NotProved) and f"(pid {os.getpid()}" in str(outcome.error))
 
 
 # one lock for many items

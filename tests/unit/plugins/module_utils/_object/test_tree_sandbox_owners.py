@@ -18,6 +18,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     NotProved,
     Unreadable,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import ProcessTable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmounting import unmount_all
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import tree_sandbox
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Outcome, Plan
@@ -25,6 +26,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Owners
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis.support_descriptors import python
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._layout.support_kata import (
     KATA,
     NAME,
@@ -302,3 +304,19 @@ def test_R6_K15_the_link_to_a_factorys_machine_goes_and_the_machine_stays(tmp_pa
     assert removed(layout, tmp_path).action == "deleted"
     assert files(tmp_path) == [f"{VM}/vm-1/shared/data"] and not os.path.lexists(tmp_path / VM / NAME)
     assert not (tmp_path / SHARE / NAME).exists()
+
+
+def test_D8_a_file_that_is_open_too_deep_to_be_named_keeps_the_tree(tmp_path: Path) -> None:
+    make("kata_persist", tmp_path)
+    code = (
+        "for _depth in range(25):\n"
+        "    os.mkdir('d' * 200); os.chdir('d' * 200)\n"
+        "held = os.open('data', os.O_RDWR | os.O_CREAT, 0o600)\n"
+        "os.chdir('/'); print('there', flush=True); time.sleep(60)\n"
+    )
+    with python(code, cwd=state_of("kata_persist", tmp_path)) as child:
+        assert ProcessTable.scan().by_pid[child.pid].complete, "nothing else shows it"
+        text = error_of(removed("kata_persist", tmp_path), NotProved)
+        assert f"(pid {child.pid}" in text and "too long" in text
+        assert state_of("kata_persist", tmp_path).exists()
+    assert removed("kata_persist", tmp_path).action == "deleted"
