@@ -272,7 +272,7 @@ def _hidden(pid: int, uid: int) -> Process:
     return Process(pid, 0, "?", 0, "", None, (), None, None, (), uid, False, False)
 
 
-def _facts(directory: int, pid: int) -> Process | None:
+def _facts(directory: int, pid: int, again: int = _AGAIN) -> Process | None:
     # The directory's owner is the effective uid, also of a process that forbids core dumps.
     uid = os.fstat(directory).st_uid
     comm, fields = _stat(directory, "stat")
@@ -286,11 +286,21 @@ def _facts(directory: int, pid: int) -> Process | None:
     if flags & _KERNEL_THREAD:
         return Process(pid, ppid, state, start, comm, None, (), None, None, (), uid, True, False)
     problems: list[int] = []
-    argv = _arguments(directory, at + "cmdline", problems)
-    exe = _link(directory, at + "exe", problems)
-    cwd = _link(directory, at + "cwd", problems)
-    root = _link(directory, at + "root", problems)
-    cgroups = _cgroups(directory, at + "cgroup", problems)
+    try:
+        argv = _arguments(directory, at + "cmdline", problems)
+        exe = _link(directory, at + "exe", problems)
+        cwd = _link(directory, at + "cwd", problems)
+        root = _link(directory, at + "root", problems)
+        cgroups = _cgroups(directory, at + "cgroup", problems)
+        ended = bool(at) and _stat(directory, at + "stat")[1][0] in "ZXx"
+    except OSError as error:
+        if not at or error.errno not in _GONE:
+            raise
+        ended = True
+    if ended:  # that thread alone, and others may run
+        if again:
+            return _facts(directory, pid, again - 1)
+        return Process(pid, ppid, state, start, comm, None, (), None, None, (), uid, False, False)
     if problems or (exe is None and not argv):
         # The kernel also answers EACCES for a process that has just ended. And one on its way out has lost its
         # arguments but may hold its files and memory for minutes: it lives, and we cannot tell for whom.

@@ -136,6 +136,41 @@ def test_A9_an_ended_leader_with_a_running_thread_is_alive(tmp_path: Path) -> No
         assert mentions(ProcessTable.scan(), "web-half", child.pid) == {"argument"}
 
 
+def half_dead(proc: Path, threads: dict[int, str]) -> None:
+    """A proc of process 12 alone, whose leader has ended; threads: the state of each."""
+    for tid, state in {12: "Z", **threads}.items():
+        folder = proc / "12" / "task" / str(tid)
+        folder.mkdir(parents=True)
+        stat = f"{tid} (tool) {state} 1 12 12 0 -1 4194560 {'0 ' * 12}4711 0 0\n"
+        (folder / "stat").write_text(stat)
+        (folder / "cmdline").write_text("web-half\0" if state == "S" else "")
+        (folder / "exe").symlink_to("/usr/bin/tool")
+        for name in ("cwd", "root"):
+            (folder / name).symlink_to("/")
+    (proc / "12" / "stat").write_text((proc / "12" / "task" / "12" / "stat").read_text())
+
+
+def test_A9_a_leader_whose_threads_cannot_be_told_is_alive(tmp_path: Path) -> None:
+    """More than one entry in task, and none of them seen running: they end or change under our hands."""
+    half_dead(tmp_path, {13: "Z"})
+    process = processes.read(12, str(tmp_path))
+    assert process is not None and not process.dead and not process.complete
+
+
+@pytest.mark.parametrize("file", ["cmdline", "stat"])
+@pytest.mark.parametrize("others", [True, False])
+def test_A9_another_thread_stands_for_one_that_ends_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, others: bool
+) -> None:
+    half_dead(tmp_path, {13: "S", 14: "S"})
+    (tmp_path / "12" / "task" / "13" / file).unlink()
+    chosen = [13, 14 if others else 13, *[13] * 9]
+    monkeypatch.setattr(processes, "_living_thread", lambda _directory, _pid: chosen.pop(0))
+    process = processes.read(12, str(tmp_path))
+    assert process is not None and not process.dead
+    assert (process.complete, process.argv) == ((True, ("web-half",)) if others else (False, ()))
+
+
 @pytest.mark.parametrize(
     ("text", "token", "found"),
     [
