@@ -139,7 +139,17 @@ def _fill(tree: NewTree, place: Directory, descriptor: int, durable: bool) -> No
         os.fchown(descriptor, above.st_uid, above.st_gid)
     os.fchmod(descriptor, tree.mode)
     if durable:
+        for inner, _mode in tree.directories:
+            _sync_directory(inner, descriptor)
         os.fsync(descriptor)
+
+
+def _sync_directory(name: str, directory: int) -> None:
+    descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _make_file(file: NewFile, directory: int, durable: bool) -> None:
