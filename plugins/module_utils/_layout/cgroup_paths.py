@@ -26,6 +26,12 @@ WHERE = "linux.cgroupsPath"
 _BY_RESOURCE = {"memory": "memory", "cpu": "cpu", "pids": "pids", "blockIO": "blkio"}
 _SLICE = ".slice"
 _DEFAULT_SLICE, _ROOT_SLICE = "system.slice", "-.slice"
+# What an engine, Kata or systemd has of its own, whatever is in it: never a container's (safety.md D7).
+_OTHERS = re.compile(
+    r"kubepods.*|besteffort|burstable|guaranteed|kata_overhead|"
+    r"init\.scope|(system|user|machine|user-\d+)\.slice|.*\.service",
+    re.DOTALL,
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -55,9 +61,11 @@ class Cgroup(NamedTuple):
     def carries(self, object_id: str) -> bool:
         """Whether its own name carries the id, in the form in which a runtime puts it there (safety.md A8, D7).
 
-        "runc-web-1.scope" is of "web-1" and not of "1": which part is the id is known from the spec.
+        "runc-web-1.scope" is of "web-1" and not of "1": which part is the id is known from the spec. An id may also be
+        the name of a cgroup that others are in.
         """
-        return bool(object_id) and self.place.owner == object_id
+        own = self.place.inside.rpartition("/")[2]
+        return bool(object_id) and self.place.owner == object_id and not _OTHERS.fullmatch(own)
 
 
 def to_make(spec: dict[str, Any], of: Sequence[Hierarchy]) -> tuple[Cgroup, ...]:

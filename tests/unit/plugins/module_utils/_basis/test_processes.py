@@ -137,13 +137,13 @@ def test_A9_an_ended_leader_with_a_running_thread_is_alive(tmp_path: Path) -> No
 
 
 def half_dead(proc: Path, threads: dict[int, str]) -> None:
-    """A proc of process 12 alone, whose leader has ended; threads: the state of each."""
-    for tid, state in {12: "Z", **threads}.items():
+    """A proc of process 12 alone, whose leader has ended; threads: the letter of each."""
+    for tid, letter in {12: "Z", **threads}.items():
         folder = proc / "12" / "task" / str(tid)
         folder.mkdir(parents=True)
-        stat = f"{tid} (tool) {state} 1 12 12 0 -1 4194560 {'0 ' * 12}4711 0 0\n"
+        stat = f"{tid} (tool) {letter} 1 12 12 0 -1 4194560 {'0 ' * 12}4711 0 0\n"
         (folder / "stat").write_text(stat)
-        (folder / "cmdline").write_text("web-half\0" if state == "S" else "")
+        (folder / "cmdline").write_text("web-half\0" if letter == "S" else "")
         (folder / "exe").symlink_to("/usr/bin/tool")
         for name in ("cwd", "root"):
             (folder / name).symlink_to("/")

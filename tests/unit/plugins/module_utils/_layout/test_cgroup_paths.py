@@ -303,6 +303,29 @@ def test_D7_only_a_leaf_with_the_id_in_its_own_place_carries_it(
     assert [one.place.inside for one in found if one.carries(object_id)] == carrying
 
 
+@pytest.mark.parametrize(
+    ("path", "carries"),
+    [
+        ("/kubepods", False),
+        ("/kubepods/besteffort", False),
+        ("/kubepods.slice/kubepods-burstable.slice", False),
+        ("/kubepods/burstable", False),
+        ("/kata_overhead", False),
+        ("/init.scope", False),
+        ("/system.slice", False),
+        ("/user.slice/user-0.slice", False),
+        ("/system.slice/containerd.service", False),
+        ("/kubepods/web-1", True),
+        ("/kubepods/my-kubepods", True),
+        ("/system.slice/web.scope", True),
+    ],
+)
+def test_D7_what_engines_and_systemd_have_of_their_own_is_no_containers(path: str, carries: bool) -> None:
+    name = path.rpartition("/")[2]
+    found = {one.place.inside: one.carries(name) for one in to_find(spec(path), name, "", V2)}
+    assert found[path] is carries
+
+
 PIECES = ["", "/", "..", ".", "a", "a5", ":", ".slice", "-", "x.slice:y:z", "kata_", " ", "é"]
 
 
