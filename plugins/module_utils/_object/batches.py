@@ -68,11 +68,15 @@ def _batch(waiting: list[tuple[Item, Plan]], how: Run) -> tuple[list[Outcome], l
     most = most_held()
     try:
         for position, (item, plan) in enumerate(waiting):
-            if max(locks.number, len(held)) >= most:
+            if len(held) >= most:
                 rest = waiting[position:]
                 break
             try:
-                locks.take(item, None if held else how.budget)
+                places = item.lock_places()
+                if held and locks.number + len(places) > most:
+                    rest = waiting[position:]
+                    break
+                locks.take(item, places, None if held else how.budget)
                 held.append(Held(item, plan))
             except StateError as error:
                 if held and isinstance(error, LockTimeout):
@@ -88,7 +92,8 @@ def _batch(waiting: list[tuple[Item, Plan]], how: Run) -> tuple[list[Outcome], l
 
 
 def most_held() -> int:
-    """How many items may be held at once, where few files may be open (kata-persist.md P4): one in any case."""
+    """How many items and locks may be held at once, where few files may be open (kata-persist.md P4): one item in any
+    case, with all its locks."""
     limit = os.sysconf("SC_OPEN_MAX")  # negative: there is none
     if limit < 0 or limit > _SPARE + 2 * _EACH * _MOST_LOCKS:
         return _MOST_LOCKS
@@ -103,10 +108,10 @@ class _BatchLocks:
         self.number = 0
         self._common = {path: lock.shared() for path, lock in common.items()}
 
-    def take(self, item: Item, budget: LockBudget | None) -> None:
+    def take(self, item: Item, places: list[LockPlace], budget: LockBudget | None) -> None:
         """Take the locks of one item: the first may wait, further ones do not (C1)."""
         try:
-            for place in item.lock_places():
+            for place in places:
                 lock = self._take(place, budget if not item.locks else None)
                 if lock is not None:
                     item.locks.append(lock)

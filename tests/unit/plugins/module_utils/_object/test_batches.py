@@ -20,14 +20,19 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     InUse,
     LockTimeout,
     NotProved,
+    Unreadable,
     WriteFailed,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import LockPlace, acquire
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
-from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import batches, removal
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Plan, Run, run
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis.support_locking import (
+    at_each_pause,
+    held_by_another,
+)
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_steps import (
     Calls,
     Thing,
@@ -56,6 +61,32 @@ def test_C1_only_the_first_lock_waits_and_a_locked_item_comes_last(directory: Di
     assert [outcome.action for outcome in outcomes] == ["deleted", "failed", "deleted"]
     assert isinstance(outcomes[1].error, LockTimeout)
     assert [name for what, name in calls if what == "apply"] == ["t0", "t2"], "the others did not wait for it"
+
+
+def test_C1_nothing_waits_while_anything_is_held(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = things(directory, [], 2)
+    for name in ("t0.lock0", "t1.lock0"):
+        Path(directory.join(name)).touch()
+    while_held: list[bool] = []
+    with held_by_another(Path(directory.join("t1.lock0"))):
+        at_each_pause(monkeypatch, lambda: while_held.append(is_locked(directory.join("t0.lock0"))))
+        outcomes = take(items, seconds=0.1)
+    assert [one.action for one in outcomes] == ["deleted", "failed"]
+    assert while_held and not any(while_held)
+
+
+@pytest.mark.parametrize(("locks", "most"), [(2, 4), (3, 3), (5, 5)])
+def test_C1_the_locks_are_counted_and_not_the_items(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch, locks: int, most: int
+) -> None:
+    """The last one of a batch takes all of its own, and only one that has more than may be held has them alone."""
+    monkeypatch.setattr(batches, "most_held", lambda: 4)
+    items = things(directory, [], 4, locks)
+    held: list[int] = []
+    for item in items:
+        item.on_call["apply"] = lambda: held.append(sum(len(one.locks) for one in items))
+    assert all(one.action == "deleted" for one in take(items))
+    assert max(held) == most
 
 
 def test_C1_a_second_lock_is_never_waited_for_while_the_first_is_held(directory: Directory) -> None:
@@ -239,6 +270,19 @@ def test_D8_whoever_stands_in_one_of_the_trees_keeps_that_item_alone(directory: 
     assert [outcome.action for outcome in outcomes] == ["failed", "deleted"]
     text = str(outcomes[0].error)
     assert f"some-shell (pid {child.pid}" in text and f"uses {items[0].path}.d" in text
+
+
+def test_D8_where_the_last_look_is_not_to_be_had_nothing_goes(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blind(*_given: object, **_more: object) -> None:
+        raise Unreadable("/proc", "descriptors cannot be looked at")
+
+    monkeypatch.setattr(removal, "lasting_users", blind)
+    calls: Calls = []
+    items = things(directory, calls, 2)
+    assert [one.action for one in take(items)] == ["failed", "failed"]
+    assert all(one.path.exists() for one in items) and ("apply", "t0") not in calls
 
 
 @pytest.mark.parametrize(
