@@ -11,11 +11,13 @@ import json
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     ChangedMeanwhile,
     InUse,
+    InvalidInput,
     Mounted,
     NotProved,
 )
@@ -24,6 +26,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import flat_sandbox, removal
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.flat_sandbox import FlatSandbox
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.sandbox import Wish
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Outcome, Run, run
@@ -31,9 +34,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree 
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.lab.processes import wait_until
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.test_removal import running
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.test_sandbox import (
     NAME,
     NEEDS_PIDFD,
+    document,
     error_of,
     make,
     removed,
@@ -49,9 +54,16 @@ def root(tmp_path: Path) -> Path:
 
 def absent(root: Path, layout: str = "gvisor", sandbox_id: str = NAME, container_id: str = "") -> Outcome:
     tree = Tree(LAYOUTS[layout], "/", {"run_root": str(root)})
-    item = FlatSandbox(Wish(sandbox_id, container_id, present=False), tree)
+    return through(FlatSandbox(Wish(sandbox_id, container_id, present=False), tree))
+
+
+def through(item: FlatSandbox) -> Outcome:
     (outcome,) = run([item], Run(lambda: HostView("/", True), LockBudget(0.2), False, durable=False))
     return outcome
+
+
+def item_of(kind: type[FlatSandbox], root: Path, **wish: Any) -> FlatSandbox:
+    return kind(Wish(NAME, **wish), Tree(LAYOUTS["gvisor"], "/", {"run_root": str(root)}))
 
 
 @NEEDS_PIDFD
@@ -172,10 +184,97 @@ def test_D3_a_private_copy_of_a_mount_on_a_file_of_it_keeps_it(root: Path, tmp_p
         support.bind(f"{tmp_path}/data", f"{root}/{NAME}_sandbox:{NAME}.state")
         with support.another_namespace(lambda: None) as pid:
             assert len(MountTable.read(pid).at_or_below(str(root))) == 1
-            tree = Tree(LAYOUTS["gvisor"], "/", {"run_root": str(root)})
-            item = FlatSandbox(Wish(NAME, present=False, unmount=True, force=True), tree)
-            (outcome,) = run([item], Run(lambda: HostView("/", True), LockBudget(1), False, durable=False))
+            outcome = removed(root, unmount=True, force=True)
             assert "still mounted" in error_of(outcome, Mounted)
             assert len(MountTable.read(pid).at_or_below(str(root))) == 1
 
     support.in_private_namespace(inside)
+
+
+def test_G2_a_lock_in_the_place_of_the_held_one_is_never_unlinked(root: Path) -> None:
+    make(root)
+    lock = root / f"{NAME}_sandbox:{NAME}.lock"
+
+    class Replaced(FlatSandbox):
+        def apply(self, plan: Any, durable: bool) -> None:
+            lock.unlink()
+            lock.write_text("another's")
+            super().apply(plan, durable)
+
+    error_of(through(item_of(Replaced, root, present=False)), ChangedMeanwhile)
+    assert lock.read_text() == "another's"
+
+
+def test_C3_a_runtime_that_comes_to_wait_at_the_last_moment_keeps_the_lock(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(root)
+    monkeypatch.setattr(flat_sandbox, "lock_waiters", lambda _inode: (4711,))
+    assert "a runtime waits for" in error_of(removed(root), InUse)
+    assert os.listdir(root) == [f"{NAME}_sandbox:{NAME}.lock"]
+
+
+def test_C2_a_lock_that_went_away_leaves_the_state_to_somebody_else(root: Path) -> None:
+    make(root)
+
+    class Unlocked(FlatSandbox):
+        def lock_places(self) -> Any:
+            return []
+
+    assert "its lock went away" in error_of(through(item_of(Unlocked, root, present=False)), ChangedMeanwhile)
+    assert (root / f"{NAME}_sandbox:{NAME}.state").exists()
+
+
+@pytest.mark.parametrize("ending", [".state", ".filestore"])
+def test_D8_whoever_has_a_file_of_it_open_keeps_it(root: Path, tmp_path: Path, ending: str) -> None:
+    make(root, bundleDir=str(tmp_path / "bundle"), spec={"root": {"path": "rootfs"}})
+    (tmp_path / "bundle" / "rootfs").mkdir(parents=True)
+    filestore = tmp_path / "bundle" / "rootfs" / f".gvisor.filestore.{NAME}"
+    filestore.touch()
+    used = filestore if ending == ".filestore" else root / f"{NAME}_sandbox:{NAME}.state"
+    before = sorted(os.listdir(root))
+    with running("os.open(sys.argv[1], os.O_RDONLY)", str(used)) as child:
+        assert f"(pid {child.pid}" in error_of(removed(root), InUse)
+    assert sorted(os.listdir(root)) == before and used.exists()
+    assert removed(root).action == "deleted"
+
+
+@pytest.mark.parametrize("why", ["it is another one", "somebody has it open"])
+def test_G3_a_lock_that_was_made_for_nothing_is_left_where(
+    root: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    lock = root / f"{NAME}_sandbox:{NAME}.lock"
+
+    class Overtaken(FlatSandbox):
+        def lock_places(self) -> Any:
+            places = super().lock_places()
+            self.wish = self.wish._replace(documents={})
+            return places
+
+        def tidy(self) -> None:
+            if why == "it is another one":
+                lock.unlink()
+                lock.touch()
+            else:
+                monkeypatch.setattr(removal, "lasting_users", lambda inodes, *_more: dict.fromkeys(inodes, "x"))
+            super().tidy()
+
+    error_of(through(item_of(Overtaken, root, documents={"state": document()})), InvalidInput)
+    assert lock.exists()
+
+
+@NEEDS_PIDFD
+def test_A1_what_is_unknown_after_the_owners_ended_is_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read and judged anew: something has come meanwhile that cannot be read."""
+    make(root)
+    stop_all = removal.stop_all
+
+    def stop_and_come(*given: Any) -> bool:
+        ended = stop_all(*given)
+        (root / f"ctr_sandbox:{NAME}.state").mkdir()
+        return ended
+
+    monkeypatch.setattr(removal, "stop_all", stop_and_come)
+    with titled("runsc-sandbox", f"--root={root}", "boot", NAME):
+        text = error_of(removed(root, stop_processes=True), NotProved)
+    assert "cannot be read" in text and (root / f"{NAME}_sandbox:{NAME}.state").exists()

@@ -23,7 +23,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.unmoun
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import tree_sandbox
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Outcome, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_sandbox import TreeSandbox
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Owners
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence, Owners
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis.support_descriptors import python
@@ -233,6 +233,23 @@ def test_several_items_share_their_looks(tmp_path: Path) -> None:
     items = [item_of("kata_persist", tmp_path, tree, sandbox_id=name, present=False) for name in names]
     outcomes = take_all(items, tmp_path, new_view=new_view)
     assert {outcome.action for outcome in outcomes} == {"deleted"} and len(views) == 3
+
+
+@pytest.mark.parametrize("layout", KATA)
+def test_C2_E3_a_live_owner_that_comes_in_between_is_not_overridden_by_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    make(layout, tmp_path)
+    before = listing(tmp_path)
+    item = item_of(layout, tmp_path, present=False, force=True)
+    look = item.look_for_owners
+
+    def living(view: HostView) -> Any:
+        return Owners((), (), Evidence(owners=("qemu runs it",))) if isinstance(view, Appearing) else look(view)
+
+    monkeypatch.setattr(item, "look_for_owners", living)
+    assert "qemu runs it. It was put back." in error_of(appear_at(item, tmp_path, 2), InUse)
+    assert listing(tmp_path) == before
 
 
 def test_roots_that_were_made_for_nothing_are_taken_back(tmp_path: Path) -> None:
