@@ -19,18 +19,21 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     Mounted,
     NotProved,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable, parse_mountinfo
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey, Unseen
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import open_given
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import look
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import read
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Part
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import removal
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import Unmount
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.removal import (
     lasting_users,
     mounts_in_the_way,
     stop_all,
     stops_for,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
 
 
@@ -253,3 +256,54 @@ def test_R4_several_mounts_of_one_part_are_one_unmount(tmp_path: Path) -> None:
             mounts_in_the_way(parts, survey, False, True)
 
     support.in_private_namespace(inside)
+
+
+def test_D3_a_namespace_that_cannot_be_told_is_not_the_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").touch()
+    survey = MountSurvey(MountTable.read(), [], [])
+    for told, refused in ((None, True), (False, True), (True, False)):
+        monkeypatch.setattr(removal, "in_initial_mount_namespace", lambda told=told: told)
+        if refused:
+            with pytest.raises(NotProved, match="own mount namespace"):
+                mounts_in_the_way([part_of(tmp_path / "a")], survey, False, False)
+        else:
+            assert mounts_in_the_way([part_of(tmp_path / "a")], survey, False, False) == []
+
+
+@pytest.mark.parametrize(
+    ("unseen", "initial", "answer"),
+    [([], True, False), ([Unseen(7, "Permission denied")], True, True), ([], False, True), ([], None, True)],
+)
+def test_D3_that_nothing_is_mounted_is_told_only_where_all_is_seen(
+    tmp_path: Path, unseen: list[Unseen], initial: bool | None, answer: bool
+) -> None:
+    (tmp_path / "a").touch()
+    view = HostView()
+    view.once("mounts", lambda: MountSurvey(MountTable.read(), [], unseen))
+    view.once("mount namespace", lambda: initial)
+    assert removal.may_be_mounted([part_of(tmp_path / "a")], view) is answer
+
+
+def test_C4_only_what_lies_under_a_mount_goes_as_it_is_found_then(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).touch()
+    parts = [part_of(tmp_path / "a"), part_of(tmp_path / "b")]
+    rows = f"1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 0:5 / {tmp_path}/a rw - tmpfs none rw\n"
+    view = HostView()
+    view.once("mounts", lambda: MountSurvey(MountTable(parse_mountinfo(rows)), [], []))
+    removes = removal.removals_of(parts, [Unmount(f"{tmp_path}/a")], view)
+    assert [one.identity for one in removes] == [None, parts[1].facts.identity]
+
+
+def test_E1_where_the_clock_was_stepped_nobody_is_stopped() -> None:
+    with running() as child:
+        with pytest.raises(NotProved, match="not proved to be older"):
+            stops_for("label", [claim_of(child.pid)], [time.time_ns() + 3600 * 10**9])
+
+
+def test_E1_the_newest_record_counts() -> None:
+    """Kata writes a sandbox's configuration before its machine is there, and persist.json as long as it lives."""
+    with running() as child:
+        now = time.time_ns()
+        stops = stops_for("label", [claim_of(child.pid)], [now - 60 * 10**9, now])
+        assert [stop.pid for stop in stops] == [child.pid]
