@@ -15,6 +15,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.atomic
     remove_file,
     sync_directory,
     write_file,
+    write_in_place,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory, open_given
@@ -227,3 +228,11 @@ def test_sync_of_a_directory_and_its_failure(directory: Directory) -> None:
     sync_directory(directory)
     with pytest.raises(WriteFailed, match="may not be durable"):
         sync_directory(Directory(10_000, directory.path))
+
+
+def test_R6_what_is_written_in_place_is_never_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("precious")
+    (tmp_path / "a.lock").symlink_to("theirs")
+    with open_given(str(tmp_path)) as directory, pytest.raises(WriteFailed):
+        write_in_place(directory, "a.lock", b"web-1\n")
+    assert (tmp_path / "theirs").read_text() == "precious"

@@ -72,3 +72,20 @@ def test_superblocks_have_the_kernel_device() -> None:
         os.close(descriptor)
     assert mount and mount.fstype == "proc" and mount.device == os.stat("/proc").st_dev
     assert mount in host.superblocks().values()
+
+
+def test_A2_every_form_of_hidepid_but_off_is_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def doubt(*options: str) -> str:
+        monkeypatch.setattr(host, "superblock_of", lambda _descriptor: host.Superblock(1, "proc", options))
+        return host._mount_doubt("/proc")
+
+    for hiding in (
+        "hidepid=1",
+        "hidepid=2",
+        "hidepid=4",
+        "hidepid=noaccess",
+        "hidepid=invisible",
+        "hidepid=ptraceable",
+    ):
+        assert hiding in doubt("rw", hiding)
+    assert doubt("rw") == doubt("rw", "hidepid=0") == doubt("rw", "hidepid=off") == ""

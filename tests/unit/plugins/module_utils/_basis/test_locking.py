@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -12,8 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import locking
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     LockTimeout,
+    Unreadable,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.lock_budget import LockBudget
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import (
@@ -247,3 +250,20 @@ def test_C1_a_waiter_of_ours_keeps_no_descriptor_open_while_it_waits(directory: 
                         continue
             child.kill()
     assert seen < 20
+
+
+def test_G3_a_lock_file_that_cannot_be_locked_is_not_left(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_given: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(locking.fcntl, "flock", broken)
+    before = os.listdir(directory.path)
+    with pytest.raises(Unreadable, match="cannot be locked"):
+        acquire(LockPlace(directory, "new.lock", 0o600), None)
+    assert os.listdir(directory.path) == before
+    Path(directory.join("old.lock")).touch()
+    with pytest.raises(Unreadable, match="cannot be locked"):
+        acquire(LockPlace(directory, "old.lock", 0o600), None)
+    assert sorted(os.listdir(directory.path)) == sorted([*before, "old.lock"])

@@ -222,3 +222,54 @@ def test_D3_cost_of_a_lookup_does_not_grow_with_namespaces() -> None:
     keys, _entries = survey._on_device((8, 1))
     assert len(keys) == 4 * 4998
     assert keys == sorted(keys)
+
+
+@support.needs_root
+def test_D3_a_changed_root_that_is_a_mount_hides_no_mounts(tmp_path: Path) -> None:
+    """mountinfo then shows what is in that root, and is not empty."""
+
+    def elsewhere() -> None:
+        support.tmpfs(f"{tmp_path}/tree/a")
+        support.tmpfs(f"{tmp_path}/jail")
+        os.chroot(f"{tmp_path}/jail")
+
+    def work() -> None:
+        support.make(f"{tmp_path}/tree/a", f"{tmp_path}/jail")
+        with support.another_namespace(elsewhere) as pid:
+            survey = MountSurvey.read()
+            found = [item.path for item in survey.in_the_way(f"{tmp_path}/tree") if item.pid == pid]
+            assert found == [f"{tmp_path}/tree/a"]
+
+    support.in_private_namespace(work)
+
+
+def test_D3_a_namespace_is_entered_only_where_it_is_the_one_that_was_seen() -> None:
+    """The pid may be another process's by now."""
+    found = namespaces._Found(os.getpid(), f"/proc/{os.getpid()}/ns/mnt", False)
+    assert namespaces._ask_child("/proc", {1: found}) == {1: "gone\n"}
+
+
+def test_D3_namespaces_that_come_and_go_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(namespaces._Reader, "read_new", lambda _self: {4711})
+    assert [item.reason for item in MountSurvey.read().unreadable] == ["mnt:[4711] changes all the time"]
+
+
+def test_D3_a_namespace_that_another_one_holds_is_unknown(tmp_path: Path) -> None:
+    def process(name: str, link: str, info: str) -> None:
+        (tmp_path / name / "ns").mkdir(parents=True)
+        (tmp_path / name / "mountinfo").write_text(info)
+        (tmp_path / name / "root").symlink_to("/")
+        (tmp_path / name / "ns" / "mnt").symlink_to(link)
+
+    process("self", "mnt:[1]", "1 0 8:1 / / rw - ext4 /dev/a rw\n")
+    held = "7 0 8:1 / / rw - ext4 /dev/a rw\n8 7 0:4 mnt:[3] /run/pin rw - nsfs nsfs rw\n"
+    process("2", "mnt:[2]", held)
+    (reason,) = (item.reason for item in MountSurvey.read(str(tmp_path)).unreadable)
+    assert reason == "mnt:[3] is held by /run/pin in another mount namespace"
+
+
+def test_D3_a_directory_is_not_free_where_another_namespace_has_a_mount_in_it() -> None:
+    own = MountTable(parse_mountinfo("1 0 8:1 / / rw - ext4 /dev/a rw\n"))
+    other = MountTable(parse_mountinfo("7 0 8:1 / / rw - ext4 /dev/a rw\n8 7 0:9 / /t/a rw - tmpfs none rw\n"))
+    survey = MountSurvey(own, [(7, other)], [])
+    assert [survey.is_free(path) for path in ("/t", "/t/a", "/t/ab", "/u")] == [False, False, True, True]

@@ -114,3 +114,14 @@ def test_facts_tell_one_file_from_another(directory: Directory) -> None:
 def test_promise_7_a_name_that_cannot_be_looked_at_is_not_absent(directory: Directory) -> None:
     with pytest.raises(Unreadable, match="File name too long"):
         look(directory, "x" * 256)
+
+
+def test_B6_a_fifo_that_takes_the_place_of_a_file_is_not_an_empty_one(directory: Directory) -> None:
+    path = Path(directory.path, "document")
+    path.write_text("{}")
+    facts = look(directory, "document")
+    assert facts is not None
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(Unreadable, match="not a plain file"):
+        read_known_file(directory, "document", facts)

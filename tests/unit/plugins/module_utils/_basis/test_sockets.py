@@ -13,9 +13,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import sockets
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host, sockets
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.syscalls import setns
 from ansible_collections.sandboxed.containers.tests.lab.processes import state, wait_until
 
@@ -281,3 +282,56 @@ def test_many_sockets_need_many_answers(tmp_path: Path) -> None:
     finally:
         for one in held:
             one.close()
+
+
+def test_A6_an_abstract_name_is_unknown_where_a_namespace_was_not_asked() -> None:
+    assert sockets.Listeners([], ()).has_abstract("x") is False
+    assert sockets.Listeners([], ("hidden",)).has_abstract("x") is None
+    assert sockets.Listeners([sockets.Bound(None, "x", True)], ("hidden",)).has_abstract("x") is True
+
+
+def test_B2_a_look_that_breaks_off_is_not_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_given: object) -> None:
+        raise ValueError("nobody foresaw this")
+
+    monkeypatch.setattr(sockets, "_ask", broken)
+    monkeypatch.setattr(threading, "excepthook", lambda _arguments: None)
+    assert "the look at the network namespaces broke off" in sockets.listeners().unreadable
+
+
+class Answer:
+    """A netlink socket that has one answer: a DONE message with these flags."""
+
+    def __init__(self, mark: int) -> None:
+        self.data = sockets._HEADER.pack(20, sockets._NLMSG_DONE, mark, 1, 0) + bytes(4)
+
+    def recvmsg(self, _size: int) -> tuple[bytes, list[Any], int, None]:
+        return self.data, [], 0, None
+
+
+def test_B2_an_interrupted_dump_is_no_answer() -> None:
+    answers: list[Any] = [Answer(0), Answer(sockets._NLM_F_DUMP_INTR)]
+    assert [sockets._receive(one) for one in answers] == [[], None]
+
+
+@NEEDS_ROOT
+def test_B2_only_the_namespace_that_is_named_is_asked(tmp_path: Path) -> None:
+    """Its process has moved: what is in the new one says nothing of the old one, which another path may lead to."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(tmp_path / "a.sock"))
+        one.listen()
+        assert sockets._ask("net:[1]", [f"/proc/{os.getpid()}/ns/net"]) == []
+        assert sockets._ask(os.readlink("/proc/self/ns/net"), []) != []
+
+
+def test_B5_a_socket_is_also_looked_for_by_its_superblocks_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """btrfs and some overlays show another device in st_dev than the kernel's answer has."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(tmp_path / "a.sock"))
+    status = (tmp_path / "a.sock").stat()
+    other = host.Superblock(status.st_dev + 1, "btrfs", ())
+    monkeypatch.setattr(sockets, "superblock_of", lambda _descriptor: other)
+    number = status.st_ino & 0xFFFFFFFF
+    assert sockets.socket_inodes(str(tmp_path / "a.sock")) == {(status.st_dev, number), (other.device, number)}

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import syscalls, unmounting
@@ -21,7 +22,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     WriteFailed,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import MountTable, parse_mountinfo
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.namespaces import MountSurvey, Unseen
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
 
 
@@ -323,3 +324,57 @@ def test_D4_the_plan_makes_each_mount_private_before_what_is_below_it() -> None:
 def test_the_root_is_never_unmounted() -> None:
     with pytest.raises(ValueError, match="root"):
         unmount("/")
+
+
+STACKED = (
+    "1 0 8:1 / / rw - ext4 /dev/a rw\n"
+    "2 1 0:5 / /s/a rw shared:7 - tmpfs none rw\n"
+    "3 2 0:6 / /s/a rw - tmpfs none rw\n"  # covers 2
+    "4 1 0:5 / /elsewhere rw {} - tmpfs none rw\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"), [("shared:7", 1), ("master:7", 1), ("shared:8 master:7", 1), ("shared:8", 0)]
+)
+def test_D4_a_peer_or_a_slave_of_a_covered_mount_is_told(fields: str, told: int) -> None:
+    own = MountTable(parse_mountinfo(STACKED.format(fields)))
+    assert len(unmounting.outside_peers(MountSurvey(own, [], []), "/s")) == told
+
+
+def test_D4_what_cannot_be_read_may_be_a_peer_of_a_covered_mount() -> None:
+    own = MountTable(parse_mountinfo(STACKED.format("")))
+    told = unmounting.outside_peers(MountSurvey(own, [], [Unseen(7, "Permission denied")]), "/s")
+    assert told == ["unknown mounts (Permission denied)"]
+
+
+@support.needs_root
+def test_D3_a_namespace_that_cannot_be_told_is_not_pid_1s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unmounting, "in_initial_mount_namespace", lambda _proc: None)
+
+    def work() -> None:
+        support.tmpfs(str(tmp_path))
+        with pytest.raises(NotProved, match="not provably"):
+            unmounting.unmount_all(str(tmp_path))
+        assert len(MountTable.read().at_or_below(str(tmp_path))) == 1
+
+    support.in_private_namespace(work)
+
+
+@support.needs_root
+def test_D4_what_is_mounted_there_meanwhile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = unmounting._change
+
+    def change_and_mount(*given: Any) -> None:
+        change(*given)
+        support.tmpfs(f"{tmp_path}/b")
+
+    def work() -> None:
+        support.make(f"{tmp_path}/a", f"{tmp_path}/b")
+        support.tmpfs(f"{tmp_path}/a")
+        monkeypatch.setattr(unmounting, "_change", change_and_mount)
+        with pytest.raises(Mounted, match=f"still mounted: tmpfs on {tmp_path}/b") as caught:
+            unmounting.unmount_all(str(tmp_path), any_namespace=True)
+        assert caught.value.changed
+
+    support.in_private_namespace(work)

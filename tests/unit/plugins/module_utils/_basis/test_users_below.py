@@ -164,3 +164,12 @@ def test_D8_whoever_hides_what_it_uses_is_told_but_for_init(target: Path) -> Non
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     with python(OPEN + WAIT, str(target)) as child, python(code, str(child.pid), env=environment) as looker:
         assert looker.first_line.split() == ["True", "False"]
+
+
+@NEEDS_ROOT
+def test_D8_a_root_inside_the_tree_counts_alone(tmp_path: Path) -> None:
+    """chroot leaves the working directory where it is."""
+    (tmp_path / "web-1" / "rootfs").mkdir(parents=True)
+    code = "held = 'x'\nos.chroot(sys.argv[1])\n" + WAIT
+    with python(code, str(tmp_path / "web-1" / "rootfs"), cwd="/") as child:
+        assert descriptors.uses([], [f"{tmp_path}/web-1"]) == {(f"{tmp_path}/web-1", child.pid)}

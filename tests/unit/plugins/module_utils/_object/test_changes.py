@@ -22,6 +22,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.chang
     diff_of,
     lines_of,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.mapping_changes import MoveMapping
 
 
 @pytest.fixture
@@ -139,3 +140,10 @@ def test_lines_of_many_items_say_what_is_written(directory: Directory) -> None:
     at = directory.path
     assert before == [f"state     {at}/a", f"lock      {at}/b", f"state     {at}/a"]
     assert after == [f"state     {at}/a (written)", f"lock      {at}/c"]
+
+
+def test_C4_another_directory_of_a_containers_name_is_not_moved(directory: Directory) -> None:
+    Path(directory.path, "app-1", "old").mkdir(parents=True)
+    with pytest.raises(ChangedMeanwhile, match="it was replaced"):
+        MoveMapping(directory, "app-1", (0, 0), ("old",), "new").make()
+    assert os.listdir(f"{directory.path}/app-1") == ["old"]
