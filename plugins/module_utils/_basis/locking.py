@@ -187,7 +187,7 @@ def _is_current(place: LockPlace, inode: Inode) -> bool:
             named = os.stat(place.name, dir_fd=place.directory.fd, follow_symlinks=False)
     except FileNotFoundError:
         return False
-    return inode == (named.st_dev, named.st_ino) and named.st_nlink > 0
+    return inode == (named.st_dev, named.st_ino)
 
 
 def _timeout(place: LockPlace, inode: Inode, budget: LockBudget | None) -> LockTimeout:
