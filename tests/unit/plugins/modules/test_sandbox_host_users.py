@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._basis import support_mounts as support
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_host_tree import HostTree
 
 COMMENT = "Kata Containers temporary hypervisor user"
@@ -133,3 +134,31 @@ def test_problem_29_a_user_under_which_a_machine_runs_is_live(host: HostTree) ->
         folder.rmdir()
         assert host.verdicts() == {"rootless kata-1": "live"}
     assert host.verdicts() == {"rootless kata-1": "foreign"}
+
+
+@pytest.mark.parametrize("uid", [0, UID])
+def test_D6_roots_own_directory_is_never_a_temporary_users(host: HostTree, uid: int) -> None:
+    host.write("etc/passwd", user("kata-1", uid) + "\n")
+    host.folder(f"run/user/{uid}")
+    assert host.verdicts() == ({"rootless kata-1": "leftover"} if uid else {})
+
+
+def test_D6_only_a_directory_is_one(host: HostTree) -> None:
+    add_users(host, user("kata-1"))
+    there = host.write(f"run/user/{UID}")
+    assert host.verdicts() == {"rootless kata-1": "foreign"}
+    assert host.prune().unchanged and there.exists()
+
+
+@needs_root
+def test_D6_a_directory_that_something_is_mounted_on_is_kept(host: HostTree) -> None:
+    add_users(host, user("kata-1"))
+    path = host.folder(f"run/user/{UID}")
+
+    def inside() -> None:
+        support.tmpfs(str(path))
+        assert host.verdicts() == {"rootless kata-1": "unknown"}
+        assert "it is a mount point" in host.evidence("rootless kata-1")
+
+    support.in_private_namespace(inside)
+    assert host.verdicts() == {"rootless kata-1": "leftover"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import cast
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
@@ -14,10 +15,13 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import MOST_BYTES
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import RecordedProcess
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.beside import signs_in
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.registry import LAYOUTS
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.surroundings import (
     Beside,
     find_surroundings,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._layout.trees import TreeLayout
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree import Tree
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._layout.support_kata import (
     KATA,
     NAME,
@@ -255,3 +259,17 @@ def test_A1_a_directory_that_cannot_be_listed_is_unreadable(tmp_path: Path, monk
     monkeypatch.setattr(Directory, "names", broken)
     with pytest.raises(Unreadable, match="it cannot be listed"):
         signs_in(Directory(-1, str(tmp_path)))
+
+
+def test_A1_a_place_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = cast(TreeLayout, LAYOUTS["kata_persist"])
+    (tmp_path / "run/vc/vm").mkdir(parents=True)
+    roots = Tree(layout, str(tmp_path), {}).roots
+
+    def broken(_directory: Directory) -> list[str]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    assert find_surroundings(layout.places, roots).of("web-1", frozenset(), False).problems == ()
+    monkeypatch.setattr(Directory, "names", broken)
+    (problem,) = find_surroundings(layout.places, roots).of("web-1", frozenset(), False).problems
+    assert problem == "whether a vm of it is left cannot be told: Input/output error"

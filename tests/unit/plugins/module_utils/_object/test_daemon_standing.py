@@ -219,3 +219,10 @@ def test_a_process_without_arguments_is_never_alike() -> None:
     """A record cannot have an empty command line, which all kernel threads would have."""
     threads = [process((), PID + number, cgroups=LEAF) for number in range(3)]
     assert not standing_of(RECORD, view_of(*threads)).alive
+
+
+def test_A1_one_with_its_command_line_that_hides_what_it_is_proves_nothing() -> None:
+    """Its main process is gone, and this may be the child that lives on."""
+    with pytest.raises(NotProved, match="has its command line, and what it is cannot be read"):
+        standing_of(RECORD, view_of(process(pid=PID + 1, complete=False)))
+    assert not standing_of(RECORD, view_of(process(pid=PID + 1))).alive

@@ -5,23 +5,27 @@
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 from typing import cast
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, NotProved
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_prune
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Candidate, Terms
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_prune import Pruner
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import Selection
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.items import Item
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_prune import Pruner, _kept
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_registries import Registries
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import Scan, Selection
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_task import _refuse
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.items import Item, Outcome, Plan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import Evidence
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._object.support_host import (
     Thing,
     facts_of,
     judged,
+    process,
     scan_of,
     view_of,
 )
@@ -91,3 +95,63 @@ def test_E2_what_is_tied_is_judged_once_in_a_view(monkeypatch: pytest.MonkeyPatc
             else:
                 pruner._guard(item, view)
     assert Of.looks == len(doubted) == 4
+
+
+def test_B4_under_the_locks_all_is_read_before_anybody_asks_for_processes() -> None:
+    order: list[str] = []
+
+    class Noted(Thing):
+        def _read(self, view: HostView, held: bool) -> bool:
+            order.append(f"read {self.name}")
+            return True
+
+        def evidence(self, view: HostView) -> Evidence:
+            order.append(f"judge {self.name}")
+            return Evidence()
+
+    class Locked:
+        locks = (type("Lock", (), {"inode": (1, 1)})(),)
+
+    wanted = [judged("socket", name)._replace(candidate=Noted("socket", name)) for name in ("a", "b")]
+    pruner = Pruner(scan_of(*wanted), wanted, Selection("/x", min_age=0), Terms(False, False))
+    items = [cast(Item, Locked()) for _one in wanted]
+    for item, one in zip(items, wanted):
+        pruner._by_item[id(item)], pruner._items[id(one.candidate)] = one, item
+        pruner._planned.add(id(item))
+    view = view_of(host_root="/x")
+    for item in items:
+        pruner._guard(item, view)
+    assert order == ["read a", "read b", "judge a", "judge b"]
+
+
+@pytest.mark.parametrize(("acted", "action"), [(False, "skipped"), (True, "failed")])
+def test_what_was_changed_before_it_was_kept_is_a_failure(acted: bool, action: str) -> None:
+    item = cast(Item, type("Acted", (), {"acted": acted})())
+    outcome = Outcome(item, Plan("deleted"), "failed", InUse("", "somebody came", "It was put back."))
+    assert _kept(outcome).action == action
+
+
+def test_A3_what_lives_counts_whether_it_is_selected_or_not() -> None:
+    left, live = judged("socket", "a"), judged("sandbox", "b", "live")
+    _refuse(Scan([left], [left, live], (), ("containerd",)), [left], 0)
+    with pytest.raises(NotProved, match="no live object was found"):
+        _refuse(Scan([left], [left], (), ("containerd",)), [left], 0)
+
+
+@pytest.mark.parametrize("serves", [False, True])
+def test_A6_who_comes_to_serve_it_before_it_goes_keeps_it(serves: bool) -> None:
+    machine = process("/usr/bin/qemu-system-x86_64 -name sandbox-web-1 -qmp unix:/run/vc/vm/web-1/qmp.sock")
+    wanted = judged("bundle", "web-1")._replace(
+        candidate=Thing("bundle", "web-1", facts=(facts_of(changed=time.time() - 60),))
+    )
+    pruner = Pruner(scan_of(wanted), [wanted], Selection("/", min_age=0), Terms(False, False))
+    item = cast(Item, type("Item", (), {"locks": ()})())
+    pruner._by_item[id(item)] = wanted
+    pruner._planned.add(id(item))
+    view = view_of(*([machine] if serves else []))
+    view.once(("registries", "/"), lambda: Registries({}, ()))
+    if serves:
+        with pytest.raises(InUse, match="serves it"):
+            pruner._guard(item, view)
+    else:
+        pruner._guard(item, view)
