@@ -188,8 +188,7 @@ def _verdicts(found: Sequence[Found], doubts: Callable[[Candidate], tuple[str, .
             going.update(engine_doubt(path) for path in candidate.paths)
     candidates = [one.candidate for one in found]
     verdicts = [alone[id(one)] for one in candidates]
-    tied = together(verdicts, [one.names for one in candidates], [_label(one) for one in candidates])
-    return [old if old.kind == FOREIGN else new for old, new in zip(verdicts, tied)]
+    return together(verdicts, [one.names for one in candidates], [_label(one) for one in candidates])
 
 
 def _alone(one: Found, going: set[str], doubts: Callable[[Candidate], tuple[str, ...]]) -> Verdict:
