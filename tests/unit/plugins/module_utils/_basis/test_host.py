@@ -74,6 +74,12 @@ def test_superblocks_have_the_kernel_device() -> None:
     assert mount in host.superblocks().values()
 
 
+def test_A2_what_is_no_proc_shows_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for mount in (None, host.Superblock(1, "tmpfs", ("rw",)), host.Superblock(1, "fuse.lxcfs", ("rw",))):
+        monkeypatch.setattr(host, "superblock_of", lambda _descriptor, mount=mount: mount)
+        assert host._mount_doubt("/proc") == "/proc is not a mount of type proc"
+
+
 def test_A2_every_form_of_hidepid_but_off_is_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     def doubt(*options: str) -> str:
         monkeypatch.setattr(host, "superblock_of", lambda _descriptor: host.Superblock(1, "proc", options))

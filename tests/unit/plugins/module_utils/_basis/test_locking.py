@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis import locking
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
     LockTimeout,
     Unreadable,
@@ -258,7 +257,7 @@ def test_G3_a_lock_file_that_cannot_be_locked_is_not_left(
     def broken(*_given: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(locking.fcntl, "flock", broken)
+    monkeypatch.setattr(fcntl, "flock", broken)
     before = os.listdir(directory.path)
     with pytest.raises(Unreadable, match="cannot be locked"):
         acquire(LockPlace(directory, "new.lock", 0o600), None)

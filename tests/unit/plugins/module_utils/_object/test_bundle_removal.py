@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_population
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_hierarchies import Hierarchy
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.cgroup_paths import to_find
@@ -31,8 +32,8 @@ def test_D7_a_slice_or_an_engines_own_cgroup_is_never_removed(
     item = AbsentBundle(BundleWish(name, present=False, cgroups=True), place)
     monkeypatch.setattr(bundle_removal, "cgroups_of", lambda *_given: found)
     monkeypatch.setattr(bundle_removal, "hierarchies_of", lambda _view: ())
-    monkeypatch.setattr(bundle_removal.cgroup_population, "exists", lambda path: path == f"/sys/fs/cgroup/{name}")
-    monkeypatch.setattr(bundle_removal.cgroup_population, "is_populated", lambda _path: False)
+    monkeypatch.setattr(cgroup_population, "exists", lambda path: path == f"/sys/fs/cgroup/{name}")
+    monkeypatch.setattr(cgroup_population, "is_populated", lambda _path: False)
     assert [one.path for one in item._cgroups_of(HostView())] == ([f"/sys/fs/cgroup/{name}"] if goes else [])
 
 

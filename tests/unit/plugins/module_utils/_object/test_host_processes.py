@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Unreadable
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
 from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_processes
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Known
@@ -263,3 +264,21 @@ def test_A8_firecrackers_part_of_a_listed_id_is_listed(tmp_path: Path, told: str
     view = view_of(machine, process(f"/usr/bin/crio --root {tmp_path}"))
     said = [text for text in doubts_of(one, view, "/", Clock(time.time(), 0, 0)) if "lists 0123" in text]
     assert said == ([f"CRI-O or Podman lists {LONG}"] if kept else [])
+
+
+@pytest.mark.parametrize(("now", "there"), [({}, True), ({"start_ticks": 101}, False), ({"dead": True}, False)])
+def test_E1_another_process_of_its_number_is_not_the_one_that_was_seen(
+    monkeypatch: pytest.MonkeyPatch, now: dict[str, Any], there: bool
+) -> None:
+    seen = process(QEMU, start_ticks=100)
+    (candidate,) = find(view_of(seen), frozenset(), lambda _view: Known(frozenset(), ()))
+    monkeypatch.setattr(host_processes, "read", lambda _pid: seen._replace(**now))
+    assert candidate.read(view_of(seen)) is there
+
+
+def test_A1_a_process_that_hides_what_it_is_now_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = process(QEMU)
+    (candidate,) = find(view_of(seen), frozenset(), lambda _view: Known(frozenset(), ()))
+    monkeypatch.setattr(host_processes, "read", lambda _pid: seen._replace(state="?", start_ticks=0))
+    with pytest.raises(Unreadable, match="what it is now cannot be read"):
+        candidate.read(view_of(seen))

@@ -67,3 +67,18 @@ def test_E2_where_it_is_not_told_which_processes_are_a_daemons_each_may_be_one()
     problems: list[str] = []
     host_scan._processes(view_of(), [Hidden("daemon", "web")], problems)
     assert len(problems) == 1 and "which processes are those of daemon web cannot be told" in problems[0]
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_A6_who_owns_a_sandbox_owns_the_mappings_that_lead_to_it(lives: bool) -> None:
+    class Leading(Thing):
+        def _names(self) -> frozenset[str]:
+            return frozenset({"app-1", "web-1"})
+
+    owners = ("qemu runs it",) if lives else ()
+    found = [
+        Found(Thing("sandbox", "web-1", "kata_persist"), Evidence(owners)),
+        Found(Leading("mapping", "app-1"), Evidence()),
+    ]
+    seen = host_scan._with_their_owners(found, view_of(host_root="/x"), "/x", [])
+    assert seen[1].evidence is not None and seen[1].evidence.owners == owners

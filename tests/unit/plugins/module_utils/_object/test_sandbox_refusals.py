@@ -278,3 +278,11 @@ def test_A1_what_is_unknown_after_the_owners_ended_is_kept(root: Path, monkeypat
     with titled("runsc-sandbox", f"--root={root}", "boot", NAME):
         text = error_of(removed(root, stop_processes=True), NotProved)
     assert "cannot be read" in text and (root / f"{NAME}_sandbox:{NAME}.state").exists()
+
+
+def test_C1_the_sandboxs_own_lock_is_the_one_that_may_be_waited_for(root: Path) -> None:
+    for name in ("aa", NAME, "zz"):
+        make(root, name)
+    item = item_of(FlatSandbox, root, present=False)
+    item.read(HostView("/", True))
+    assert [place.name.partition("_")[0] for place in item.lock_places()] == [NAME, "aa", "zz"]
