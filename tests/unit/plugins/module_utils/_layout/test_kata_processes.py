@@ -356,3 +356,12 @@ def test_A10_a_root_that_is_given_is_its_own_place(tmp_path: Path) -> None:
         ):
             found = layout.claim(process(line), (4711,), roots, READING)
             assert found is not None and found.proved is proved, line
+
+
+@pytest.mark.parametrize("where", ["cwd", "root"])
+@pytest.mark.parametrize(("path", "proved"), [(VM, True), (f"{VM}/shared", True), (f"/srv{VM}", False)])
+def test_A7_a_program_of_katas_that_stands_in_its_directory_is_its_own(
+    hosts: dict[str, Roots], where: str, path: str, proved: bool
+) -> None:
+    found = claim(hosts, "kata_persist", process("/usr/libexec/virtiofsd --fd=3", **{where: path}))
+    assert found is not None and found.proved is proved

@@ -41,6 +41,7 @@ from ansible_collections.sandboxed.containers.tests.unit.plugins.module_utils._o
     removed,
     take,
     take_all,
+    view_of,
 )
 
 
@@ -170,6 +171,17 @@ def test_D2_a_tombstone_that_is_no_directory_is_removed_too(tmp_path: Path, kind
     tombstone.touch() if kind == "file" else tombstone.symlink_to(tmp_path / "else")
     assert removed("kata_persist", tmp_path).action == "deleted"
     assert not os.path.lexists(tombstone) and (tmp_path / "else").exists()
+
+
+def test_D2_one_that_comes_after_the_first_plan_is_another_runs(tmp_path: Path) -> None:
+    make("kata_persist", tmp_path)
+    item = item_of("kata_persist", tmp_path, present=False)
+    first = [f"run/vc/.sbx-del.{NAME}.{MARK}", f"run/vc/.sbx-del.{NAME}.{MARK[::-1]}"]
+    for number, path in enumerate(first):
+        put(tmp_path / path / "persist.json")
+        item.read(view_of(tmp_path))
+        left = [part.path for part in item.parts if part.role == "tombstone"]
+        assert left == [str(tmp_path / first[0])], number
 
 
 def test_D2_one_that_somebody_is_making_is_left_to_them(tmp_path: Path) -> None:
