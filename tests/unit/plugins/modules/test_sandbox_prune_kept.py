@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import Mounted
+from ansible_collections.sandboxed.containers.plugins.module_utils._object import host_bundles
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.bundle_removal import AbsentBundle
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_roots import EngineRoots
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.tree_changes import RemoveTree
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import HostView
 from ansible_collections.sandboxed.containers.tests.unit.plugins.modules.support_host_tree import HostTree
 
 
@@ -79,3 +82,16 @@ def test_D2_only_a_socket_of_a_shims_name_is_one(host: HostTree) -> None:
     odd = [host.socket(f"run/containerd/s/{name}") for name in ("b" * 63, "containerd.sock", f"{'g' * 64}")]
     assert host.verdicts() == {}
     assert host.prune().unchanged and file.exists() and all(path.exists() for path in odd)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_A10_a_bundle_is_unknown_where_the_root_of_its_containerd_is(
+    host: HostTree, tmp_path: Path, known: bool
+) -> None:
+    """What that lists is not known either, and no other containerd's database is taken for its own."""
+    folder = host.bundle("hostunit-1")
+    state, work = str(folder.parents[2]), host.folder("srv/work")
+    view = HostView(str(host.root), True)
+    (found,) = host_bundles.find(str(host.root), [EngineRoots(state, str(work) if known else None)], view, [])
+    assert found.read(view)
+    assert ("root directory of its containerd is not known" in str(found.evidence(view).unknown)) is not known

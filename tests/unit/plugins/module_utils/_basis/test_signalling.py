@@ -94,6 +94,15 @@ def test_R7_another_identity_is_never_signalled(change: dict[str, object]) -> No
         assert child.poll() is None
 
 
+def test_R7_the_end_of_another_process_of_its_number_says_nothing_of_it() -> None:
+    with running(MEEK) as (child, process):
+        child.kill()
+        wait_until(lambda: (now := processes.read(child.pid)) is None or now.dead, "its end")
+        assert signalling.stop(process, timeout=1) is False
+        with pytest.raises(ChangedMeanwhile, match="nothing was signalled"):
+            signalling.stop(process._replace(start_ticks=1), timeout=1)
+
+
 def test_R7_a_program_replaced_by_exec_is_never_signalled() -> None:
     code = "import os, sys; print(flush=True); sys.stdin.readline(); os.execv('/bin/sleep', ['sleep', '60'])"
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
@@ -131,6 +132,15 @@ def test_C3_who_opens_it_for_a_moment_is_none(tmp_path: Path) -> None:
         assert child.stdout and child.stdout.readline()
         assert lasting_users([inode]) == {}
         child.kill()
+
+
+@pytest.mark.parametrize(("looks", "lasts"), [(1, False), (2, False), (3, True)])
+def test_C3_who_has_it_open_in_three_looks_that_follow_each_other_stays(
+    monkeypatch: pytest.MonkeyPatch, looks: int, lasts: bool
+) -> None:
+    seen = [{((1, 1), 4711)}] * looks + [set[Any]()] * 9
+    monkeypatch.setattr(removal, "uses", lambda *_given, **_more: seen.pop(0))
+    assert bool(lasting_users([(1, 1)])) is lasts
 
 
 def test_nothing_mounted_is_nothing_to_unmount(tmp_path: Path) -> None:
