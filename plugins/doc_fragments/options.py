@@ -25,6 +25,7 @@ options:
       - Worked out when omitted. It is true in the initial PID namespace as root, with O(host_root=/).
       - Where it is false, the absence of a process proves nothing, and what has no proved owner is unknown and kept.
       - When it is asserted, mounts that cannot be seen from here are also taken not to exist.
+      - And a process whose open files and directories may not be read is then taken to use nothing of this tree.
     type: bool
   lock_timeout:
     description:

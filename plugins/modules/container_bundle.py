@@ -99,6 +99,8 @@ options:
     description:
       - With O(state=absent), remove the container's cgroups as well, as far as no process is in them and their own
         name is that of the container.
+      - Slices, and what an engine, Kata or systemd has of its own, for example C(kubepods), stay whatever the container
+        is called.
       - With O(state=present), make those that the spec asks for by C(linux.cgroupsPath) and C(linux.resources).
     type: bool
     default: false
