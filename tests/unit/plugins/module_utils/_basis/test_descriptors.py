@@ -275,6 +275,8 @@ def test_a_path_longer_than_a_page_is_matched_or_named_as_hidden(tmp_path: Path)
         found = descriptors.users_below([str(tmp_path)])
         assert User(child.pid, "descriptor", str(tmp_path / "known")) in found.users
         assert child.pid in found.unreadable
+        assert descriptors.uses([(device, number)], []) == {((device, number), child.pid)}
+        assert (descriptors.TOO_LONG, child.pid) in descriptors.uses([], [str(tmp_path / "else")])
     subprocess.run(["rm", "-rf", str(tmp_path / ("d" * 200))], check=True)
 
 
