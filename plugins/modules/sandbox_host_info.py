@@ -34,7 +34,8 @@ options:
     choices: [kata_store, kata_persist, kata_rs, gvisor, gvisor_legacy, containerd_v2, containerd_v1]
   patterns:
     description:
-      - Only objects whose id matches one of these shell patterns. All ids when omitted; an empty list is refused.
+      - Only objects whose id matches one of these shell patterns. All ids when omitted; an empty list, and
+        an empty text in it, are refused.
     type: list
     elements: str
   min_age:
@@ -224,7 +225,7 @@ def main() -> None:
     entries = entries_of(wanted, limit)
     task.exit_json(
         changed=False,
-        msg=in_words(found),
+        msg=in_words(found, selection),
         summary=summary_of(found.objects),
         objects=entries,
         truncated=len(entries) < len(wanted),

@@ -33,7 +33,8 @@ options:
     choices: [kata_store, kata_persist, kata_rs, gvisor, gvisor_legacy, containerd_v2, containerd_v1]
   patterns:
     description:
-      - Only objects whose id matches one of these shell patterns. All ids when omitted; an empty list is refused.
+      - Only objects whose id matches one of these shell patterns. All ids when omitted; an empty list, and
+        an empty text in it, are refused.
     type: list
     elements: str
   min_age:
@@ -94,10 +95,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: What was done, in words.
+  description:
+    - What was done, in words; with O(scope) also how many of the selected objects were kept since they are unknown, with
+      the main reason.
   returned: always
   type: str
-  sample: '5 leftovers removed (2 bundles, 3 sandboxes). 1 skipped: see msg of each in objects.'
+  sample: >-
+    5 leftovers removed (2 bundles, 3 sandboxes). 2 unknown were kept (changed less than min_age=600 s ago);
+    sandbox_host_info shows them. 1 skipped: see msg of each in objects.
 objects:
   description: What was done to each leftover.
   returned: always

@@ -48,6 +48,8 @@ def selection_of(params: dict[str, Any]) -> Selection:
     for option in ("kinds", "layouts", "patterns"):
         if params[option] is not None and not params[option]:
             raise InvalidInput(option, "it is empty, and that never means all", "Leave it out, or name some.")
+    if "" in (params["patterns"] or ()):
+        raise InvalidInput("patterns", "one of them is empty, and matches no id", "Leave that out.")
     return Selection(
         params["host_root"],
         tuple(params["kinds"] or ()),

@@ -233,13 +233,13 @@ def entry_of(one: Ended, message: str) -> dict[str, Any]:
     return {**known, "action": one.outcome.action, **({"msg": message} if message else {})}
 
 
-def in_words(ended: Sequence[Ended], skipped: int, check_mode: bool) -> str:
-    """How a prune ended: counts by kind, what was kept, and how much room it made."""
+def in_words(ended: Sequence[Ended], skipped: int, check_mode: bool, beside: str = "") -> str:
+    """How a prune ended: counts by kind, and what was kept. beside: what to say of all that is no leftover."""
     done = [one for one in ended if one.outcome.action not in (FAILED, SKIPPED)]
     kinds = [(kind, sum(1 for one in done if one.judged.candidate.kind == kind)) for kind in KINDS]
     listed = ", ".join(f"{count} {_plural(kind, count)}" for kind, count in kinds if count)
     verb = "would be removed" if check_mode else "removed"
-    text = f"{len(done)} leftover{'' if len(done) == 1 else 's'} {verb}" + (f" ({listed})." if listed else ".")
+    text = f"{len(done)} leftover{'' if len(done) == 1 else 's'} {verb}" + (f" ({listed})." if listed else ".") + beside
     kept = skipped + sum(1 for one in ended if one.outcome.action == SKIPPED)
     failed = sum(1 for one in ended if one.outcome.action == FAILED)
     text += f" {kept} skipped: see msg of each in objects." if kept else ""

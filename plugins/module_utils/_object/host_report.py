@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_object import Judged
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import FOREIGN, Scan
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import FOREIGN, Scan, Selection
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.info_words import in_one
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.verdict import LEFTOVER, LIVE, UNKNOWN
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.view import NOT_ALL_SEEN
 
 _VERDICTS = (LIVE, LEFTOVER, UNKNOWN, FOREIGN)
 _NAMED = 3
@@ -57,9 +60,12 @@ def entries_of(objects: Sequence[Judged], limit: int) -> list[dict[str, Any]]:
     return entries
 
 
-def in_words(found: Scan) -> str:
+def in_words(found: Scan, selection: Selection) -> str:
     """For a tired person: how much there is of what, and the first of what is not simply alive, with the reasons."""
     objects = found.objects
+    unmatched = unmatched_in_words(found, selection)
+    if unmatched:
+        return unmatched + problems_in_words(found.problems)
     counts = [(verdict, [one for one in objects if one.verdict == verdict]) for verdict in _VERDICTS]
     shown = ", ".join(f"{len(ones)} {verdict}" for verdict, ones in counts if ones)
     text = f"{len(objects)} object{'' if len(objects) == 1 else 's'}" + (f": {shown}." if shown else ".")
@@ -71,6 +77,36 @@ def in_words(found: Scan) -> str:
     if any(one.verdict == LEFTOVER for one in objects):
         text += " Remove leftovers with sandbox_prune scope=all_leftovers; try it with --check first."
     return text + problems_in_words(found.problems)
+
+
+def unmatched_in_words(found: Scan, selection: Selection) -> str:
+    """That objects are there, and that none of them is one of those asked for; empty where that is not so."""
+    if found.objects or not found.all:
+        return ""
+    asked = {"kinds": selection.kinds, "layouts": selection.layouts, "patterns": selection.patterns}
+    by = " and ".join(f"{option} {', '.join(values)}" for option, values in asked.items() if values)
+    return f"0 of {len(found.all)} {'object matches' if len(found.all) == 1 else 'objects match'} {by}."
+
+
+def kept_in_words(objects: Sequence[Judged], min_age: float) -> str:
+    """How many are kept since they are unknown, and mostly why, to be put behind other words; empty where none is."""
+    reasons = Counter(_why_kept(one, min_age) for one in objects if one.verdict == UNKNOWN)
+    if not reasons:
+        return ""
+    kept = sum(reasons.values())
+    why, count = reasons.most_common(1)[0]
+    of_them = "" if count == kept else f"{count} of them: "
+    ends = ("was", "it") if kept == 1 else ("were", "them")
+    return f" {kept} unknown {ends[0]} kept ({of_them}{why.rstrip('.')}); sandbox_host_info shows {ends[1]}."
+
+
+def _why_kept(one: Judged, min_age: float) -> str:
+    """The reason of an unknown object that several may share: first what the task could be given to see more."""
+    if os.geteuid() != 0 and one.reasons[-1].startswith(NOT_ALL_SEEN):  # it comes last, see verdict.judge
+        return "not all processes are visible: run as root, become: true"
+    if one.age is not None and one.age + 1 <= min_age:  # in whole seconds
+        return f"changed less than min_age={min_age:g} s ago"
+    return one.reasons[0]
 
 
 def problems_in_words(problems: Sequence[str]) -> str:

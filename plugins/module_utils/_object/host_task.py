@@ -24,7 +24,11 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_
     entry_of,
     in_words,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_report import problems_in_words
+from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_report import (
+    kept_in_words,
+    problems_in_words,
+    unmatched_in_words,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_scan import Scan, Selection, scan
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.host_verdicts import breaker
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.report import (
@@ -52,7 +56,8 @@ def prune(task: Task) -> NoReturn:
         plan = _plan_of(ended, found, selection.host_root) if task.check_mode else None
     except StateError as error:
         task.fail_json(str(error))
-    _report(task, found, ended, skipped, plan)
+    beside = _beside(found, selection) if steps is None else ""
+    _report(task, found, ended, skipped, plan, beside)
 
 
 def _steps(params: dict[str, Any]) -> dict[Any, dict[str, int]] | None:
@@ -83,8 +88,19 @@ def _plan_of(ended: list[Ended], found: Scan, host_root: str) -> dict[str, Any]:
     return plan_for([one.judged for one in ended if one.outcome.action not in kept], found, host_root)
 
 
+def _beside(found: Scan, selection: Selection) -> str:
+    """What a prune of all leftovers did not touch: without this, a host of which nothing can be proved looks clean."""
+    unmatched = unmatched_in_words(found, selection)
+    return f" {unmatched}" if unmatched else kept_in_words(found.objects, selection.min_age)
+
+
 def _report(
-    task: Task, found: Scan, ended: list[Ended], skipped: list[tuple[Any, str]], plan: dict[str, Any] | None
+    task: Task,
+    found: Scan,
+    ended: list[Ended],
+    skipped: list[tuple[Any, str]],
+    plan: dict[str, Any] | None,
+    beside: str,
 ) -> NoReturn:
     showing = Showing.of(task.check_mode, task._diff, len(ended))
     summaries = [summary_of(one.outcome, showing) for one in ended]
@@ -97,7 +113,7 @@ def _report(
         **({"plan": plan} if plan is not None else {}),
         **({"diff": diff_of_all(summaries, "objects", showing.separate)} if showing.diff else {}),
     }
-    text = in_words(ended, len(skipped), task.check_mode) + _about(task.params["plan"])
+    text = in_words(ended, len(skipped), task.check_mode, beside) + _about(task.params["plan"])
     text += problems_in_words(found.problems)
     failures = failure_text(summaries, "objects")
     if failures:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ansible_collections.sandboxed.containers.plugins.module_utils._basis.sockets import Listeners
 
 _Fact = TypeVar("_Fact")
+NOT_ALL_SEEN = "not all processes are visible"
 
 
 class HostView:
@@ -155,7 +156,7 @@ class HostView:
 
         seen = sight()
         if not seen.all:
-            return f"not all processes are visible here: {seen.why_not}"
+            return f"{NOT_ALL_SEEN} here: {seen.why_not}"
         # init owns no sandbox, and a security module or a capability of its own may guard it even from root
         hidden = [process for process in self.processes.incomplete if process.pid != 1]
         return f"not all processes can be read: {describe(hidden[0])}" if hidden else ""

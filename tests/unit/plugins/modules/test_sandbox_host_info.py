@@ -251,9 +251,10 @@ def test_by_default_what_lives_is_counted_and_not_listed(host: HostTree) -> None
         ({"limit": -1}, "limit"),
         ({"kinds": []}, "kinds"),
         ({"patterns": []}, "patterns"),
+        ({"patterns": ["web-*", ""]}, "patterns: one of them is empty"),
         ({"kinds": ["pod"]}, "kinds"),
     ],
-    ids=["a negative age", "a negative limit", "no kinds", "no patterns", "an unknown kind"],
+    ids=["a negative age", "a negative limit", "no kinds", "no patterns", "an empty pattern", "an unknown kind"],
 )
 def test_refused(host: HostTree, options: dict[str, object], why: str) -> None:
     found = run("sandbox_host_info", {**host.options, **options})

@@ -94,13 +94,25 @@ def test_A2_without_the_assertion_nothing_goes(host: HostTree) -> None:
     before = host.names()
     kept = host.prune(sees_all_processes=None)
     assert not kept.changed and not kept.failed and host.names() == before
+    why = f"host_root {host.root} may be another host's tree (sees_all_processes=true asserts otherwise)"
+    assert kept.msg == f"0 leftovers removed. 8 unknown were kept ({why}); sandbox_host_info shows them."
 
 
 def test_F1_young_ones_are_kept(host: HostTree) -> None:
     host.everything()
     before = host.names()
     kept = host.prune(min_age=600)
-    assert not kept.changed and kept.msg == "0 leftovers removed." and host.names() == before
+    why = "8 unknown were kept (changed less than min_age=600 s ago); sandbox_host_info shows them."
+    assert not kept.changed and kept.msg == f"0 leftovers removed. {why}" and host.names() == before
+
+
+def test_what_no_object_matches_is_told(host: HostTree) -> None:
+    host.everything()
+    asked = {"kinds": ["sandbox", "bundle"], "patterns": ["xx*"]}
+    words = "0 of 8 objects match kinds sandbox, bundle and patterns xx*."
+    assert host.info(**asked).msg == words
+    assert host.prune(**asked).msg == f"0 leftovers removed. {words}"
+    assert host.prune(patterns=["hostunit-1-*"], kinds=["bundle"]).msg == "1 leftover removed (1 bundle)."
 
 
 def test_F1_what_this_run_makes_and_removes_makes_nothing_young(host: HostTree) -> None:
@@ -340,10 +352,20 @@ def test_F2_a_plan_of_another_tree_is_refused_whole(host: HostTree, tmp_path: Pa
         ({"plan": {}}, "it is empty"),
         ({"scope": "everything"}, "scope"),
         ({"scope": "all_leftovers", "kinds": []}, "kinds"),
+        ({"scope": "all_leftovers", "patterns": ""}, "patterns: one of them is empty"),
         ({"scope": "all_leftovers", "max_removals": -1}, "max_removals"),
         ({"scope": "all_leftovers", "min_age": -1}, "min_age"),
     ],
-    ids=["neither", "both", "an empty plan", "another scope", "no kinds", "a negative limit", "a negative age"],
+    ids=[
+        "neither",
+        "both",
+        "an empty plan",
+        "another scope",
+        "no kinds",
+        "an empty pattern",
+        "a negative limit",
+        "a negative age",
+    ],
 )
 def test_refused(host: HostTree, options: dict[str, Any], why: str) -> None:
     host.everything()

@@ -34,6 +34,7 @@ REFUSED = {
     "no kinds": ({"kinds": []}, "kinds: it is empty, and that never means all"),
     "no layouts": ({"layouts": []}, "layouts: it is empty"),
     "no patterns": ({"patterns": []}, "patterns: it is empty"),
+    "an empty pattern": ({"patterns": ["web-*", ""]}, "patterns: one of them is empty, and matches no id"),
 }
 
 
