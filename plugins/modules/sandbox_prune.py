@@ -96,8 +96,8 @@ EXAMPLES = r"""
 RETURN = r"""
 msg:
   description:
-    - What was done, in words; with O(scope) also how many of the selected objects were kept since they are unknown, with
-      the main reason.
+    - What was done, in words; with O(scope) also how many of the selected objects were kept since they are unknown,
+      with the main reason.
   returned: always
   type: str
   sample: >-

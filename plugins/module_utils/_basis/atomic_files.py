@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed, os_reason
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed, os_reason, way_out
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.plain_files import (
     READ_FLAGS,
@@ -43,7 +43,7 @@ def write_file(directory: Directory, name: str, data: bytes, mode: int, durable:
             os.close(descriptor)
     except OSError as error:
         kept = "The old content is kept." if look(directory, name) is not None else "Nothing was made."
-        raise WriteFailed(where, f"it could not be written: {os_reason(error)}", kept) from error
+        raise WriteFailed(where, f"it could not be written: {os_reason(error)}", way_out(error, kept)) from error
 
 
 def write_in_place(directory: Directory, name: str, data: bytes) -> None:
@@ -55,7 +55,9 @@ def write_in_place(directory: Directory, name: str, data: bytes) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise WriteFailed(directory.join(name), f"it could not be written: {os_reason(error)}") from error
+        raise WriteFailed(
+            directory.join(name), f"it could not be written: {os_reason(error)}", way_out(error)
+        ) from error
 
 
 def sync_directory(directory: Directory) -> None:
@@ -115,5 +117,7 @@ def remove_file(directory: Directory, name: str) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise WriteFailed(directory.join(name), f"it could not be removed: {os_reason(error)}") from error
+        raise WriteFailed(
+            directory.join(name), f"it could not be removed: {os_reason(error)}", way_out(error)
+        ) from error
     return True

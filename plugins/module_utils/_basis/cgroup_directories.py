@@ -18,7 +18,12 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.cgroup
     all_below,
     exists,
 )
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, WriteFailed, os_reason
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    InUse,
+    WriteFailed,
+    os_reason,
+    way_out,
+)
 
 _MODE = 0o755
 
@@ -36,7 +41,7 @@ def remove(path: str) -> bool:
             return True
         if error.errno in (errno.EBUSY, errno.ENOTEMPTY):
             raise InUse(path, "somebody has come into this cgroup", "Run again.") from error
-        raise WriteFailed(path, f"this cgroup could not be removed: {os_reason(error)}") from error
+        raise WriteFailed(path, f"this cgroup could not be removed: {os_reason(error)}", way_out(error)) from error
     return True
 
 
@@ -58,7 +63,7 @@ def make(path: str) -> list[str]:
         return [*made, *make(missing[0])]  # somebody else made one of them just now
     except OSError as error:
         take_back(made)
-        raise WriteFailed(missing[0], f"this cgroup could not be made: {os_reason(error)}") from error
+        raise WriteFailed(missing[0], f"this cgroup could not be made: {os_reason(error)}", way_out(error)) from error
     return made
 
 

@@ -74,7 +74,8 @@ class ChangedMeanwhile(StateError):
 
 def way_out(error: OSError, otherwise: str = "") -> str:
     """What to do about an error of the system: mostly what the caller knows; be root where that is what is missing."""
-    return "Run as root (become: true)." if error.errno in (errno.EACCES, errno.EPERM) else otherwise
+    denied = error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0
+    return "Run as root (become: true)." if denied else otherwise
 
 
 def os_reason(error: OSError) -> str:

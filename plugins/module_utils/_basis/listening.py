@@ -15,6 +15,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     InvalidInput,
     WriteFailed,
     os_reason,
+    way_out,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 
@@ -56,7 +57,9 @@ def listen_at(directory: Directory, name: str) -> socket.socket:
                 os.unlink(name, dir_fd=directory.fd)
         if error.errno == errno.EADDRINUSE:
             raise AlreadyExists(path, "something came there meanwhile", "Run again.") from error
-        raise WriteFailed(path, f"the socket could not be made: {os_reason(error)}", "Nothing was started.") from error
+        raise WriteFailed(
+            path, f"the socket could not be made: {os_reason(error)}", way_out(error, "Nothing was started.")
+        ) from error
     finally:
         os.umask(umask)
     return listener

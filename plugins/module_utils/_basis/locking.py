@@ -169,7 +169,9 @@ def _make(place: LockPlace, flags: int) -> int | None:
     except FileExistsError:
         return None
     except OSError as error:
-        raise WriteFailed(place.path, f"the lock cannot be made: {os_reason(error)}", "Nothing was changed.") from error
+        raise WriteFailed(
+            place.path, f"the lock cannot be made: {os_reason(error)}", way_out(error, "Nothing was changed.")
+        ) from error
 
 
 def _refuse_another_kind(place: LockPlace, mode: int) -> None:
@@ -226,7 +228,7 @@ def own_lock_place(root: str) -> LockPlace:
         except FileExistsError:
             pass  # ours from before, which is what is checked next
         except OSError as error:
-            raise WriteFailed(_OWN_LOCKS, f"it cannot be made: {os_reason(error)}") from error
+            raise WriteFailed(_OWN_LOCKS, f"it cannot be made: {os_reason(error)}", way_out(error)) from error
         try:
             descriptor = os.open(name, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=locks.fd)
         except OSError as error:

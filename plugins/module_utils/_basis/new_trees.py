@@ -19,6 +19,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     StateError,
     WriteFailed,
     os_reason,
+    way_out,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 
@@ -121,7 +122,9 @@ class BuiltTree:
 
     def _failed(self, error: OSError) -> WriteFailed:
         where = self._place.join(self._name)
-        return WriteFailed(where, f"it could not be made: {os_reason(error)}", "Nothing of it was kept.")
+        return WriteFailed(
+            where, f"it could not be made: {os_reason(error)}", way_out(error, "Nothing of it was kept.")
+        )
 
 
 def _fill(tree: NewTree, place: Directory, descriptor: int, durable: bool) -> None:
@@ -179,7 +182,7 @@ def make_entry(directory: Directory, name: str, mode: int, is_directory: bool) -
     except FileExistsError:
         return False
     except OSError as error:
-        raise WriteFailed(directory.join(name), f"it could not be made: {os_reason(error)}") from error
+        raise WriteFailed(directory.join(name), f"it could not be made: {os_reason(error)}", way_out(error)) from error
     finally:
         os.umask(umask)
     return True

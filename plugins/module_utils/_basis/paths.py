@@ -315,7 +315,9 @@ class _Walk:
         except FileExistsError:
             return  # somebody else made it just now
         except OSError as error:
-            raise WriteFailed(f"{self.shown().rstrip('/')}/{name}", os_reason(error), "Nothing was changed.") from error
+            raise WriteFailed(
+                f"{self.shown().rstrip('/')}/{name}", os_reason(error), way_out(error, "Nothing was changed.")
+            ) from error
         finally:
             os.umask(umask)
 

@@ -23,6 +23,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     StateError,
     WriteFailed,
     os_reason,
+    way_out,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import mount_id_of
 
@@ -67,7 +68,7 @@ def hide(parent_fd: int, name: str, tombstone: str, where: str, tombstone_fd: in
             raise WriteFailed(
                 path, why, "Mount the directory above them instead of the one that is mounted."
             ) from error
-        raise WriteFailed(path, f"cannot be renamed to {tombstone}: {os_reason(error)}") from error
+        raise WriteFailed(path, f"cannot be renamed to {tombstone}: {os_reason(error)}", way_out(error)) from error
     return True
 
 
@@ -333,7 +334,7 @@ class _Removal:
         path = self._path(name)
         if error.errno in (errno.EBUSY, errno.EXDEV):
             raise Mounted(path, "something is mounted there") from error
-        raise WriteFailed(path, f"cannot be removed: {os_reason(error)}") from error
+        raise WriteFailed(path, f"cannot be removed: {os_reason(error)}", way_out(error)) from error
 
 
 def _identity(fd: int) -> tuple[int, int]:

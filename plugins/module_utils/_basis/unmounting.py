@@ -27,6 +27,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     StateError,
     WriteFailed,
     os_reason,
+    way_out,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.mounts import (
     Mount,
@@ -198,7 +199,7 @@ def _apply(step: Step, table: MountTable, proc: str, deadline: float) -> bool:
             if isinstance(error, StateError):
                 raise
             if error.errno != errno.EBUSY:
-                raise WriteFailed(mount.point, f"cannot be unmounted: {os_reason(error)}") from error
+                raise WriteFailed(mount.point, f"cannot be unmounted: {os_reason(error)}", way_out(error)) from error
             if time.monotonic() + pause > deadline:
                 users = _users(mount.point, proc)
                 raise InUse(mount.point, f"the mount is in use by {users}", "End that, then run again.") from error

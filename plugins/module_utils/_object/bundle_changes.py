@@ -9,7 +9,12 @@ import os
 from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import cgroup_directories, cgroup_population
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import InUse, WriteFailed, os_reason
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import (
+    InUse,
+    WriteFailed,
+    os_reason,
+    way_out,
+)
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.changes import still_there
 
@@ -56,7 +61,7 @@ class MakeLink(NamedTuple):
         except FileExistsError:
             return False
         except OSError as error:
-            raise WriteFailed(self.path, f"the link could not be made: {os_reason(error)}") from error
+            raise WriteFailed(self.path, f"the link could not be made: {os_reason(error)}", way_out(error)) from error
         return True
 
 
@@ -88,7 +93,7 @@ class SetMode(NamedTuple):
                 os.fchown(directory.fd, -1, self.group)
                 os.fchmod(directory.fd, self.mode)
         except OSError as error:
-            raise WriteFailed(self.path, f"its mode could not be set: {os_reason(error)}") from error
+            raise WriteFailed(self.path, f"its mode could not be set: {os_reason(error)}", way_out(error)) from error
 
 
 def _shown(mode: int, group: int) -> str:

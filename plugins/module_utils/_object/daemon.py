@@ -21,6 +21,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     StateError,
     Unreadable,
     os_reason,
+    way_out,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.locking import (
     LockPlace,
@@ -356,4 +357,4 @@ def _inodes_of(path: str) -> set[SocketInode]:
     except FileNotFoundError:
         return set()
     except OSError as error:
-        raise Unreadable(path, os_reason(error), "Nothing was changed.") from error
+        raise Unreadable(path, os_reason(error), way_out(error, "Nothing was changed.")) from error

@@ -29,6 +29,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     StateError,
     WriteFailed,
     os_reason,
+    way_out,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.listening import kernel_number, listen_at
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.open_sockets import (
@@ -166,7 +167,9 @@ def _open_output(log_file: str) -> int:
     try:
         return os.open(log_file, flags, _LOG_MODE)
     except OSError as error:
-        raise WriteFailed(log_file, f"it cannot be opened: {os_reason(error)}", "Nothing was started.") from error
+        raise WriteFailed(
+            log_file, f"it cannot be opened: {os_reason(error)}", way_out(error, "Nothing was started.")
+        ) from error
 
 
 def _new_record(order: Order, listener: socket.socket) -> Record:

@@ -14,6 +14,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors
     ChangedMeanwhile,
     WriteFailed,
     os_reason,
+    way_out,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import tombstone_name
@@ -58,7 +59,7 @@ class MakeMapping(NamedTuple):
         except OSError as error:
             remove_tree(above.fd, hidden, above.path)
             why = f"it could not be made: {os_reason(error)}"
-            raise WriteFailed(self.path, why, "Nothing of it was kept.") from error
+            raise WriteFailed(self.path, why, way_out(error, "Nothing of it was kept.")) from error
 
     def _build(self, above: int, hidden: str, durable: bool) -> None:
         umask = os.umask(0)  # the contract's mode, whole and at once
@@ -117,7 +118,7 @@ class MoveMapping(NamedTuple):
         except FileNotFoundError as error:
             raise gone_meanwhile(self.directory.child(self.name)) from error
         except OSError as error:
-            failed = WriteFailed(self.path, f"it could not be made: {os_reason(error)}")
+            failed = WriteFailed(self.path, f"it could not be made: {os_reason(error)}", way_out(error))
             failed.changed = bool(done)
             raise failed from error
 

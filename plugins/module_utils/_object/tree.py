@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, cast
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed, os_reason
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import WriteFailed, os_reason, way_out
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import (
     Directory,
     open_below,
@@ -143,4 +143,4 @@ def _inherit_owners(paths: tuple[str, ...]) -> None:
             above = os.stat(os.path.dirname(path), follow_symlinks=False)
             os.chown(path, above.st_uid, above.st_gid, follow_symlinks=False)
         except OSError as error:
-            raise WriteFailed(path, f"its owner could not be set: {os_reason(error)}") from error
+            raise WriteFailed(path, f"its owner could not be set: {os_reason(error)}", way_out(error)) from error
