@@ -43,13 +43,14 @@ def as_name(value: Any, option: str) -> str:
     """The text of a name, or InvalidInput when YAML has made something else of it (unquoted 0123, 12:30:45, yes)."""
     if isinstance(value, str):
         return value
-    if isinstance(value, (bool, int, float)):
-        raise InvalidInput(
-            option,
-            f"{value} is a {'boolean' if isinstance(value, bool) else 'number'}, not a name"
-            + (" (YAML reads an unquoted 0123 as 83)" if not isinstance(value, bool) else ""),
-            f'Quote it: {option}: "0123".' if not isinstance(value, bool) else f'Quote it: {option}: "yes".',
-        )
+    if isinstance(value, bool):
+        why = f"{value} is a boolean, not a name"
+        raise InvalidInput(option, why, f'Quote it: {option}: "{"yes" if value else "no"}".')
+    if isinstance(value, (int, float)):
+        octal = f"0{value:o}" if isinstance(value, int) and value > 0 else ""
+        why = f"{value} is a number, not a name" + (f" (YAML reads an unquoted {octal} as {value})" if octal else "")
+        otherwise = f', or "{octal}" if it was written so' if octal else ""
+        raise InvalidInput(option, why, f'Quote it: {option}: "{value}"{otherwise}.')
     raise InvalidInput(option, f"a name is a text, and this is a {type(value).__name__}", "Give one quoted name.")
 
 

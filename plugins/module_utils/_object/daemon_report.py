@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError
@@ -200,7 +200,7 @@ def _is_its_file(pid: int, path: str) -> bool:
     return stat.S_ISREG(named.st_mode) and os.path.samestat(running, named)
 
 
-def in_words(entries: Iterable[dict[str, Any]]) -> str:
+def in_words(entries: Sequence[dict[str, Any]]) -> str:
     """The summary: counts by verdict, then the first that are not simply alive, with what decided."""
     there = [entry for entry in entries if entry["exists"]]
     counts = [
@@ -208,6 +208,8 @@ def in_words(entries: Iterable[dict[str, Any]]) -> str:
     ]
     shown = ", ".join(f"{count} {kind}" for kind, count in counts if count)
     text = f"{len(there)} virtiofsd" + (f": {shown}." if shown else ".")
+    if len(entries) > len(there):
+        text += f" {len(entries) - len(there)} not there."
     for entry in [entry for entry in there if entry["verdict"] in (LEFTOVER, UNKNOWN)][:5]:
         what = entry["name"] or f"pid {entry['pid']}"
         text += f" {entry['verdict'].capitalize()}: {what} ({'; '.join(entry['evidence'])})."

@@ -55,6 +55,8 @@ def check_plan(plan: Any, host_root: str) -> dict[Key, dict[str, int]]:
         raise InvalidInput(
             "plan", "it is empty, and that never means everything", "Give the plan of sandbox_host_info."
         )
+    if isinstance(plan.get("plan"), dict):
+        raise InvalidInput("plan", "it is the whole result of sandbox_host_info", "Give its .plan.")
     if plan.get("schema") != SCHEMA or not isinstance(plan.get("steps"), list):
         raise InvalidInput("plan", "it is no plan of this version of the collection", _NEW_PLAN)
     here = {"machine_id": host.machine_id(host_root) or "", "boot_id": host.boot_id(), "host_root": host_root}

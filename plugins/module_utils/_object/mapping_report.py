@@ -100,6 +100,13 @@ def in_words(entries: list[dict[str, Any]]) -> str:
     text = f"{len(there)} mapping{'' if len(there) == 1 else 's'}."
     if len(entries) > len(there):
         text += f" {len(entries) - len(there)} not there."
-    for entry in [entry for entry in there if entry.get("problem")][:5]:
-        text += f" {entry['container_id']}: {entry['problem'].rstrip('.')}."
+    told = ((entry["container_id"], entry.get("problem") or _without_state(entry)) for entry in there)
+    for container_id, problem in [one for one in told if one[1]][:5]:
+        text += f" {container_id}: {problem.rstrip('.')}."
     return text
+
+
+def _without_state(entry: dict[str, Any]) -> str:
+    """That a mapping leads to a sandbox which is not on disk; empty where that is not so."""
+    gone = next((one["sandbox_id"] for one in entry["sandboxes"] if not one["layouts"]), "")
+    return f"it leads to sandbox {gone}, which has a state in no layout" if gone else ""

@@ -87,7 +87,7 @@ def test_M1_none_is_completed_and_can_be_removed(site: Site) -> None:
     site.add("c2")
     info = site.info()
     assert [entry["state"] for entry in info.value["mappings"]] == ["none", "none"]
-    assert "c1: it leads to no sandbox" in info.msg
+    assert "c1: it leads to no sandbox" in info.msg and "no layout" not in info.msg
     assert site.run(container_id="c1", sandbox_id="s1").value["mappings"][0]["action"] == "updated"
     assert site.run(container_id="c2", state="absent").changed
     assert site.tree() == ["mapping", "mapping/c1", "mapping/c1/s1"]
@@ -332,6 +332,15 @@ def test_a_bundle_that_is_none_is_an_answer(site: Site, bundle: str, problem: st
     assert not found.failed, found.msg
     assert (found.value["bundle"]["is_directory"], found.value["bundle"]["resolved"]) == (False, None)
     assert problem in found.value["bundle"]["problem"]
+
+
+def test_a_sandbox_without_any_state_is_told(site: Site) -> None:
+    site.add("c1", "s1")
+    site.add("c2", "s2")
+    (site.folder / "run/kata/s2").mkdir(parents=True)
+    info = site.info()
+    assert [one["sandboxes"][0]["layouts"] for one in info.value["mappings"]] == [[], ["kata_rs"]]
+    assert info.msg == "2 mappings. c1: it leads to sandbox s1, which has a state in no layout."
 
 
 def test_an_empty_bundle_is_refused_as_kata_does(site: Site) -> None:

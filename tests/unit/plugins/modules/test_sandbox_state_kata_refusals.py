@@ -238,15 +238,15 @@ def test_fail_if_exists(tmp_path: Path, layout: str) -> None:
             {"sandbox_id": 83},
             (
                 "sandbox_id: 83 is a number, not a name (YAML reads an unquoted 0123 as 83). Quote it: "
-                'sandbox_id: "0123".'
+                'sandbox_id: "83", or "0123" if it was written so.'
             ),
         ),
         (
             "kata_store",
             {"sandbox_id": "ab", "container_id": 5},
             (
-                "container_id: 5 is a number, not a name (YAML reads an unquoted 0123 as 83). Quote it: "
-                'container_id: "0123".'
+                "container_id: 5 is a number, not a name (YAML reads an unquoted 05 as 5). Quote it: "
+                'container_id: "5", or "05" if it was written so.'
             ),
         ),
         (

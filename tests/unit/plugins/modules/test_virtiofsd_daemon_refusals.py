@@ -296,7 +296,7 @@ def test_a_records_directory_that_may_be_anybodys_link(site: Site) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"name": 12}, "name: 12 is a number, not a name (YAML reads an unquoted 0123 as 83). Quote it"),
+        ({"name": 12}, "name: 12 is a number, not a name (YAML reads an unquoted 014 as 12). Quote it"),
         ({"name": True}, "name: True is a boolean, not a name"),
         ({"name": ""}, "name: '' is not a name"),
         ({"name": "../x"}, "name: '../x' is not a name"),

@@ -255,7 +255,7 @@ def entry(verdict: str, name: str | None = "a", *evidence: str) -> dict[str, Any
     ("entries", "text"),
     [
         ([], "0 virtiofsd."),
-        ([{"name": "a", "exists": False}], "0 virtiofsd."),
+        ([{"name": "a", "exists": False}], "0 virtiofsd. 1 not there."),
         ([entry("live", "a", "x")], "1 virtiofsd: 1 live."),
         ([entry("foreign", None, "x")], "1 virtiofsd: 1 foreign."),
         ([entry("leftover", "a", "x", "y")], "1 virtiofsd: 1 leftover. Leftover: a (x; y)."),

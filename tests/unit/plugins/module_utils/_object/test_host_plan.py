@@ -64,6 +64,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a text": ("all", "it is empty"),
     "a list": ([1], "it is empty"),
     "of another schema": ({"schema": 2}, "no plan of this version"),
+    "the whole result with a plan in it": ({"schema": None, "plan": {"schema": 1}}, r"whole result.*Give its \.plan"),
     "without a schema": ({"schema": None}, "no plan of this version"),
     "without steps": ({"steps": None}, "no plan of this version"),
     "steps that are no list": ({"steps": {}}, "no plan of this version"),
