@@ -168,6 +168,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+msg:
+  description: What was done, or in check mode would be, in words. Where something failed, which and why.
+  returned: always
+  type: str
+  sample: '3 bundles: 2 created, 1 unchanged.'
 bundles:
   description: What was done to each bundle, in the order of the options.
   returned: always

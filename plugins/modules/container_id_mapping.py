@@ -88,6 +88,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+msg:
+  description: What was done, or in check mode would be, in words. Where something failed, which and why.
+  returned: always
+  type: str
+  sample: 1 mapping created.
 mappings:
   description: What was done to each mapping, in the order of the options.
   returned: always

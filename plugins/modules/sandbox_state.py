@@ -291,6 +291,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+msg:
+  description: What was done, or in check mode would be, in words. Where something failed, which and why.
+  returned: always
+  type: str
+  sample: 1 sandbox deleted.
 sandboxes:
   description: How each sandbox or container ended, in the order in which they were given.
   returned: always, unless an option is wrong

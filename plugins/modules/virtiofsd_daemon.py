@@ -167,6 +167,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+msg:
+  description: What was done, or in check mode would be, in words. Where something failed, which and why.
+  returned: always
+  type: str
+  sample: 1 daemon started.
 daemons:
   description: What was done to each daemon, in the order of the options.
   returned: always

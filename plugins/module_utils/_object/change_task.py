@@ -14,6 +14,7 @@ from ansible_collections.sandboxed.containers.plugins.module_utils._object.repor
     Summary,
     diff_of_all,
     failure_text,
+    success_text,
     summary_of,
 )
 from ansible_collections.sandboxed.containers.plugins.module_utils._object.steps import Item, Run, run
@@ -42,4 +43,4 @@ def change_items(task: Task, plural: str, items: Sequence[Item]) -> NoReturn:
     text = failure_text(summaries, plural)
     if text:
         task.fail_json(text, **result)
-    task.exit_json(**result)
+    task.exit_json(msg=success_text(summaries, plural, task.check_mode), **result)

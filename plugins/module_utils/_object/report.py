@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ _SEPARATE_DIFFS = 100  # design.md: above this many items the diff is one listin
 _NAMED_FAILURES = 5
 MANY = 1000  # items that are worth the import of what shares them out to workers
 _WRITTEN = " (written)"
+_SUCCEEDED = ("created", "updated", "deleted", UNCHANGED)
+_OF_DAEMONS = {"created": "started", "updated": "restarted", "deleted": "stopped"}
 
 
 class Summary(NamedTuple):
@@ -84,6 +87,22 @@ def failure_text(summaries: Sequence[Summary], plural: str) -> str:
         f"{' '.join(failures[:_NAMED_FAILURES])}"
         + (f" And {more} more: see {plural} in the result." if more > 0 else "")
     )
+
+
+def success_text(summaries: Sequence[Summary], plural: str, check_mode: bool) -> str:
+    """The message of a task in which nothing failed: "1 sandbox deleted." or "3 bundles: 2 created, 1 unchanged."."""
+    actions = Counter(summary.entry["action"] for summary in summaries)
+    noun = plural if len(summaries) != 1 else plural[: -2 if plural.endswith("xes") else -1]
+    would = "would be " if check_mode else ""
+    told = []
+    for action in _SUCCEEDED:
+        verb = _OF_DAEMONS.get(action, action) if plural == "daemons" else action
+        if actions[action]:
+            told.append((actions[action], verb if action == UNCHANGED else would + verb))
+    if len(told) == 1:
+        return f"{len(summaries)} {noun} {told[0][1]}."
+    counted = ", ".join(f"{count} {verb}" for count, verb in told)
+    return f"{len(summaries)} {noun}: {counted}." if told else f"{len(summaries)} {noun}."
 
 
 def diff_of_all(summaries: Sequence[Summary], plural: str, separate: bool) -> list[dict[str, str]]:

@@ -318,7 +318,8 @@ def test_raw_items_are_returned_as_urls_and_found_again(tmp_path: Path) -> None:
     make("kata_store", tmp_path)
     options: Options = {"sandbox_id": NAME, "raw_items": {"a": "one", "": "two"}}
     told, done = call(tmp_path, "kata_store", True, **options), ok(call(tmp_path, "kata_store", **options))
-    assert told.value == {**done.value, "invocation": told.value["invocation"]}
+    assert (told.msg, done.msg) == ("1 sandbox would be updated.", "1 sandbox updated.")
+    assert told.value == {**done.value, "invocation": told.value["invocation"], "msg": told.msg}
     (entry,) = done.value["sandboxes"]
     raw = f"{tmp_path}/run/vc/sbs/{NAME}/raw"
     made_up = entry["raw_items"][""]

@@ -49,7 +49,8 @@ def test_it_is_started_once_and_stopped_once(site: Site) -> None:
     assert stopped.changed and lives(pid)
     ended = site.run(state="stopped", **FORCE)
     assert (ended.failed, ended.changed) == (False, True), ended.msg
-    assert stopped.value == ended.value
+    assert (stopped.msg, ended.msg) == ("1 daemon would be stopped.", "1 daemon stopped.")
+    assert {**stopped.value, "msg": ended.msg} == ended.value
     assert ended.value["daemons"][0]["action"] == "deleted"
     assert not lives(pid) and site.tree() == ["records", "unit-web.log"]
     assert site.run(state="stopped").unchanged

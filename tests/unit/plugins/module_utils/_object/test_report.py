@@ -86,6 +86,35 @@ def test_the_failure_names_the_first_five_and_counts(failed: int, changed: int, 
     assert report.failure_text([summary(one) for one in failures + others], "things") == text
 
 
+@pytest.mark.parametrize(
+    ("actions", "plural", "text", "checked"),
+    [
+        ([], "bundles", "0 bundles.", "0 bundles."),
+        (["deleted"], "sandboxes", "1 sandbox deleted.", "1 sandbox would be deleted."),
+        (["created"] * 2, "mappings", "2 mappings created.", "2 mappings would be created."),
+        (["unchanged"], "mappings", "1 mapping unchanged.", "1 mapping unchanged."),
+        (
+            ["unchanged", "created", "deleted", "created"],
+            "bundles",
+            "4 bundles: 2 created, 1 deleted, 1 unchanged.",
+            "4 bundles: 2 would be created, 1 would be deleted, 1 unchanged.",
+        ),
+        (["deleted"], "daemons", "1 daemon stopped.", "1 daemon would be stopped."),
+        (
+            ["created", "updated", "unchanged"],
+            "daemons",
+            "3 daemons: 1 started, 1 restarted, 1 unchanged.",
+            "3 daemons: 1 would be started, 1 would be restarted, 1 unchanged.",
+        ),
+    ],
+    ids=["none", "one", "all the same", "nothing to do", "several", "a daemon", "daemons"],
+)
+def test_the_success_is_counted_by_what_was_done(actions: list[str], plural: str, text: str, checked: str) -> None:
+    summaries = [summary(outcome("a", action)) for action in actions]
+    assert report.success_text(summaries, plural, check_mode=False) == text
+    assert report.success_text(summaries, plural, check_mode=True) == checked
+
+
 def test_an_entry_has_a_message_only_where_there_is_something_to_say() -> None:
     assert entry(outcome("a", "deleted")) == {"name": "a", "action": "deleted"}
     assert entry(outcome("a", "deleted", note="Look.")) == {"name": "a", "action": "deleted", "msg": "Look."}
