@@ -10,6 +10,11 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options: {}
 attributes:
+  action_group:
+    description: Use C(group/sandboxed.containers.containers) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - sandboxed.containers.containers
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying target.
     support: full
@@ -34,6 +39,11 @@ attributes:
     INFO = r"""
 options: {}
 attributes:
+  action_group:
+    description: Use C(group/sandboxed.containers.containers) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - sandboxed.containers.containers
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying target.
     support: full

@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the sandboxed.containers authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every module of the collection accepts (Task.SHARED_OPTIONS) and wants."""
+"""What every module of the collection accepts (Task.SHARED_OPTIONS) and wants.
+
+Each takes the first fragment, one of the two about locks, and one of the two about writing.
+"""
 
 from __future__ import annotations
 
@@ -27,19 +30,45 @@ options:
       - When it is asserted, mounts that cannot be seen from here are also taken not to exist.
       - And a process whose open files and directories may not be read is then taken to use nothing of this tree.
     type: bool
+requirements:
+  - Python 3.9 or newer on the managed host
+"""
+
+    LOCKING = r"""
+options:
   lock_timeout:
     description:
       - How long the whole task may wait for locks, in seconds.
       - When it is over, the error names the process that holds the lock.
     type: float
     default: 10
+"""
+
+    NOT_LOCKING = r"""
+options:
+  lock_timeout:
+    description:
+      - Accepted because the action group shares it, and without effect here. This module waits for no lock.
+    type: float
+    default: 10
+"""
+
+    WRITING = r"""
+options:
   durable:
     description:
       - Write files and directories through to the disk before the task returns.
     type: bool
     default: true
-requirements:
-  - Linux, and Python 3.9 or newer, on the managed host
+"""
+
+    NOT_WRITING = r"""
+options:
+  durable:
+    description:
+      - Accepted because the action group shares it, and without effect here. This module writes nothing.
+    type: bool
+    default: true
 """
 
     AS_ROOT = r"""

@@ -51,6 +51,8 @@ options:
     default: false
 extends_documentation_fragment:
   - sandboxed.containers.options
+  - sandboxed.containers.options.not_locking
+  - sandboxed.containers.options.not_writing
   - sandboxed.containers.options.as_root
   - sandboxed.containers.attributes.info
 seealso:

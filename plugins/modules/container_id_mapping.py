@@ -57,6 +57,8 @@ options:
     default: false
 extends_documentation_fragment:
   - sandboxed.containers.options
+  - sandboxed.containers.options.locking
+  - sandboxed.containers.options.writing
   - sandboxed.containers.options.as_root
   - sandboxed.containers.attributes
 notes:

@@ -32,6 +32,8 @@ options:
     type: path
 extends_documentation_fragment:
   - sandboxed.containers.options
+  - sandboxed.containers.options.not_locking
+  - sandboxed.containers.options.not_writing
   - sandboxed.containers.options.as_root
   - sandboxed.containers.attributes.info
 seealso:

@@ -66,6 +66,8 @@ options:
     default: false
 extends_documentation_fragment:
   - sandboxed.containers.options
+  - sandboxed.containers.options.not_locking
+  - sandboxed.containers.options.not_writing
   - sandboxed.containers.options.as_root
   - sandboxed.containers.attributes.info
 seealso:
@@ -86,6 +88,15 @@ EXAMPLES = r"""
   sandboxed.containers.sandbox_host_info:
     with_plan: true
   register: host
+
+- name: Look at the image of a host, with options that every module of the collection takes
+  module_defaults:
+    group/sandboxed.containers.containers:
+      host_root: /mnt/image
+      sees_all_processes: true
+  block:
+    - name: See what is left over in the image
+      sandboxed.containers.sandbox_host_info:
 """
 
 RETURN = r"""

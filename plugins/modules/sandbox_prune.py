@@ -73,6 +73,8 @@ options:
     default: false
 extends_documentation_fragment:
   - sandboxed.containers.options
+  - sandboxed.containers.options.not_locking
+  - sandboxed.containers.options.writing
   - sandboxed.containers.options.as_root
   - sandboxed.containers.attributes
 seealso:

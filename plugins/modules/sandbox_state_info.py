@@ -49,6 +49,8 @@ options:
     default: false
 extends_documentation_fragment:
   - sandboxed.containers.options
+  - sandboxed.containers.options.locking
+  - sandboxed.containers.options.not_writing
   - sandboxed.containers.options.as_root
   - sandboxed.containers.attributes.info
 seealso:

@@ -134,9 +134,11 @@ options:
     default: false
 extends_documentation_fragment:
   - sandboxed.containers.options
+  - sandboxed.containers.options.locking
+  - sandboxed.containers.options.writing
   - sandboxed.containers.attributes
 requirements:
-  - Linux 5.3 or newer on the managed host
+  - Linux 5.3 or newer
 seealso:
   - module: sandboxed.containers.virtiofsd_daemon_info
 """

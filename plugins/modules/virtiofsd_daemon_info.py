@@ -28,6 +28,8 @@ options:
     type: path
 extends_documentation_fragment:
   - sandboxed.containers.options
+  - sandboxed.containers.options.not_locking
+  - sandboxed.containers.options.not_writing
   - sandboxed.containers.attributes.info
 notes:
   - An executable is asked for its version only where nobody but root could have written it.

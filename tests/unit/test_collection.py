@@ -88,19 +88,32 @@ def test_action_group_has_every_module() -> None:
 
 @pytest.fixture(scope="module")
 def documented() -> dict[str, dict[str, Any]]:
-    """Each module's options as ansible-doc shows them; sanity proves that the argument specs are the same."""
+    """Each module as ansible-doc shows it; sanity proves that the argument specs are the same as its options."""
     names = [f"sandboxed.containers.{name}" for name in MODULES]
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT.parents[2])}
     command = ["ansible-doc", "--type", "module", "--json", *names]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return {name.rpartition(".")[2]: known["doc"]["options"] for name, known in json.loads(done.stdout).items()}
+    return {name.rpartition(".")[2]: known["doc"] for name, known in json.loads(done.stdout).items()}
 
 
 @pytest.mark.parametrize("module", MODULES)
 @pytest.mark.parametrize("option", SHARED_OPTIONS)
 def test_module_accepts_shared_option(documented: dict[str, dict[str, Any]], module: str, option: str) -> None:
     """Every member of the action group accepts the shared options, in one and the same form."""
-    form = {key: documented[module][option].get(key) for key in ("type", "default", "required", "choices", "aliases")}
-    first = {key: documented[MODULES[0]][option].get(key) for key in form}
-    assert form == first
+    given, expected = (documented[name]["options"][option] for name in (module, MODULES[0]))
+    form = {key: given.get(key) for key in ("type", "default", "required", "choices", "aliases")}
+    assert form == {key: expected.get(key) for key in form}
     assert not form["required"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_says_which_group_it_is_in_and_which_shared_options_do_nothing(
+    documented: dict[str, dict[str, Any]], module: str
+) -> None:
+    """A lock is waited for where something is changed, save by prune, and where a state is read under its lock."""
+    known = documented[module]
+    assert known["attributes"]["action_group"]["membership"] == ["sandboxed.containers.containers"]
+    idle = {name for name in SHARED_OPTIONS if "without effect" in " ".join(known["options"][name]["description"])}
+    looks = module.endswith("_info")
+    waits = module == "sandbox_state_info" or not (looks or module == "sandbox_prune")
+    assert idle == ({"durable"} if looks else set()) | (set() if waits else {"lock_timeout"})
