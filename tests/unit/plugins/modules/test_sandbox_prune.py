@@ -108,7 +108,7 @@ def test_F1_young_ones_are_kept(host: HostTree) -> None:
 
 def test_what_no_object_matches_is_told(host: HostTree) -> None:
     host.everything()
-    asked = {"kinds": ["sandbox", "bundle"], "patterns": ["xx*"]}
+    asked: dict[str, Any] = {"kinds": ["sandbox", "bundle"], "patterns": ["xx*"]}
     words = "0 of 8 objects match kinds sandbox, bundle and patterns xx*."
     assert host.info(**asked).msg == words
     assert host.prune(**asked).msg == f"0 leftovers removed. {words}"
