@@ -5,11 +5,15 @@
 """On the controller, once for all hosts: write the plans of an audit, and say in words how the fleet is.
 
 ``python fleet.py audit|prune`` reads ``{directory, dry, hosts: {name: result of the host's task}}`` as JSON and prints
-``{lines, failed: {name: reason}}``. A task for each host would take longer than looking at the host does.
+``{lines, failed: {name: reason}}``; prune also reads ``faults``, as ``plans`` has printed them. Before the hosts are
+reached, ``ready`` reads ``{directory, dry}`` and prints ``{problem}``, empty where plans can be written there, and
+``plans`` reads ``{directory, hosts: [name]}`` and prints ``{due: [name], faults: {name: reason}}``: whose plan has
+steps, and whose plan is none. A task for each host would take longer than looking at the host does.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -22,6 +26,8 @@ SHOWN = ("msg", "objects", "truncated", "problems", "plan")
 LONGEST = 300  # characters of a reason
 NAMED = 3
 GONE = "It is gone."  # what sandbox_prune says of a step that somebody took before
+NEW_PLAN = "Make a new plan with sandbox_host_info with_plan=true."  # what it says of a plan for another host or boot
+AGAIN = "Audit the host again."
 
 
 def file_of(directory: str, host: str) -> str:
@@ -35,6 +41,24 @@ def has_failed(result: dict[str, Any]) -> bool:
 
 
 # -- audit -------------------------------------------------------------------------------------------------------------
+
+
+def ready(directory: str, dry: bool) -> dict[str, str]:
+    """Why no plan can be written there: to be known before all hosts were looked at. In check mode nothing is made."""
+    try:
+        if not dry:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            tempfile.TemporaryFile(dir=directory).close()
+        elif os.path.lexists(directory) and not os.path.isdir(directory):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError as exc:
+        return {"problem": not_written(directory, exc)}
+    return {"problem": ""}
+
+
+def not_written(directory: str, exc: OSError) -> str:
+    """Why there are no plans, and what to do."""
+    return f"the plans could not be written to {directory}: {exc.strerror}. Set sandbox_plans to another directory."
 
 
 def write_plans(directory: str, hosts: Hosts) -> None:
@@ -61,10 +85,14 @@ def write(path: str, text: str) -> None:
         raise
 
 
-def audit(directory: str, dry: bool, hosts: Hosts) -> list[str]:
-    """Write the plans, and tell of each host that is not simply clean."""
+def audit(directory: str, dry: bool, hosts: Hosts) -> tuple[list[str], str]:
+    """Write the plans, and tell of each host that is not simply clean; and why all have failed, if they have."""
+    problem = ""
     if not dry:
-        write_plans(directory, hosts)
+        try:
+            write_plans(directory, hosts)
+        except OSError as exc:
+            problem = not_written(directory, exc)
     said = {host: seen(result) for host, result in hosts.items()}
     failed = [host for host, result in hosts.items() if has_failed(result)]
     leftovers = [host for host in hosts if counted(hosts[host], "leftover")]
@@ -78,9 +106,8 @@ def audit(directory: str, dry: bool, hosts: Hosts) -> list[str]:
     ]
     lines = [f"{hosts_in_words(len(hosts))}: {', '.join(heads)}."]
     lines += [f"{host}: {text}" for host, text in said.items() if text]
-    if dry:
-        return [*lines, "Check mode: no plan was written."]
-    return [*lines, f"The plans are in {directory}, one file a host."]
+    end = "Check mode: no plan was written." if dry else f"The plans are in {directory}, one file a host."
+    return [*lines, problem[:1].upper() + problem[1:] or end], problem
 
 
 def counted(result: dict[str, Any], verdict: str) -> int:
@@ -105,6 +132,43 @@ def seen(result: dict[str, Any]) -> str:
 
 
 # -- prune -------------------------------------------------------------------------------------------------------------
+
+
+def plans(directory: str, hosts: list[str]) -> dict[str, Any]:
+    """Whose plan has steps, and whose file has no plan. A host without a file is neither."""
+    due, faults = [], {}
+    for host in hosts:
+        path = file_of(directory, host)
+        if not os.path.isfile(path):
+            continue
+        try:
+            if steps_of(path):
+                due.append(host)
+        except ValueError as exc:
+            faults[host] = f"{path}: {exc}. Mend it, or audit the host again."
+    return {"due": due, "faults": faults}
+
+
+def steps_of(path: str) -> list[Any]:
+    """The steps of a plan, which the module judges. Raises ValueError in words: people edit these files."""
+    try:
+        with open(path, encoding="utf-8") as handle:
+            found = json.load(handle)
+    except OSError as exc:
+        raise ValueError(f"it cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise ValueError("it is no text in UTF-8") from exc
+    except json.JSONDecodeError as exc:
+        raise ValueError(f"it is no JSON (line {exc.lineno}, column {exc.colno})") from exc
+    except RecursionError as exc:
+        raise ValueError("it is no JSON of an audit") from exc
+    plan = found.get("plan") if isinstance(found, dict) else None
+    if not isinstance(plan, dict):
+        raise ValueError("it has no plan")
+    if not isinstance(plan.get("steps"), list):
+        raise ValueError("its plan has no list of steps")
+    steps: list[Any] = plan["steps"]
+    return steps
 
 
 def prune(directory: str, dry: bool, hosts: Hosts) -> list[str]:
@@ -156,7 +220,7 @@ def ended(result: dict[str, Any]) -> str:
 
 def reason(result: dict[str, Any]) -> str:
     """Why the task of a host came to no result."""
-    text = cut(str(result.get("msg") or "no reason is known").removeprefix("Task failed: "))
+    text = cut(str(result.get("msg") or "no reason is known").removeprefix("Task failed: ").replace(NEW_PLAN, AGAIN))
     return f"unreachable: {text}" if result.get("unreachable") else text
 
 
@@ -171,12 +235,33 @@ def hosts_in_words(count: int) -> str:
     return f"{count} host{'' if count == 1 else 's'}"
 
 
+def tell(job: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The words of an audit or a prune, and the hosts that have failed."""
+    hosts: Hosts = given["hosts"]
+    problem = ""
+    if job == "audit":
+        lines, problem = audit(given["directory"], given["dry"], hosts)
+    else:
+        for host, fault in given.get("faults", {}).items():
+            if hosts[host].get("skipped"):  # not so where no plan was asked for
+                hosts[host] = {"failed": True, "msg": fault}
+        lines = prune(given["directory"], given["dry"], hosts)
+    failed = {host: reason(result) for host, result in hosts.items() if has_failed(result)}
+    if problem:
+        failed = {host: failed.get(host, problem) for host in hosts}
+    return {"lines": lines, "failed": failed}
+
+
 def main(job: str) -> None:
-    """Do one of the two."""
+    """Do one of the four."""
     given = json.load(sys.stdin.buffer)  # UTF-8, whatever the locale is
-    lines = {"audit": audit, "prune": prune}[job](given["directory"], given["dry"], given["hosts"])
-    failed = {host: reason(result) for host, result in given["hosts"].items() if has_failed(result)}
-    print(json.dumps({"lines": lines, "failed": failed}))
+    if job == "ready":
+        told: dict[str, Any] = ready(given["directory"], given["dry"])
+    elif job == "plans":
+        told = plans(given["directory"], given["hosts"])
+    else:
+        told = tell(job, given)
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":

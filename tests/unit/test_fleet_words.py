@@ -133,3 +133,69 @@ def test_prune_counts_hosts_and_names_those_without_a_plan(tmp_path: Path) -> No
     ]
     assert lines[0] == f"4 hosts: {', '.join(counts)}."
     assert lines[2] == f"c: it has no plan in {tmp_path}, so it was not touched. Audit it first."
+
+
+def ask(job: str, **given: Any) -> dict[str, Any]:
+    """What it says before the hosts are reached."""
+    done = subprocess.run([sys.executable, str(PROGRAM), job], input=json.dumps(given).encode(), stdout=-1, check=True)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b'{"plan": {"steps": [1]}}', None),
+        (b'{"plan": {"steps": []}}', None),
+        (b'{"plan":,', "it is no JSON (line 1, column 9)"),
+        (b"", "it is no JSON (line 1, column 1)"),
+        (b"[" * 100_000, "it is no JSON of an audit"),
+        (b'"\xff"', "it is no text in UTF-8"),
+        (b"{}", "it has no plan"),
+        (b"[]", "it has no plan"),
+        (b'{"plan": {"steps": "x"}}', "its plan has no list of steps"),
+    ],
+)
+def test_a_plan_that_is_none_is_told_of_with_its_file(tmp_path: Path, text: bytes, why: str | None) -> None:
+    path = tmp_path / "h1.json"
+    path.write_bytes(text)
+    told = ask("plans", directory=str(tmp_path), hosts=["h1", "without"])
+    said = f"{path}: {why}. Mend it, or audit the host again."
+    assert told == {"due": ["h1"] if b"[1]" in text else [], "faults": {} if why is None else {"h1": said}}
+
+
+def test_a_host_with_a_plan_that_is_none_has_failed(tmp_path: Path) -> None:
+    (tmp_path / "h1.json").touch()
+    skipped = {"skipped": True, "changed": False}
+    given = {"directory": str(tmp_path), "dry": False, "faults": {"h1": "h1.json: why", "h2": "h2.json: why"}}
+    told = ask("prune", hosts={"h1": skipped, "h2": pruned()}, **given)
+    assert told["failed"] == {"h1": "h1.json: why"} and told["lines"][1] == "h1: failed: h1.json: why", told
+
+
+def test_a_plan_of_another_boot_wants_another_audit(tmp_path: Path) -> None:
+    module = PROGRAM.parents[2] / "plugins" / "module_utils" / "_object" / "host_plan.py"
+    advice = "Nothing was changed. Make a new plan with sandbox_host_info with_plan=true."
+    assert advice in module.read_text(encoding="utf-8")
+    result = {"failed": True, "msg": f"plan: it was made for boot_id 1, and here it is 2. {advice}"}
+    _lines, failed = say("prune", tmp_path, {"a": result})
+    assert failed["a"].endswith("here it is 2. Nothing was changed. Audit the host again.")
+
+
+@pytest.mark.parametrize("directory", ["/etc/passwd", "/proc/nope"])
+def test_a_directory_that_cannot_be_written_to_is_told_of_and_so_is_the_fleet(directory: str) -> None:
+    hosts = {"a": looked(leftover=1), "b": UNREACHABLE}
+    lines, failed = say("audit", Path(directory), hosts)
+    assert lines[1] == "a: 1 leftover." and lines[-1].startswith(f"The plans could not be written to {directory}: ")
+    assert failed["a"].startswith(f"the plans could not be written to {directory}: ")
+    assert failed["b"] == "unreachable: no route"
+    assert ask("ready", directory=directory, dry=False) == {"problem": failed["a"]}
+
+
+def test_whether_plans_can_be_written_is_seen_before(tmp_path: Path) -> None:
+    plans = tmp_path / "new" / "plans"
+    assert ask("ready", directory=str(plans), dry=True) == {"problem": ""} and not plans.exists()
+    assert ask("ready", directory="/etc/passwd", dry=True)["problem"].endswith(
+        "Set sandbox_plans to another directory."
+    )
+    assert ask("ready", directory=str(plans), dry=False) == {"problem": ""}
+    assert [*plans.iterdir()] == [] and stat.S_IMODE(plans.stat().st_mode) == 0o700

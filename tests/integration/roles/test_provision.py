@@ -10,15 +10,17 @@ Debian's own packages on a systemd that has booted, and nothing but the playbook
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.sandboxed.containers.tests.lab import containerd, processes
-from ansible_collections.sandboxed.containers.tests.lab.booted import Booted
+from ansible_collections.sandboxed.containers.tests.lab.booted import Booted, run_playbook
 from ansible_collections.sandboxed.containers.tests.lab.roles import changes, files, refusal
 from ansible_collections.sandboxed.containers.tests.lab.workspace import Outcome
 
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = pytest.mark.real
 # A container in a container has no network to give, and no device for another platform.
 # It has a pid namespace, of which the modules cannot know that all of the host is in it; and nobody waits ten minutes.
 VARIABLES = {
@@ -68,6 +70,7 @@ def remove(system: Booted, name: str) -> None:
     system.must("ctr", "containers", "delete", name)
 
 
+@pytest.mark.long
 def test_a_host_is_provisioned_crashes_is_pruned_and_runs_again(system: Booted) -> None:
     before = files(system)
     assert changes(play(system, "provision", "--check", "--diff")) > 0
@@ -104,7 +107,73 @@ def test_a_host_is_provisioned_crashes_is_pruned_and_runs_again(system: Booted) 
     assert changes(play(system, "decommission", sandbox_decommission_hosts="all")) == 0
 
 
+@pytest.mark.long
 def test_wrong_input_is_refused(system: Booted) -> None:
     message = refusal(play(system, "provision", sandbox_provision_roles=["gvisor", "docker"]))
     assert "sandbox_provision_roles: docker is none of host, containerd" in message
     assert "Say which hosts: -e sandbox_decommission_hosts=PATTERN" in refusal(play(system, "decommission"))
+
+
+Given = dict[str, Any]
+
+
+def here(folder: Path, name: str, *flags: str, imported: Given | None = None, inventory: Given | None = None) -> str:
+    """What a playbook says that is refused before it has looked at two hosts, which both are this machine.
+
+    In check mode, so that one that is not refused does no harm.
+    """
+    own = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False}
+    hosts: dict[str, Given] = {host: {**own, **(inventory or {})} for host in ("h1", "h2")}
+    book: list[dict[str, Any]] = [{"import_playbook": f"sandboxed.containers.{name}", "vars": imported or {}}]
+    outcome = run_playbook(folder, book, hosts, "-e", f"sandbox_plans={folder}/plans", "--check", *flags)
+    assert outcome.code == 2 and "changed=1" not in outcome.output, outcome.output
+    return " ".join(outcome.output.split())
+
+
+NO_LIST = {"sandbox_decommission_roles": "gvisor"}  # which is refused as well, after the hosts
+HOSTS = "sandbox_decommission_hosts"
+
+
+@pytest.mark.parametrize(
+    ("flags", "imported", "inventory", "asked"),
+    [
+        ([], {}, {}, ["h1", "h2"]),
+        ([], {}, {HOSTS: "h1"}, ["h1", "h2"]),
+        (["-e", f"{HOSTS}=h1"], {}, {}, []),
+        (["-e", f"{HOSTS}=h1"], {}, {HOSTS: "h2"}, []),
+        (["-e", f'{{"{HOSTS}": ["all", "!h2"]}}'], {}, {}, []),
+        ([], {HOSTS: "h1"}, {}, []),
+    ],
+)
+def test_a_decommission_wants_its_hosts_and_not_from_the_inventory(
+    tmp_path: Path, flags: list[str], imported: Given, inventory: Given, asked: list[str]
+) -> None:
+    said = here(tmp_path, "decommission", *flags, imported=imported, inventory={**NO_LIST, **inventory})
+    assert said.count('"msg": "Say which hosts: -e sandbox_decommission_hosts=PATTERN') == len(asked), said
+    assert ("sandbox_decommission_roles is a list of roles" in said) == (asked == []), said
+    assert ("h2 : ok=" in said) == (asked != []), said
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["provision", "decommission"])
+@pytest.mark.parametrize("roles", ["gvisor", "", [], {"gvisor": True}])
+def test_roles_are_a_list(tmp_path: Path, name: str, roles: Any) -> None:
+    given = {f"sandbox_{name}_roles": roles, f"sandbox_{name}_hosts": "h1"}
+    said = here(tmp_path, name, "-e", json.dumps(given))
+    assert f"sandbox_{name}_roles is a list of roles, and not empty. With -e, give it as JSON:" in said
+
+
+def test_a_plan_that_is_no_json_is_named_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans/h1.json").write_text('{"plan":,', encoding="ascii")
+    (tmp_path / "plans/h2.json").write_text('{"plan": {"steps": []}}', encoding="ascii")
+    said = here(tmp_path, "prune")
+    fault = f"{tmp_path}/plans/h1.json: it is no JSON (line 1, column 9). Mend it, or audit the host again."
+    assert f'"h1: failed: {fault}"' in said, said
+    assert "2 hosts: leftovers would be removed on 0, nothing was to be done on 1, 1 failed." in said
+
+
+def test_an_audit_whose_plans_cannot_be_written_looks_at_nothing(tmp_path: Path) -> None:
+    said = here(tmp_path, "audit", "-e", "sandbox_plans=/etc/passwd")
+    assert "No host was looked at: the plans could not be written to /etc/passwd: " in said, said
+    assert "Look at all" not in said and "Traceback" not in said, said
