@@ -52,7 +52,11 @@ def pulling(system: Booted) -> Booted:
 def variables(repository: str, limit: int = 5) -> dict[str, Any]:
     return {
         "sandbox_prune_timer_repository": repository,
-        "sandbox_prune_timer_max_removals": limit,
+        # As -e key=value gives them.
+        "sandbox_prune_timer_max_removals": str(limit),
+        "sandbox_prune_timer_timeout": "900",
+        "sandbox_prune_timer_verify_commit": "false",
+        "sandbox_prune_timer_accept_host_key": "no",
         "sandbox_prune_timer_variables": ASSERTED,
         "sandbox_prune_timer_environment": {"SECRET": "hidden-word"},
         "sandbox_prune_timer_textfile_dir": "/var/lib/metrics",
@@ -107,6 +111,10 @@ def test_host_pulls_and_prunes_within_its_limit_under_its_lock(pulling: Booted) 
     assert files(system) == before
     assert "hidden-word" not in roles.play(system, ROLE, known, "--diff").output
     assert changes(roles.play(system, ROLE, known)) == 0
+    settings = json.loads(system.must("cat", "/etc/sandbox_prune_timer/settings.json"))
+    assert settings["timeout"] == 900 and not {"--verify-commit", "--accept-host-key"} & {*settings["command"]}
+    assert json.loads(system.must("cat", "/etc/sandbox_prune_timer/variables.json"))["sandbox_prune_max_removals"] == 5
+    assert "TimeoutStartUSec=16min" in system.must("systemctl", "show", "sandbox-prune.service")
     assert "sandbox-prune.timer" in system.must("systemctl", "list-timers", "--no-legend")
     assert system.must("systemctl", "is-enabled", "sandbox-prune.timer") == "enabled"
 
@@ -193,7 +201,7 @@ def test_wrong_input_is_refused(pulling: Booted) -> None:
         ({"sandbox_prune_timer_repository": "https://me:word@x/hosts"}, "has a password, or a token"),
         ({"sandbox_prune_timer_repository": "https://token@x/hosts"}, "or a token as its user, which every user"),
         ({"sandbox_prune_timer_playbook": "a; b"}, "must not have blanks, quotes or other signs"),
-        ({"sandbox_prune_timer_on_calendar": "now and then"}, "must be what systemd calls a calendar event"),
-        ({"sandbox_prune_timer_textfile_dir": "/nowhere"}, "a directory of the host"),
+        ({"sandbox_prune_timer_on_calendar": "now and then"}, '_on_calendar: \\"now and then\\" is not what'),
+        ({"sandbox_prune_timer_textfile_dir": "/nowhere"}, "_textfile_dir: /nowhere is no directory of the host"),
     ):
         assert text in refusal(roles.play(pulling, ROLE, {**known, "sandbox_prune_timer_textfile_dir": "", **wrong}))
