@@ -184,6 +184,7 @@ def test_wrong_input_is_refused_before_anything_is_changed(system: Booted) -> No
         ({"sandbox_containerd_archive": "/x.tar.gz"}, "must be sha256: and 64 hexadecimal digits"),
         ({"sandbox_containerd_default_handler": "no"}, "is neither runc nor a name in sandbox_containerd_handlers"),
         ({"sandbox_containerd_handlers": [{"name": "a"}]}, "missing required arguments: runtime_type"),
+        ({"sandbox_containerd_handlers": [{**CRUN, "name": "a/b"}]}, "sandbox_containerd_handlers: 'a/b': a name has"),
     ):
         assert text in refusal(roles.play(system, ROLE, variables)), text
     before = files(system)

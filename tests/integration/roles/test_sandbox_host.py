@@ -66,7 +66,7 @@ def test_directories_come_back_and_nothing_of_the_runtimes_is_cleaned(system: Bo
 @pytest.mark.long
 def test_limits_are_raised_never_lowered_and_all_goes_again(system: Booted) -> None:
     before, high = files(system), limit(system) + 1000
-    wanted = {"sandbox_host_limits": [{"name": BACKLOG, "minimum": high}]}
+    wanted = {"sandbox_host_limits": [{"name": BACKLOG, "minimum": str(high)}]}  # as -e gives it
     assert changes(roles.play(system, ROLE, wanted, "--check")) > 0
     assert limit(system) == high - 1000
     assert changes(roles.play(system, ROLE, wanted)) > 0

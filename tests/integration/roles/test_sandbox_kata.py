@@ -329,9 +329,9 @@ def test_wrong_input_is_refused_before_anything_is_changed(system: Booted) -> No
         ({**known, "sandbox_kata_extra_options": {"hypervisor.xen": {}}}, "have tables (runtime, factory,"),
         ({**known, "sandbox_kata_extra_options": {"runtime": {"a b": 1}}}, "have tables (runtime, factory,"),
         ({**known, "sandbox_kata_extra_options": {"hypervisor": {"a": {"b": [None]}}}}, "texts, numbers, booleans,"),
-        ({**known, "sandbox_kata_runtimes": "go"}, "sandbox_kata_handlers are lists;"),
-        ({**known, "sandbox_kata_handlers": "kata-qemu"}, "sandbox_kata_handlers are lists;"),
-        ({**known, "sandbox_kata_options": "default_memory=1024"}, "sandbox_kata_snapshotters are dictionaries."),
+        ({**known, "sandbox_kata_runtimes": "go"}, "sandbox_kata_runtimes is no list."),
+        ({**known, "sandbox_kata_handlers": "kata-qemu"}, "sandbox_kata_handlers is no list."),
+        ({**known, "sandbox_kata_options": "default_memory=1024"}, "sandbox_kata_options is no dictionary."),
         (shared, "value of shared_fs must be one of: virtio-fs, none"),
     ):
         assert text in refusal(roles.play(system, ROLE, variables)), text

@@ -134,7 +134,9 @@ def test_share_in_use_is_neither_moved_nor_removed_unless_forced(system: Booted)
         daemon = system.must("systemctl", "show", "-P", "MainPID", UNITS[1])
         assert changes(play(system, {**binary, "sandbox_virtiofsd_shares": [{**SHARE, "cache": "never"}]})) > 0
         moved = {**binary, "sandbox_virtiofsd_shares": [{**SHARE, "cache": "never", "socket_path": "/run/moved.sock"}]}
-        assert "Share 'web-data' serves a virtual machine" in refusal(play(system, moved))
+        for no in ("false", False):  # the first as -e gives it
+            kept = {**moved, "sandbox_virtiofsd_force": no}
+            assert "Share 'web-data' serves a virtual machine" in refusal(play(system, kept))
         removed = {**binary, "sandbox_virtiofsd_shares": [{"name": "web-data", "state": "absent"}]}
         assert "Share 'web-data' serves a virtual machine" in refusal(play(system, removed))
         gone = {"sandbox_virtiofsd_state": "absent"}
@@ -170,6 +172,13 @@ def test_package_of_the_distribution_with_the_daemon_in_C(system: Booted) -> Non
     changes(play(system, gone))
     assert daemon.exists()
     assert not system.path("/var/lib/sandbox_virtiofsd").exists()
+
+
+@pytest.mark.long
+def test_without_a_package_of_the_daemon_in_Rust_it_says_what_would_help(system: Booted) -> None:
+    message = refusal(play(system, {"sandbox_virtiofsd_shares": [SHARE]}))
+    assert "No package matching 'virtiofsd' is available. Debian 12 has no daemon in Rust: set" in message
+    assert "sandbox_virtiofsd_dialect=c for the one in C, or give sandbox_virtiofsd_binary." in message
 
 
 def install_what_needs(system: Booted, package: str) -> None:
@@ -221,15 +230,15 @@ WRONG = [
         {SHARES: [{"name": "taken", "shared_dir": "/", "socket_path": "/etc/passwd"}]},
         "Share 'taken': /etc/passwd is there, and not of this role",
     ),
-    ({SHARES: [{"name": "nowhere"}]}, "Share 'nowhere': shared_dir and socket_path must be absolute paths"),
-    ({SHARES: [{"name": "relative", "shared_dir": "srv"}]}, "Share 'relative': shared_dir and socket_path must be"),
+    ({SHARES: [{"name": "nowhere"}]}, "Share 'nowhere': shared_dir is \\\"\\\", and must be an absolute"),
+    ({SHARES: [{"name": "relative", "shared_dir": "srv"}]}, "Share 'relative': shared_dir is \\\"srv\\\", and"),
     (
         {SHARES: [{"name": "file", "shared_dir": "/etc/passwd"}]},
         "Share 'file': /etc/passwd is no directory of",
     ),
-    ({SHARES: [{"name": "l" * 90, "shared_dir": "/"}]}, "socket_path of at most 107 bytes"),
-    ({SHARES: [{"name": "mode", "shared_dir": "/", "socket_mode": 384}]}, "Share 'mode': shared_dir and socket_path"),
-    ({SHARES: [{"name": "lines", "shared_dir": "/", "extra_args": ["a\nb"]}]}, "Share 'lines': shared_dir and"),
+    ({SHARES: [{"name": "l" * 90, "shared_dir": "/"}]}, 'l.sock\\", and must be an absolute path of at most 107 bytes'),
+    ({SHARES: [{"name": "mode", "shared_dir": "/", "socket_mode": 384}]}, "Share 'mode': socket_mode is 384, and must"),
+    ({SHARES: [{"name": "lines", "shared_dir": "/", "extra_args": ["a\nb"]}]}, "Share 'lines': extra_args has a"),
     ({SHARES: [{"name": "x", "shared_dir": "/", "cache": "none"}]}, "value of cache must be one of: auto, always,"),
     (
         {SHARES: [{"name": "c-1", "shared_dir": "/", "cache": "metadata"}], "sandbox_virtiofsd_dialect": "c"},
