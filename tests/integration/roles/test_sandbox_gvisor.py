@@ -19,7 +19,7 @@ import pytest
 from ansible_collections.sandboxed.containers.tests.lab import processes, roles, runsc
 from ansible_collections.sandboxed.containers.tests.lab.booted import Booted
 from ansible_collections.sandboxed.containers.tests.lab.packages import package
-from ansible_collections.sandboxed.containers.tests.lab.roles import changes, files, install_containerd, refusal
+from ansible_collections.sandboxed.containers.tests.lab.roles import changes, files, inodes, install_containerd, refusal
 
 pytestmark = pytest.mark.real
 ROLE = "sandbox_gvisor"
@@ -195,6 +195,27 @@ def test_options_that_runsc_does_not_know_are_refused(system: Booted) -> None:
     message = roles.play(system, ROLE, wrong)
     assert message.code == 2 and "flag provided but not defined: -no-such-flag" in message.output
     assert system.run("ls", "/etc/containerd/runsc.toml").code != 0
+    assert system.run("ls", VERSIONS).code != 0, "what was refused is not left"
+
+
+@pytest.mark.long
+def test_A4_a_runsc_is_judged_before_it_is_the_current_one(system: Booted) -> None:
+    """One that does not take the options, and one that does not run on this machine."""
+    changes(roles.play(system, ROLE, given("new")))
+    before = inodes(system)
+    other = "sandbox_gvisor_options"
+    refused = roles.play(system, ROLE, {**given("old"), other: {"platform": "systrap"}})
+    assert refused.code == 2 and "runsc does not take --platform=systrap" in " ".join(refused.output.split())
+    text = b"\x7fELF of another machine"
+    system.path("/srv/alien").write_bytes(text)
+    checksum = f"sha256:{hashlib.sha256(text).hexdigest()}"
+    alien = {"sandbox_gvisor_runsc": "file:///srv/alien", "sandbox_gvisor_runsc_checksum": checksum}
+    refused = roles.play(system, ROLE, {**given("new"), **alien})
+    assert refused.code == 2 and "file:///srv/alien does not run on this host: " in " ".join(refused.output.split())
+    assert inodes(system) ^ before <= {one for one in inodes(system) if one.startswith("/srv")}
+    refused = roles.play(system, ROLE, {**given("new"), "sandbox_gvisor_extra_options": {"no-such-flag": "1"}})
+    assert refused.code == 2 and "-no-such-flag" in refused.output
+    assert len(versions(system)) == 1, "the current one stays, whatever options are given"
 
 
 @pytest.mark.long
@@ -204,7 +225,7 @@ def test_wrong_input_is_refused_before_anything_is_changed(system: Booted) -> No
         ({"sandbox_gvisor_runsc": "/bin/true"}, "must be sha256: and 64 hexadecimal digits"),
         ({"sandbox_gvisor_shim": "/bin/true"}, "wants the sandbox_gvisor_runsc of its own version"),
         ({"sandbox_gvisor_runsc": "/bin/true", "sandbox_gvisor_runsc_checksum": checksum}, "is not the file with the"),
-        ({"sandbox_gvisor_handler": "a b"}, "sandbox_gvisor_handler and the names of"),
+        ({"sandbox_gvisor_handler": "a b"}, "sandbox_gvisor_handler: 'a b': a name has"),
         ({"sandbox_gvisor_options": {"platform": "magic"}}, "value of platform must be one of: systrap, kvm, ptrace"),
     ):
         assert text in refusal(roles.play(system, ROLE, variables))
