@@ -120,7 +120,7 @@ FLOORS = (
             Room("plain_, atomic_files", "old or new, never torn", ("plain_files", "atomic_files", "paths")),
             Room("trees…", "safe deletes", ("trees", "new_trees", "cgroup_*")),
             Room("mounts, namespaces", "all that are mounted", ("mounts", "namespaces", "unmounting")),
-            Room("processes…", "who, proved", ("processes", "descriptors", "host")),
+            Room("processes…", "who, proved", ("process*", "descriptors", "host")),
             Room("signalling, spawning", "end and start", ("signalling", "spawning", "transient_units")),
             Room("sockets…", "who listens", ("sockets", "open_sockets", "listening")),
             Room("bolt", "meta.db, read"),

@@ -18,6 +18,10 @@ from itertools import count
 from typing import NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis import host
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.process_tokens import (
+    argument_tokens,
+    cgroup_tokens,
+)
 
 _GONE = (errno.ENOENT, errno.ESRCH)
 _DELETED = " (deleted)"
@@ -25,7 +29,6 @@ _KERNEL_THREAD = 0x00200000  # PF_KTHREAD in the flags of /proc/PID/stat
 _ARGUMENTS_MAX = 4 << 20  # the kernel's own limit for arguments is lower unless the stack limit was raised
 _AGAIN = 4
 _MOST_LEAVING, _LEAVING_SECONDS = 64, 2.0
-_KEPT = 4096
 _LISTINGS = 16  # from the second on they are short: only what is new is read
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -148,49 +151,6 @@ def _texts(process: Process) -> Iterator[tuple[str, str]]:
         yield "root", process.root
     for path in process.cgroups:
         yield "cgroup", path
-
-
-def argument_tokens(text: str) -> frozenset[str]:
-    """What counts as a whole token in an argument or a path; the table is in ProcessTable.carrying."""
-    # The same programs are met again at each look; what is longer is not worth keeping.
-    return _known_argument_tokens(text) if len(text) < _KEPT else _argument_tokens(text)
-
-
-def _argument_tokens(text: str) -> frozenset[str]:
-    pieces = {text, text.partition("=")[2]}
-    # Cut once at each place, never every suffix: a hostile argument of 100,000 "=" must stay linear.
-    for field in text.split(","):
-        values = field.split("=")
-        pieces.update((field, field.partition("=")[2]), values[1:])  # what stands before "=" is no value
-    for separator in ":", "/":
-        if separator in text:
-            for piece in list(pieces):
-                pieces.update(piece.split(separator))
-    pieces.discard("")
-    return frozenset(pieces)
-
-
-_known_argument_tokens = lru_cache(maxsize=4096)(_argument_tokens)
-
-
-@lru_cache(maxsize=4096)
-def cgroup_tokens(path: str) -> frozenset[str]:
-    """The names that a cgroup path may carry; the table is in ProcessTable.carrying."""
-    tokens = set()
-    for component in path.split("/"):
-        tokens.add(component)
-        names = [component, component[: -len(".scope")]] if component.endswith(".scope") else [component]
-        parts = component.split(":")
-        if len(parts) == 3:
-            names.append(parts[2])
-        for name in names:
-            tokens.add(name)
-            tokens.add(name.partition("_")[2])
-        if component.endswith(".scope"):
-            pieces = names[1].split("-")
-            tokens.update("-".join(pieces[at:]) for at in range(1, len(pieces)))
-    tokens.discard("")
-    return frozenset(tokens)
 
 
 def own_line(by_pid: dict[int, Process], proc: str = "/proc") -> frozenset[int]:

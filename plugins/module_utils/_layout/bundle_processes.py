@@ -12,11 +12,11 @@ import os
 from collections.abc import Collection
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
-    Process,
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.process_tokens import (
     argument_tokens,
     cgroup_tokens,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.tombstones import parse_tombstone
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.bundle_reading import BundleReading

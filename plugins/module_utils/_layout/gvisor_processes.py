@@ -14,7 +14,8 @@ from __future__ import annotations
 import os
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.paths import Directory
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process, cgroup_tokens
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.process_tokens import cgroup_tokens
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Reading, Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
 

@@ -18,11 +18,11 @@ import os
 import re
 from typing import NamedTuple
 
-from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import (
-    Process,
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.process_tokens import (
     argument_tokens,
     cgroup_tokens,
 )
+from ansible_collections.sandboxed.containers.plugins.module_utils._basis.processes import Process
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.base import Claim, Reading, Roots
 from ansible_collections.sandboxed.containers.plugins.module_utils._layout.go_flags import option_of
 
