@@ -58,7 +58,7 @@ class Ground:
             trees.directory(METADATA.parent, 0o700)
             METADATA.write_text("no database", encoding="utf-8")
         if host.engine == "runs":
-            self._crowd.start(Program("/usr/bin/containerd"))
+            self._crowd.start(Program("/usr/bin/dockerd"))  # containerd has a database while it runs
         for young in (False, True):
             for one in host.things:
                 if (one.life == made_up.YOUNG) is young:

@@ -107,7 +107,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class MadeUp:
-    """One host. engine: nothing, containerd's database that cannot be read, or a containerd that runs."""
+    """One host. engine: nothing, containerd's database that cannot be read, or one that runs and lists nothing."""
 
     things: tuple[Thing, ...]
     engine: str
