@@ -84,10 +84,9 @@ def _statements(text: str, path: str) -> Iterator[list[_Token]]:
 
 
 def _setting(statement: list[_Token], path: str, names: Collection[str]) -> Setting | None:
-    signs = [token.text for token in statement if token.kind == "sign"]
-    if "=" not in signs:
+    at = next((place for place, token in enumerate(statement) if token.text == "=" and token.kind == "sign"), None)
+    if at is None:
         return None
-    at = next(place for place, token in enumerate(statement) if token.text == "=" and token.kind == "sign")
     key = tuple(_plain(token, path) for token in statement[:at] if token.text != ".")
     values = statement[at + 1 :]
     where = f"line {statement[0].line}"

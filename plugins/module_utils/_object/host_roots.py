@@ -10,7 +10,7 @@ lists keeps things, and is read wherever it may be.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.sandboxed.containers.plugins.module_utils._basis.errors import StateError, Unreadable
@@ -213,24 +213,22 @@ def told_to(programs: Iterable[Program], processes: Iterable[Process], view: Hos
     known = {program.name: program for program in programs}
     running = [(one, known[one.program]) for one in processes if one.program in known]
     return Told(
-        roots=_paths_of(running, lambda program: program.root, view),
-        configs=_paths_of(running, lambda program: program.config, view),
-        drop_ins=_paths_of(running, lambda program: program.drop_ins, view),
+        roots=_paths_of([(one, program.root) for one, program in running], view),
+        configs=_paths_of([(one, program.config) for one, program in running], view),
+        drop_ins=_paths_of([(one, program.drop_ins) for one, program in running], view),
     )
 
 
-def _paths_of(
-    running: Iterable[tuple[Process, Program]], names_of: Callable[[Program], tuple[str, ...]], view: HostView
-) -> tuple[str, ...]:
+def _paths_of(running: Iterable[tuple[Process, tuple[str, ...]]], view: HostView) -> tuple[str, ...]:
+    """What these processes were given by these options of theirs, and by variables, whose names are in capitals."""
     found: dict[str, None] = {}
-    for process, program in running:
-        for name in names_of(program):
+    for process, names in running:
+        for name in names:
             variable = view.environment(process.pid).get(name, "") if name.isupper() else ""
             for path in filter(None, (variable, *options_of(process.argv, name))):
                 if not path.startswith("/") and not process.cwd:
-                    raise Unreadable(
-                        path, f"{program.name} (pid {process.pid}) works in a directory that cannot be read"
-                    )
+                    why = f"{process.program} (pid {process.pid}) works in a directory that cannot be read"
+                    raise Unreadable(path, why)
                 found[os.path.join(process.cwd or "", path)] = None
     return tuple(found)
 
